@@ -1,0 +1,89 @@
+/* config.h - a configuration that has been read and checked: plain data, immutable, shared by reference count.
+ *
+ * config.c (io layer) makes it from YAML; everybody else only reads. Rates are per second, sizes bytes, times ps_ns.
+ * Strings are owned by the configuration. */
+#ifndef PENSTOCK_CONFIG_H
+#define PENSTOCK_CONFIG_H
+
+#include "penstock/base.h"
+
+enum ps_mode { PS_MODE_ENFORCE = 1, PS_MODE_SHADOW, PS_MODE_OFF };
+enum ps_aggregate { PS_AGGREGATE_SUM = 1, PS_AGGREGATE_MAX };
+enum ps_stale { PS_STALE_OPEN = 1, PS_STALE_HOLD_LAST, PS_STALE_FACTOR };
+enum ps_log_format { PS_LOG_TEXT = 1, PS_LOG_JSON };
+enum ps_log_level { PS_LOG_ERROR = 1, PS_LOG_WARN, PS_LOG_INFO, PS_LOG_DEBUG };
+
+struct ps_strings {
+    char **v;
+    size_t count;
+};
+
+struct ps_host_port {
+    char *host;
+    uint16_t port;
+};
+
+struct ps_listener_config {
+    char *name;
+    struct ps_host_port bind;      /* port 0: any free one (tests) */
+    char *advertise;               /* NULL: the local address of the accepted connection */
+    uint16_t broker_port_first, broker_port_last; /* 0,0: the range follows bind.port + 1 .. + 100 */
+    int32_t first_id;              /* broker b is at broker_port_first + b - first_id */
+};
+
+struct ps_tenant_config {
+    char *name;
+    char *client_id;               /* glob; NULL matches all */
+    double weight;
+};
+
+struct ps_policy_config {
+    char *name;
+    struct ps_strings topics;      /* names or globs */
+    struct ps_strings tenants;     /* names or globs */
+    enum ps_mode mode;
+    struct ps_strings groups;      /* governing groups: names or globs; the lowest rate governs */
+    double target_records;         /* lag to hold */
+    double limit_records;          /* lag never to reach; default target / 0.6 */
+    enum ps_aggregate aggregate;
+    ps_ns poll;                    /* while idle; a quarter of it while engaged */
+    ps_ns stale_after;
+    enum ps_stale on_stale;
+    double stale_factor;           /* of PS_STALE_FACTOR: admit this share of the consume rate */
+    ps_ns wait_max;                /* a Produce waits at most this long at its head */
+    ps_ns told_max;                /* largest throttle_time_ms */
+    ps_ns client_timeout;          /* age of a backlog past which it is refused or let through */
+    bool exempt_members;           /* producers that are members of a governing group pass (default true) */
+};
+
+struct ps_limits_config {
+    uint32_t connections;
+    uint64_t frame;                /* requests only */
+    uint64_t gather;
+    uint64_t memory;
+    ps_ns idle;
+};
+
+struct ps_config {
+    char *path;                    /* NULL: from the command line alone */
+    struct ps_host_port *bootstrap;
+    size_t bootstrap_count;
+    struct ps_listener_config *listeners;
+    size_t listener_count;
+    struct ps_tenant_config *tenants; /* in order of match; "default" is last and always there */
+    size_t tenant_count;
+    struct ps_policy_config *policies;
+    size_t policy_count;
+    struct ps_host_port admin;     /* port 0 with host NULL: no admin */
+    char *admin_token;             /* content of token_file, NULL if none */
+    struct ps_limits_config limits;
+    unsigned workers;              /* resolved: never 0 */
+    enum ps_log_level log_level;
+    enum ps_log_format log_format;
+};
+
+/* True if text matches a name or glob (* and ?; no character classes). Pure. */
+bool ps_glob_match(const char *glob, struct ps_span text);
+bool ps_strings_match(const struct ps_strings *globs, struct ps_span text);
+
+#endif

@@ -1,0 +1,87 @@
+/* controller.h - signals in, admitted rate out: the drain controller of one (policy, topic, group).
+ *
+ * Regulates the *estimated* lag to a standing queue L*: while the queue is not empty consumers run flat out, so their
+ * rate is their capacity and nothing needs to be probed. Pure: state, signal and time in, a rate out.
+ * The control thread owns it. Storage is the caller's (partitions: an array given at init, at most PS_PARTITIONS_MAX).
+ *
+ *     R = C_eff + (L* - L_hat) / tau      clamped to [(1 - phi) C_eff, inf) while consumers are alive */
+#ifndef PENSTOCK_CONTROLLER_H
+#define PENSTOCK_CONTROLLER_H
+
+#include "penstock/base.h"
+
+#define PS_PARTITIONS_MAX 4096
+#define PS_EDGES 16    /* commit edges kept per partition */
+#define PS_POINTS 32   /* polled points kept per partition (least squares) */
+
+/* One partition as the lag source saw it. -1 = unknown/none, never 0. */
+struct ps_partition_sample {
+    int64_t committed;   /* next offset to read; -1: the group has committed nothing here */
+    int64_t log_start;   /* -1 unknown */
+    int64_t end;         /* high watermark */
+};
+
+/* One poll of one group and topic. */
+struct ps_sample {
+    ps_ns committed_at;  /* when the committed offsets were read (middle of the call) */
+    ps_ns end_at;        /* when the end offsets were read; never before committed_at */
+    uint32_t partition_count;
+    const struct ps_partition_sample *partitions;
+};
+
+struct ps_controller_config {
+    double target_records, limit_records;
+    bool aggregate_max;      /* L_hat = worst partition x their number instead of the sum */
+    ps_ns poll;              /* nominal distance of samples while engaged */
+    ps_ns stale_after;
+    int stale;               /* enum ps_stale */
+    double stale_factor;
+    double tau_fill_s, tau_drain_s; /* 4, 6 */
+    double phi;              /* 0.5: producers keep at least 1 - phi of the consume rate while consumers are alive */
+};
+
+struct ps_partition_state; /* controller.c; ps_controller_partition_size() bytes each */
+
+enum ps_signal_state { PS_SIGNAL_NONE = 1, /* nothing heard yet */ PS_SIGNAL_FRESH, PS_SIGNAL_STALE };
+
+/* What the controller thinks, for metrics, the level and the log. */
+struct ps_decision {
+    double rate;             /* records/s to admit; INFINITY while disengaged */
+    double headroom;         /* records that may be admitted at once before lag would pass the target: the burst of an open
+                              * valve between two ticks, so that an unmeasured flood cannot pass it unseen; >= 0 */
+    double lag_estimated;    /* L_hat, records; NAN unknown */
+    double lag_committed;    /* what kafka-consumer-groups prints, records; NAN unknown */
+    double consume_rate;     /* C_hat, records/s; NAN unknown */
+    double consume_rate_effective; /* C_eff: stalled partitions do not count */
+    bool engaged;            /* the valve is in use; polls come four times as often */
+    bool stalled;            /* no partition with lag moves */
+    bool cold;               /* consume rate not yet known */
+    enum ps_signal_state signal;
+    ps_ns signal_age;        /* PS_NEVER if nothing was heard */
+};
+
+struct ps_controller {
+    struct ps_controller_config config;
+    struct ps_partition_state *partitions;
+    uint32_t partition_count, partition_cap;
+    uint64_t state[64];      /* controller.c: overlaid by its private struct (static assert there) */
+};
+
+size_t ps_controller_partition_size(void);
+/* partitions: partition_cap * ps_controller_partition_size() zeroed bytes, owned by the caller. */
+void ps_controller_init(struct ps_controller *c, const struct ps_controller_config *config, void *partitions,
+                        uint32_t partition_cap, ps_ns now);
+/* New target, limit or answers; the estimates stay. */
+void ps_controller_configure(struct ps_controller *c, const struct ps_controller_config *config);
+/* A poll came. More partitions than partition_cap are folded into the last. */
+void ps_controller_observe(struct ps_controller *c, const struct ps_sample *sample, ps_ns now);
+/* Records were forwarded to this partition (-1: spread over all) since the last call. */
+void ps_controller_admitted(struct ps_controller *c, int32_t partition, double records, ps_ns now);
+/* Every 100 ms. held: the valve keeps somebody waiting. */
+void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
+
+/* level.c: ok, slow, reject with hysteresis (slow while held or lag >= 0.7 limit until < 0.6; reject at >= 0.9 until < 0.8). */
+enum ps_level { PS_LEVEL_OK = 0, PS_LEVEL_SLOW = 1, PS_LEVEL_REJECT = 2 };
+enum ps_level ps_level_next(enum ps_level level, double lag, double limit, bool held);
+
+#endif

@@ -1,0 +1,47 @@
+/* produce.h - a Produce request as the events that a policy cares about, in the order of the wire.
+ *
+ * A thin view over the walker: resumable like it, and copyable by assignment, so that a head can be looked
+ * at twice (once to decide, once to stream). */
+#ifndef PENSTOCK_PRODUCE_H
+#define PENSTOCK_PRODUCE_H
+
+#include "penstock/batch.h"
+#include "penstock/walk.h"
+
+enum ps_produce_step {
+    PS_PRODUCE_HEAD = 1,  /* acks, transactional, topic_count are set */
+    PS_PRODUCE_TOPIC,     /* topic (name, or 16-byte id from v13) and partition_count are set */
+    PS_PRODUCE_PARTITION, /* partition, records_len, batch are set */
+    PS_PRODUCE_MORE,
+    PS_PRODUCE_END,
+    PS_PRODUCE_BAD
+};
+
+struct ps_produce {
+    struct ps_walk walk;
+    int16_t version;
+    int16_t acks;             /* -1 all, 0 none (no answer will come), 1 leader */
+    bool transactional;       /* a transactional id was given */
+    bool by_id;               /* topics are named by id (v13 and later) */
+    int32_t topic_count;      /* of the request */
+    int32_t topics_seen;
+    struct ps_span topic;     /* name or id; points into topic_bytes of this struct */
+    int32_t partition_count;  /* of the current topic */
+    int32_t partition;        /* index of the current partition */
+    int64_t records_len;      /* bytes of its records; -1 null */
+    uint64_t records_end;     /* offset in the body just after them */
+    bool batch_valid;         /* a v2 batch header was there; otherwise the broker will refuse it, and its cost is 0 */
+    struct ps_batch batch;
+    uint8_t topic_bytes[256];
+    size_t topic_len;
+};
+
+void ps_produce_init(struct ps_produce *p, int16_t version, uint64_t body_len);
+/* Same contract as ps_walk_next. `topic` must be re-read through ps_produce_topic after a copy. */
+enum ps_produce_step ps_produce_next(struct ps_produce *p, const uint8_t *data, size_t len, size_t *used);
+static inline struct ps_span ps_produce_topic(const struct ps_produce *p)
+{
+    return (struct ps_span){p->topic_bytes, p->topic_len};
+}
+
+#endif
