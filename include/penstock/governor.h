@@ -1,0 +1,97 @@
+/* governor.h - what one worker knows of the policies: rules by topic, a valve and the newest setting by slot.
+ *
+ * Rules are an immutable snapshot made by the control thread: which (policy, topic) instances exist, and in
+ * which slot. A setting is what the control thread decided for a slot at its last tick, already this worker's share.
+ * Slots are stable: an instance keeps its slot, and so its valve and counters, over every reload. Pure: the io
+ * layer owns the storage and hands snapshots over at a loop turn; everything here runs on the worker's thread. */
+#ifndef PENSTOCK_GOVERNOR_H
+#define PENSTOCK_GOVERNOR_H
+
+#include "penstock/config.h"
+#include "penstock/controller.h"
+#include "penstock/valve.h"
+
+#define PS_SLOTS_MAX       1024 /* (policy, topic) instances in one process; more are not governed, and counted */
+#define PS_TOPIC_RULES_MAX 4    /* policies that may cover one topic; `check` refuses more */
+#define PS_TOPIC_NAME_MAX  249
+
+/* One (policy, topic) instance. */
+struct ps_rule {
+    const struct ps_policy_config *policy; /* lives as long as the snapshot */
+    uint32_t slot;
+    struct ps_span topic;                  /* owned by the snapshot */
+};
+
+/* The rules of one topic. A topic that no policy covers has no entry. */
+struct ps_topic_rules {
+    struct ps_span topic;
+    uint64_t hash;                              /* ps_hash of the name */
+    const struct ps_rule *rule[PS_TOPIC_RULES_MAX];
+    size_t rule_count;
+};
+
+/* A producer that is a member of a governing group: exempt from that policy (DESIGN invariant 9). */
+struct ps_member {
+    uint64_t identity;                     /* ps_member_identity(client id, address) */
+    const struct ps_policy_config *policy;
+};
+
+struct ps_rules {
+    uint64_t version;                      /* grows with every snapshot */
+    const struct ps_config *config;        /* the configuration the rules were made from; alive with the snapshot */
+    bool bypass;                           /* policies off; addresses are still rewritten */
+    const struct ps_topic_rules *topics;   /* open-addressing table: topic_cap a power of two, empty: topic.base NULL */
+    size_t topic_cap;
+    const struct ps_member *members;
+    size_t member_count;
+};
+
+/* NULL if no rule covers the topic. */
+const struct ps_topic_rules *ps_rules_find(const struct ps_rules *rules, struct ps_span topic);
+/* True if some policy's globs cover the topic, whether a rule exists yet or not. */
+bool ps_rules_covers(const struct ps_rules *rules, struct ps_span topic);
+/* address: the peer's address as text without the port. Clients that never chose an id (a library's default, or
+ * none) have identity 0, which matches nobody: a default name identifies no one. */
+uint64_t ps_member_identity(struct ps_span client_id, struct ps_span address);
+bool ps_rules_exempt(const struct ps_rules *rules, const struct ps_policy_config *policy, uint64_t identity);
+
+/* What the control thread decided for a slot. */
+struct ps_setting {
+    double rate;             /* this worker's share, records/s; INFINITY open */
+    double burst;            /* this worker's share of burst or headroom, records */
+    enum ps_level level;
+    double lag;              /* L_hat, for the text of a refusal; NAN unknown */
+    char group[64];          /* the governing group (cut), for the same text */
+};
+
+/* What a worker saw of a slot since start; one writer, read by others with relaxed atomics (io layer). */
+struct ps_usage {
+    uint64_t records_forwarded, records_over_limit, records_rejected, records_exempt;
+    uint64_t bytes_forwarded, bytes_over_limit, bytes_rejected, bytes_exempt;
+    uint64_t waits;              /* requests that waited */
+    uint64_t wait_ns;            /* time they waited in all */
+    uint64_t throttle_told_ms;   /* sum of throttle_time_ms put into responses */
+    uint64_t shadow_waits;       /* requests that would have waited (mode: shadow) */
+    uint64_t cells_forbidden;    /* refusals that the client family does not bear: admitted over the limit instead */
+};
+
+struct ps_governor {
+    const struct ps_rules *rules;          /* never NULL after init */
+    struct ps_valve *valves;               /* [PS_SLOTS_MAX] */
+    struct ps_setting *settings;           /* [PS_SLOTS_MAX] */
+    struct ps_usage *usage;                /* [PS_SLOTS_MAX] */
+    uint32_t slots_used;                   /* highest slot in use + 1 */
+};
+
+/* Storage: arrays of PS_SLOTS_MAX, zeroed, owned by the caller. */
+void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struct ps_valve *valves,
+                      struct ps_setting *settings, struct ps_usage *usage, ps_ns now);
+/* A new snapshot of rules; frames in progress finish under what they decided. Slots that appear get an open valve. */
+void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_ns now);
+/* New settings of slots 0..count-1. */
+void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now);
+/* Releases one ticket that may go, from any slot; NULL if none. Call until NULL, then arm a timer at ps_governor_release_at. */
+struct ps_ticket *ps_governor_release(struct ps_governor *g, ps_ns now);
+ps_ns ps_governor_release_at(const struct ps_governor *g);
+
+#endif

@@ -1,0 +1,155 @@
+/* session.h - one client connection paired with one broker connection, without any I/O.
+ *
+ * The io layer brings bytes and time; the session answers with orders. It never sees a socket, so chunking tests,
+ * the fuzzer, the deterministic driver and the simulator run this very code.
+ *
+ *     for (;;) {
+ *         struct ps_order order = ps_session_next(session, side, unread bytes of that side, now);
+ *         switch (order.kind) ...carry it out...
+ *     }
+ *
+ * A session lives on one worker's thread and never leaves it. */
+#ifndef PENSTOCK_SESSION_H
+#define PENSTOCK_SESSION_H
+
+#include "penstock/api.h"
+#include "penstock/close.h"
+#include "penstock/governor.h"
+#include "penstock/rewrite.h"
+
+enum ps_side { PS_CLIENT = 0, PS_BROKER = 1 };
+
+#define PS_NEED_MAX (40 * 1024) /* the most that PS_ORDER_NEED asks for (a request header: client ids reach 32 KiB) */
+
+enum ps_order_kind {
+    /* Read until n contiguous bytes of this side are there (n > those given). Never more than PS_NEED_MAX. */
+    PS_ORDER_NEED = 1,
+    /* The same for a whole frame or tail that must be changed or judged as one: n may be large. The session has
+     * reserved the memory (env->reserve) and gives it back when the frame is done. */
+    PS_ORDER_GATHER,
+    /* The next n bytes of this side go to the other side unchanged. n may exceed what has come: the rest follows
+     * as it comes, without asking again. */
+    PS_ORDER_FORWARD,
+    /* The next n bytes of this side are dropped; n as above. */
+    PS_ORDER_DISCARD,
+    /* Write these bytes to side `to`, after everything ordered to it so far. Valid until the next call into the session. */
+    PS_ORDER_INSERT,
+    /* Read nothing more of this side; call again when ps_session_ready says so, or at `until` at the latest. */
+    PS_ORDER_WAIT,
+    /* Both connections end: flush what was ordered to the client, then close. Final. */
+    PS_ORDER_CLOSE
+};
+
+struct ps_order {
+    enum ps_order_kind kind;
+    enum ps_side to;        /* INSERT */
+    uint64_t n;             /* NEED, GATHER, FORWARD, DISCARD */
+    struct ps_span bytes;   /* INSERT */
+    ps_ns until;            /* WAIT; PS_NEVER if only an event can end it */
+    enum ps_close reason;   /* CLOSE */
+};
+
+enum ps_session_state {
+    PS_SESSION_CONNECTING = 1, /* client accepted, broker not connected: no byte moves */
+    PS_SESSION_OPEN,
+    PS_SESSION_DRAINING,       /* no new request is taken; answers in flight still flow */
+    PS_SESSION_CLOSING         /* a CLOSE was ordered */
+};
+
+/* What sessions of a worker count; one writer, relaxed readers. */
+#define PS_HISTOGRAM_BUCKETS 32 /* bucket i counts values <= 2^i microseconds */
+struct ps_histogram {
+    uint64_t count, sum_ns, bucket[PS_HISTOGRAM_BUCKETS];
+};
+void ps_histogram_add(struct ps_histogram *h, ps_ns value);
+
+struct ps_session_stats {
+    uint64_t requests[PS_API_KEY_MAX + 2];  /* by key; the last is unknown keys */
+    uint64_t bytes[2];                      /* arrived, by side */
+    uint64_t unknown_versions;              /* relayed untouched: version newer than the tables */
+    uint64_t gathered_bytes;                /* now in gathered frames */
+    uint64_t waiting;                       /* Produce requests waiting now */
+    uint64_t refused_ours;                  /* responses written by us */
+    uint64_t unresolved_topic_ids;          /* Produce v13 partitions whose topic id no Metadata had named */
+    uint64_t closes[PS_CLOSE_COUNT];
+    struct ps_histogram broker_time[2];     /* 0: Produce, 1: everything else */
+};
+
+/* What a session tells the control thread. */
+enum ps_notice_kind {
+    PS_NOTICE_ADMITTED = 1, /* slot, partition, records: forwarded to the broker */
+    PS_NOTICE_TOPIC,        /* text: a covered topic without a rule was written to */
+    PS_NOTICE_MEMBER        /* text: group id; identity: of a client that is a member of it */
+};
+struct ps_notice {
+    enum ps_notice_kind kind;
+    uint32_t slot;
+    int32_t partition;
+    uint32_t records;
+    uint64_t identity;
+    struct ps_span text;  /* copied by the receiver before it returns */
+};
+
+/* The worker, as a session sees it. One per worker, shared by its sessions. */
+struct ps_session_env {
+    void *ctx;
+    struct ps_governor *governor;
+    struct ps_session_stats *stats;
+    const struct ps_limits_config *limits;  /* of the current configuration; may change between frames */
+    /* Small blocks (a few KiB) for what only some sessions need. NULL at limits.memory: the session then closes with MEMORY. */
+    void *(*block_get)(void *ctx, size_t size);
+    void (*block_put)(void *ctx, void *block, size_t size);
+    /* Reserves gathered bytes within limits.memory; false: not now (ps_session_ready turns true when there is room). */
+    bool (*reserve)(void *ctx, uint64_t bytes);
+    void (*release)(void *ctx, uint64_t bytes);
+    /* Addresses for the client of this session (listener). conn: as given to ps_session_init. UNKNOWN: the port is being bound, ask again. */
+    enum ps_map_result (*map)(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port,
+                              struct ps_address *out);
+    void (*topic_learned)(void *ctx, const uint8_t id[16], struct ps_span name);
+    /* False: no Metadata has named this id. */
+    bool (*topic_name)(void *ctx, const uint8_t id[16], struct ps_span *name);
+    void (*notice)(void *ctx, const struct ps_notice *notice);
+};
+
+struct ps_session; /* session_private.h; ps_session_size() bytes */
+
+size_t ps_session_size(void);
+/* peer: the client's address as text, without port (copied). conn: handed back to env->map. */
+void ps_session_init(struct ps_session *s, const struct ps_session_env *env, void *conn, struct ps_span peer, ps_ns now);
+/* Gives back every block, reservation, flow and ticket. Once, after CLOSE or instead of it. */
+void ps_session_deinit(struct ps_session *s, ps_ns now);
+
+/* The broker connection is there: CONNECTING -> OPEN. */
+void ps_session_connected(struct ps_session *s, ps_ns now);
+
+/* The next order for the bytes `in` that have come from `side` and are not consumed. */
+struct ps_order ps_session_next(struct ps_session *s, enum ps_side side, struct ps_span in, ps_ns now);
+
+/* True if ps_session_next(side) would do something without new bytes: a wait is over, or one of our own answers may go. */
+bool ps_session_ready(const struct ps_session *s, enum ps_side side, ps_ns now);
+
+/* Reading this side yielded EAGAIN: what came later than this is no older than now (DESIGN invariant 5). */
+void ps_session_read_empty(struct ps_session *s, enum ps_side side, ps_ns now);
+
+/* This side has closed. Returns true if the session must go on although the client is gone (acks=0 requests that wait are not
+ * lost); otherwise the next order is CLOSE. */
+bool ps_session_gone(struct ps_session *s, enum ps_side side, ps_ns now);
+
+/* SIGTERM or a removed listener: finish what is in flight. The next order after that is CLOSE(DRAINED). */
+void ps_session_drain(struct ps_session *s, ps_ns now);
+
+/* The most that is worth reading from this side now: SIZE_MAX, or a little while Produce requests wait here, so
+ * that their bodies stay in the kernel. */
+size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side);
+
+/* A ticket that ps_governor_release returned belongs to this session: its owner. */
+struct ps_session *ps_session_of_ticket(const struct ps_ticket *ticket);
+void *ps_session_conn(const struct ps_session *s);
+
+/* For the log of a close. */
+enum ps_session_state ps_session_state(const struct ps_session *s);
+struct ps_span ps_session_client_id(const struct ps_session *s);
+struct ps_span ps_session_software(const struct ps_session *s); /* ClientSoftwareName, empty if not told */
+uint32_t ps_session_in_flight(const struct ps_session *s);
+
+#endif
