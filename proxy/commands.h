@@ -1,0 +1,31 @@
+/* commands.h - the commands of the executable, as functions: cli.c parses options and calls one of them.
+ *
+ * Each returns the exit status of the process: 0 done, 1 failed while running, 2 wrong usage or configuration. */
+#ifndef PENSTOCK_COMMANDS_H
+#define PENSTOCK_COMMANDS_H
+
+#include "penstock/config.h"
+
+#include <stdio.h>
+
+enum ps_exit { PS_EXIT_OK = 0, PS_EXIT_FAILED = 1, PS_EXIT_USAGE = 2 };
+
+struct ps_demo_options {
+    unsigned seconds;     /* length of the whole demonstration; 0: the default, 30 */
+    const char *json;     /* where the summary is written; NULL: nowhere */
+    const char *scenario; /* name of the story; NULL: the default one */
+};
+
+/* The proxy in the foreground until SIGTERM (run.c). Takes over the caller's reference to the configuration. */
+int ps_run(struct ps_config *config);
+
+/* The embedded broker, producers, consumers and proxy with their live view (demo.c). */
+int ps_demo(const struct ps_demo_options *options);
+
+/* Reads and checks a file; what follows from it goes to out, mistakes go to err (cli_check.c). */
+int ps_check(const char *path, FILE *out, FILE *err);
+
+/* The whole command line: what main returns (cli.c). */
+int ps_cli(int argc, char **argv);
+
+#endif
