@@ -1,0 +1,62 @@
+/* lag.h - the lag thread: samples committed and end offsets with librdkafka, and only samples.
+ *
+ * For every wanted group: committed offsets first (ListConsumerGroupOffsets, one group per call), then end offsets of all
+ * their topics (ListOffsets, batched per leader), so that lag is never negative by the order of asking. Once a second
+ * by default, four times when a policy is engaged. Also tells the brokers and topics of the cluster and, every few seconds,
+ * who the members of the groups are. Results are messages to the control thread; a failure is a message as well. */
+#ifndef PENSTOCK_LAG_H
+#define PENSTOCK_LAG_H
+
+#include "penstock/config.h"
+#include "penstock/controller.h"
+
+struct ps_lag;
+
+enum ps_lag_kind {
+    PS_LAG_BROKERS = 1, /* brokers */
+    PS_LAG_TOPICS,      /* topics of the cluster that a policy covers */
+    PS_LAG_SAMPLE,      /* group, topic, sample */
+    PS_LAG_MEMBERS,     /* group, members */
+    PS_LAG_FAILED       /* text: what could not be read, and why */
+};
+
+struct ps_lag_broker {
+    int32_t id;
+    char host[256];
+    uint16_t port;
+};
+
+struct ps_lag_member {
+    char client_id[256];
+    char address[64]; /* as the broker sees it, without the leading slash */
+};
+
+/* One result. Owned by the receiver; ps_lag_message_free. Strings and arrays live in the same allocation. */
+struct ps_lag_message {
+    struct ps_lag_message *next;
+    enum ps_lag_kind kind;
+    const char *group, *topic, *text;
+    struct ps_sample sample;           /* SAMPLE: every partition of the topic, in order */
+    const char **topics;
+    size_t topic_count;
+    const struct ps_lag_broker *brokers;
+    size_t broker_count;
+    const struct ps_lag_member *members;
+    size_t member_count;
+};
+void ps_lag_message_free(struct ps_lag_message *m);
+
+/* Starts the thread. config: a reference is taken. NULL on failure (error says why). */
+struct ps_lag *ps_lag_start(struct ps_config *config, char *error, size_t error_size);
+/* Stops and joins; bounded by the running call (a few seconds at most). */
+void ps_lag_stop(struct ps_lag *lag);
+/* Takes all messages in order (a list by `next`), NULL if none. Any thread, one at a time. */
+struct ps_lag_message *ps_lag_take(struct ps_lag *lag);
+/* Sets how often each policy is polled (engaged: a quarter of its poll). index: of config->policies. Thread-safe. */
+void ps_lag_engage(struct ps_lag *lag, size_t policy, bool engaged);
+/* A new configuration; the next round follows it. */
+void ps_lag_configure(struct ps_lag *lag, struct ps_config *config);
+/* Asks for topics and brokers at once (a covered topic was written to that is not known yet). */
+void ps_lag_refresh(struct ps_lag *lag);
+
+#endif
