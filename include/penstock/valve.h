@@ -6,6 +6,9 @@
  * waiting request with the smallest S goes first, and v = S. No time is promised to anybody, so a new rate acts at once.
  * Over any t at most burst + rate * t + one request per release passes.
  *
+ * A client that obeys throttle_time_ms is told when v will reach its next S, and waits at home. Such a client is late
+ * by its round trip, so S may lie behind v by what passes in 0.1 s: being polite costs no share.
+ *
  * One per (policy, topic) and worker; lives on the worker's thread. No allocation: tickets are the
  * caller's and linked into the valve. */
 #ifndef PENSTOCK_VALVE_H
@@ -17,26 +20,26 @@ enum ps_ticket_state { PS_TICKET_IDLE = 0, PS_TICKET_WAITING, PS_TICKET_ADMITTED
 
 struct ps_valve;
 
-/* One connection at one valve. Zero-initialised, then ps_flow_init. */
+/* One connection at one valve. ps_flow_init, then ps_valve_forget before the memory goes. */
 struct ps_flow {
     double finish;       /* F, in records / weight of virtual time */
     double place;        /* start tag kept for a refused request; NAN if none */
-    double weight;
-    double typical_cost; /* EWMA of its requests, records */
-    ps_ns asked_at;      /* last request: a flow counts as active for 2 s, or while it was told to stay away */
-    ps_ns active_until;
-    struct ps_flow *next, *prev; /* list of active flows of the valve */
-    bool active;
+    double weight;       /* > 0 */
+    uint32_t waiting;    /* its tickets in the heap */
+    bool active;         /* in the list below: it waits, or v has not reached its finish tag */
+    struct ps_flow *next, *prev;
 };
 
+/* One request at one valve: the caller's storage, zero-initialised, fixed in place while it waits. */
 struct ps_ticket {
     enum ps_ticket_state state;
     struct ps_flow *flow;
     double start;        /* S */
     double cost;         /* records */
-    ps_ns since;         /* when it began to wait */
+    uint64_t order;      /* breaks ties of S: first come, first served */
+    ps_ns since;         /* when it asked */
     void *owner;         /* the caller's */
-    struct ps_ticket *child, *sibling, *parent; /* the heap (valve.c) */
+    struct ps_ticket *child, *sibling, *prev; /* the heap (valve.c) */
 };
 
 struct ps_valve {
@@ -47,12 +50,19 @@ struct ps_valve {
     ps_ns at;            /* the budget is counted up to here */
     struct ps_ticket *heap;
     uint32_t waiting;    /* tickets in the heap */
+    uint64_t order;      /* of the next ticket */
     double weight_waiting;
     struct ps_flow *flows;   /* active ones */
     uint32_t flow_count;
     double weight_active;
     double admitted;     /* records since init, for the demand report */
     ps_ns held_at;       /* last instant at which somebody waited; 0 never */
+    double served;       /* records charged to flows since v last moved */
+    double lost;         /* records of rate that nobody came for since the last tick */
+    double speed;        /* of v as measured, per second */
+    double eager;        /* >= 1: waits are told this much shorter, because the valve ran idle */
+    double tick_v;       /* v at the last tick */
+    ps_ns tick_at;
 };
 
 void ps_valve_init(struct ps_valve *valve, ps_ns now); /* open: rate INFINITY, burst INFINITY */
@@ -61,21 +71,24 @@ void ps_valve_set(struct ps_valve *valve, double rate, double burst, ps_ns now);
 void ps_flow_init(struct ps_flow *flow, double weight);
 /* The connection closes: forgets it. Its ticket must not be waiting. */
 void ps_valve_forget(struct ps_valve *valve, struct ps_flow *flow);
-/* True: admitted now and charged. False: the ticket waits in the queue. */
+/* True: admitted now and charged. False: the ticket waits in the queue (ask ps_valve_release_at for a timer). */
 bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket *ticket, double cost, ps_ns now);
-/* Releases the next waiting ticket if the budget allows (now ADMITTED and charged), else NULL. Call until NULL. */
+/* Releases the next waiting ticket if the budget allows (now ADMITTED and charged), else NULL. Call until NULL:
+ * when the time of ps_valve_release_at has come, and after every ps_valve_set and ps_valve_charge. */
 struct ps_ticket *ps_valve_release(struct ps_valve *valve, ps_ns now);
-/* When ps_valve_release will next have something; PS_NEVER if nobody waits or the rate is 0. */
+/* When ps_valve_release will next have something; PS_NEVER if nobody waits, the rate is 0, or only the next
+ * ps_valve_set can tell. */
 ps_ns ps_valve_release_at(const struct ps_valve *valve);
 /* Takes a waiting ticket out, uncharged. keep_place: the flow's next request starts where this one stood. */
 void ps_valve_cancel(struct ps_valve *valve, struct ps_ticket *ticket, bool keep_place, ps_ns now);
-/* Charges records without asking (true-up, exempt or over-limit traffic); negative gives back. */
+/* Charges records without asking (true-up, exempt or over-limit traffic); negative gives back. flow may be NULL:
+ * then the budget alone pays. */
 void ps_valve_charge(struct ps_valve *valve, struct ps_flow *flow, double records, ps_ns now);
-/* How long the flow's next request of its typical cost would wait if it came now: what throttle_time_ms should say. 0 while open. */
+/* How long the flow's next request would wait if it came now: what throttle_time_ms should say. 0 while open. */
 ps_ns ps_valve_expected_wait(const struct ps_valve *valve, const struct ps_flow *flow, ps_ns now);
 /* True while the valve can hold somebody back (rate finite, or the allowance of an open one is used up). */
 bool ps_valve_engaged(const struct ps_valve *valve, ps_ns now);
-/* Expires inactive flows; call at every ps_valve_set and on a timer of ~100 ms. */
+/* Forgets flows that v has passed and measures how fast v moves; call at every ps_valve_set or every ~100 ms. */
 void ps_valve_tick(struct ps_valve *valve, ps_ns now);
 
 #endif
