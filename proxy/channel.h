@@ -49,7 +49,7 @@ struct ps_exchange {
 struct ps_rules_snapshot {
     struct ps_rules rules; /* first: a pointer to it is a pointer to the snapshot */
     atomic_int references;
-    struct ps_config *config; /* one reference held */
+    const struct ps_config *config; /* one reference held */
 };
 struct ps_rules_snapshot *ps_rules_snapshot_get(struct ps_rules_snapshot *s);
 void ps_rules_snapshot_put(struct ps_rules_snapshot *s); /* any thread */

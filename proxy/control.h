@@ -10,14 +10,21 @@
 #include "lag.h"
 #include "penstock/controller.h"
 
+#define PS_CONTROL_TICK   (100 * PS_MILLISECOND)
+#define PS_STATUS_GROUPS  8   /* groups of one policy that a status carries; all of them govern */
+
 struct ps_control;
 
-/* channels: one per worker, alive until ps_control_stop has returned. lag may be NULL (observe only). */
-struct ps_control *ps_control_start(struct ps_config *config, struct ps_channel *const *channels, size_t channel_count,
-                                    struct ps_lag *lag, struct ps_cluster *cluster, char *error, size_t error_size);
+/* channels: one per worker, alive until ps_control_stop has returned. Each has its first rules when this returns. lag and
+ * cluster may be NULL (observe only). config: a reference is taken. NULL on failure, with a sentence in error. */
+struct ps_control *ps_control_start(const struct ps_config *config, struct ps_channel *const *channels,
+                                    size_t channel_count, struct ps_lag *lag, struct ps_cluster *cluster, char *error,
+                                    size_t error_size);
+/* Stops and joins, takes its exchange buffers back from the channels (so `wake` must still be callable, or the workers
+ * have ended), and leaves no rules in them. NULL is fine. */
 void ps_control_stop(struct ps_control *control);
-/* A new configuration; state survives by (policy, topic, group). Thread-safe, applied at the next tick. */
-void ps_control_configure(struct ps_control *control, struct ps_config *config);
+/* A new configuration, also for the lag thread; state survives by (policy, topic, group). Thread-safe, at once. */
+void ps_control_configure(struct ps_control *control, const struct ps_config *config);
 void ps_control_bypass(struct ps_control *control, bool on);
 
 /* What the control thread last decided: for /metrics, /api/v1/state, the demo's view and tests. */
@@ -32,21 +39,30 @@ struct ps_policy_status {
     enum ps_level level;
     double target, limit;         /* records */
     double admitted_rate;         /* records/s decided for all workers; INFINITY open */
+    double headroom;              /* records that an open valve lets pass until the next tick; INFINITY without a signal */
     double produce_rate;          /* records/s that passed, EWMA of a second */
     double consume_rate;          /* of the governing group; NAN unknown */
     double lag_estimated, lag_committed; /* of the governing group; NAN unknown */
+    bool engaged;
     ps_ns signal_age;
     enum ps_signal_state signal;
     uint32_t waiting;             /* requests waiting over all workers */
-    struct ps_group_status groups[8];
-    size_t group_count;
+    struct ps_group_status groups[PS_STATUS_GROUPS]; /* the governing one first */
+    size_t group_count;           /* of those above */
+    size_t group_total;
 };
 struct ps_control_status {
     bool bypass;
     uint64_t rules_version;
+    ps_ns turned_at;              /* the last tick */
     const char *lag_error;        /* last failure of the lag source, NULL if the last round worked */
+    ps_ns lag_failed_for;         /* since when; 0 if it works */
+    uint32_t slots_used;
+    uint64_t topics_ungoverned;   /* (policy, topic) pairs that found no free slot */
+    uint64_t records_unplaced;    /* records of notices that a full ring dropped; they were spread over all topics */
+    size_t member_count;          /* exempt (policy, client) pairs */
     size_t policy_count;
-    struct ps_policy_status policies[]; 
+    struct ps_policy_status policies[];
 };
 /* A copy, freed with free(). Thread-safe. */
 struct ps_control_status *ps_control_status(struct ps_control *control);

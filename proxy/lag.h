@@ -10,14 +10,18 @@
 #include "penstock/config.h"
 #include "penstock/controller.h"
 
+#define PS_LAG_GROUPS_MAX 256 /* groups sampled; globs that match more leave the rest out, and say so once */
+
 struct ps_lag;
 
 enum ps_lag_kind {
-    PS_LAG_BROKERS = 1, /* brokers */
-    PS_LAG_TOPICS,      /* topics of the cluster that a policy covers */
+    PS_LAG_BROKERS = 1, /* brokers: all that the cluster has now */
+    PS_LAG_TOPICS,      /* names: the topics of the cluster that a policy covers */
+    PS_LAG_GROUPS,      /* names: the groups being sampled, by name or by glob */
     PS_LAG_SAMPLE,      /* group, topic, sample */
     PS_LAG_MEMBERS,     /* group, members */
-    PS_LAG_FAILED       /* text: what could not be read, and why */
+    PS_LAG_FAILED,      /* text: what could not be read, and why */
+    PS_LAG_RECOVERED    /* the first round without a failure after a FAILED */
 };
 
 struct ps_lag_broker {
@@ -37,8 +41,8 @@ struct ps_lag_message {
     enum ps_lag_kind kind;
     const char *group, *topic, *text;
     struct ps_sample sample;           /* SAMPLE: every partition of the topic, in order */
-    const char **topics;
-    size_t topic_count;
+    const char *const *names;
+    size_t name_count;
     const struct ps_lag_broker *brokers;
     size_t broker_count;
     const struct ps_lag_member *members;
@@ -47,16 +51,17 @@ struct ps_lag_message {
 void ps_lag_message_free(struct ps_lag_message *m);
 
 /* Starts the thread. config: a reference is taken. NULL on failure (error says why). */
-struct ps_lag *ps_lag_start(struct ps_config *config, char *error, size_t error_size);
-/* Stops and joins; bounded by the running call (a few seconds at most). */
+struct ps_lag *ps_lag_start(const struct ps_config *config, char *error, size_t error_size);
+/* Stops and joins; bounded by the running call (a few seconds at most). NULL is fine. */
 void ps_lag_stop(struct ps_lag *lag);
 /* Takes all messages in order (a list by `next`), NULL if none. Any thread, one at a time. */
 struct ps_lag_message *ps_lag_take(struct ps_lag *lag);
 /* Sets how often each policy is polled (engaged: a quarter of its poll). index: of config->policies. Thread-safe. */
 void ps_lag_engage(struct ps_lag *lag, size_t policy, bool engaged);
-/* A new configuration; the next round follows it. */
-void ps_lag_configure(struct ps_lag *lag, struct ps_config *config);
-/* Asks for topics and brokers at once (a covered topic was written to that is not known yet). */
+/* A new configuration; the next round follows it. Thread-safe. The control thread hands its own on, so that the
+ * indexes of ps_lag_engage always mean the same configuration: nobody else needs to call it. */
+void ps_lag_configure(struct ps_lag *lag, const struct ps_config *config);
+/* Asks for topics and brokers at once (a covered topic was written to that is not known yet). Thread-safe. */
 void ps_lag_refresh(struct ps_lag *lag);
 
 #endif
