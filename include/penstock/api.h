@@ -40,6 +40,9 @@ struct ps_api {
     const struct ps_schema *response;
 };
 
+/* The rows by key; those of unknown keys have no name. For whoever lists all APIs (tests, tools). */
+extern const struct ps_api ps_api_table[PS_API_KEY_MAX + 1];
+
 /* NULL if the key is unknown to the tables (or is a controller-only API). */
 const struct ps_api *ps_api_find(int16_t key);
 

@@ -104,6 +104,15 @@ static inline uint32_t ps_read_uvarint(struct ps_reader *r)
     return 0;
 }
 
+/* Passes a section of tagged fields (KIP-482) unseen: in headers, where none is known. */
+static inline void ps_read_tags(struct ps_reader *r)
+{
+    for (uint32_t left = ps_read_uvarint(r); left > 0 && !r->bad; left--) {
+        ps_read_uvarint(r);
+        ps_read_raw(r, ps_read_uvarint(r));
+    }
+}
+
 struct ps_writer {
     uint8_t *base;
     size_t len, cap;

@@ -1,0 +1,387 @@
+#!/usr/bin/env python3
+"""Generates protocol/schema_table.c from the message definitions inside the kafka-clients jar.
+
+    tools/gen_schema.py JAR_OR_DIR [--out FILE]     writes the table (default: protocol/schema_table.c)
+    tools/gen_schema.py JAR_OR_DIR --check            exit 1 and a diff if the file is not what would be written
+
+JAR_OR_DIR is kafka-clients-X.Y.Z.jar, or a directory that holds the unpacked common/message/*.json. Every API of the
+broker listener gets full rows: request and response, all fields, all versions. What the walker (protocol/walk.c) would
+misread is refused here, so that a new Kafka release fails in this tool and not on somebody's traffic.
+"""
+import argparse
+import difflib
+import json
+import pathlib
+import re
+import sys
+import zipfile
+
+# What the program wants to be told about, as `Message.Path.Field`; the names on the right are those of enum ps_tap.
+TAPS = {
+    "ProduceRequest.TransactionalId": "TRANSACTIONAL_ID",
+    "ProduceRequest.Acks": "ACKS",
+    "ProduceRequest.TimeoutMs": "TIMEOUT_MS",
+    "ProduceRequest.TopicData": "TOPICS",
+    "ProduceRequest.TopicData.Name": "TOPIC_NAME",
+    "ProduceRequest.TopicData.TopicId": "TOPIC_ID",
+    "ProduceRequest.TopicData.PartitionData": "PARTITIONS",
+    "ProduceRequest.TopicData.PartitionData.Index": "PARTITION_INDEX",
+    "ProduceRequest.TopicData.PartitionData.Records": "RECORDS",
+    "ProduceResponse.Responses": "TOPICS",
+    "ProduceResponse.Responses.Name": "TOPIC_NAME",
+    "ProduceResponse.Responses.TopicId": "TOPIC_ID",
+    "ProduceResponse.Responses.PartitionResponses": "PARTITIONS",
+    "ProduceResponse.Responses.PartitionResponses.Index": "PARTITION_INDEX",
+    "ProduceResponse.Responses.PartitionResponses.ErrorCode": "ERROR_CODE",
+    "ProduceResponse.Responses.PartitionResponses.BaseOffset": "BASE_OFFSET",
+    "ProduceResponse.ThrottleTimeMs": "THROTTLE_TIME_MS",
+    "ProduceResponse.NodeEndpoints": "NODES",
+    "ProduceResponse.NodeEndpoints.NodeId": "NODE_ID",
+    "ProduceResponse.NodeEndpoints.Host": "HOST",
+    "ProduceResponse.NodeEndpoints.Port": "PORT",
+    "FetchResponse.NodeEndpoints": "NODES",
+    "FetchResponse.NodeEndpoints.NodeId": "NODE_ID",
+    "FetchResponse.NodeEndpoints.Host": "HOST",
+    "FetchResponse.NodeEndpoints.Port": "PORT",
+    "ShareFetchResponse.NodeEndpoints": "NODES",
+    "ShareFetchResponse.NodeEndpoints.NodeId": "NODE_ID",
+    "ShareFetchResponse.NodeEndpoints.Host": "HOST",
+    "ShareFetchResponse.NodeEndpoints.Port": "PORT",
+    "ShareAcknowledgeResponse.NodeEndpoints": "NODES",
+    "ShareAcknowledgeResponse.NodeEndpoints.NodeId": "NODE_ID",
+    "ShareAcknowledgeResponse.NodeEndpoints.Host": "HOST",
+    "ShareAcknowledgeResponse.NodeEndpoints.Port": "PORT",
+    "MetadataResponse.Brokers": "NODES",
+    "MetadataResponse.Brokers.NodeId": "NODE_ID",
+    "MetadataResponse.Brokers.Host": "HOST",
+    "MetadataResponse.Brokers.Port": "PORT",
+    "MetadataResponse.ClusterId": "CLUSTER_ID",
+    "MetadataResponse.Topics.Name": "TOPIC_NAME",
+    "MetadataResponse.Topics.TopicId": "TOPIC_ID",
+    "FindCoordinatorResponse.NodeId": "NODE_ID",
+    "FindCoordinatorResponse.Host": "HOST",
+    "FindCoordinatorResponse.Port": "PORT",
+    "FindCoordinatorResponse.Coordinators": "NODES",
+    "FindCoordinatorResponse.Coordinators.NodeId": "NODE_ID",
+    "FindCoordinatorResponse.Coordinators.Host": "HOST",
+    "FindCoordinatorResponse.Coordinators.Port": "PORT",
+    "DescribeClusterResponse.ClusterId": "CLUSTER_ID",
+    "DescribeClusterResponse.Brokers": "NODES",
+    "DescribeClusterResponse.Brokers.BrokerId": "NODE_ID",
+    "DescribeClusterResponse.Brokers.Host": "HOST",
+    "DescribeClusterResponse.Brokers.Port": "PORT",
+    "ApiVersionsRequest.ClientSoftwareName": "SOFTWARE_NAME",
+    "ApiVersionsRequest.ClientSoftwareVersion": "SOFTWARE_VERSION",
+    "ApiVersionsResponse.ErrorCode": "ERROR_CODE",
+    "ApiVersionsResponse.ApiKeys": "API_KEYS",
+    "ApiVersionsResponse.ApiKeys.ApiKey": "API_KEY",
+    "ApiVersionsResponse.ApiKeys.MinVersion": "MIN_VERSION",
+    "ApiVersionsResponse.ApiKeys.MaxVersion": "MAX_VERSION",
+    "OffsetCommitRequest.GroupId": "GROUP_ID",
+    "OffsetCommitRequest.MemberId": "MEMBER_ID",
+    "OffsetFetchRequest.GroupId": "GROUP_ID",
+    "OffsetFetchRequest.Groups.GroupId": "GROUP_ID",
+    "JoinGroupRequest.GroupId": "GROUP_ID",
+    "JoinGroupRequest.MemberId": "MEMBER_ID",
+    "SyncGroupRequest.GroupId": "GROUP_ID",
+    "SyncGroupRequest.MemberId": "MEMBER_ID",
+    "HeartbeatRequest.GroupId": "GROUP_ID",
+    "HeartbeatRequest.MemberId": "MEMBER_ID",
+    "LeaveGroupRequest.GroupId": "GROUP_ID",
+    "ConsumerGroupHeartbeatRequest.GroupId": "GROUP_ID",
+    "ConsumerGroupHeartbeatRequest.MemberId": "MEMBER_ID",
+}
+
+# Brokers advertise more than the schema says: librdkafka before 2.11.1 compresses only if Produce 0 is listed (KAFKA-18659).
+ADVERTISED_MIN = {"Produce": 0}
+
+PRIMITIVES = {
+    "bool": "BOOL", "int8": "INT8", "int16": "INT16", "uint16": "UINT16", "int32": "INT32", "uint32": "UINT32",
+    "int64": "INT64", "float64": "FLOAT64", "uuid": "UUID", "string": "STRING", "bytes": "BYTES", "records": "RECORDS",
+}
+NUMBERS = {"bool", "int8", "int16", "uint16", "int32", "uint32", "int64"}
+MAX = 32767
+NEVER = (1, 0)
+TABLE = pathlib.Path(__file__).resolve().parent.parent / "protocol" / "schema_table.c"
+
+
+class Refused(Exception):
+    """The walker could not read this message."""
+
+
+def versions(text):
+    """'3+' -> (3, MAX), '0-2' -> (0, 2), '4' -> (4, 4), 'none' -> NEVER."""
+    if text in (None, "none"):
+        return NEVER
+    match = re.fullmatch(r"(\d+)(\+|-(\d+))?", text)
+    if match is None:
+        raise Refused(f"version range {text!r}")
+    first = int(match[1])
+    return first, MAX if match[2] == "+" else int(match[3]) if match[3] else first
+
+
+def overlap(a, b):
+    return max(a[0], b[0]), min(a[1], b[1])
+
+
+def is_empty(span):
+    return span[0] > span[1]
+
+
+def strip_comments(text):
+    """The files are JSON with // comments, which may also follow code; strings may hold //."""
+    return re.sub(r'("(?:\\.|[^"\\])*")|//[^\n]*', lambda m: m[1] or "", text)
+
+
+def load(source):
+    """All requests and responses of a jar or directory: {name: definition}."""
+    source = pathlib.Path(source)
+    if source.is_dir():
+        texts = [path.read_text() for path in sorted(source.rglob("*.json"))]
+    else:
+        with zipfile.ZipFile(source) as jar:
+            names = sorted(n for n in jar.namelist() if re.fullmatch(r"common/message/\w+\.json", n))
+            texts = [jar.read(name).decode() for name in names]
+    messages = {}
+    for text in texts:
+        message = json.loads(strip_comments(text))
+        if message["type"] in ("request", "response"):
+            messages[message["name"]] = message
+    if not messages:
+        raise Refused(f"no message definitions in {source}")
+    return messages
+
+
+class Field:
+    """One row, checked."""
+
+    def __init__(self, message, raw, path):
+        self.raw, self.name, self.path = raw, raw["name"], path + "." + raw["name"]
+        self.array = raw["type"].startswith("[]")
+        element = raw["type"].removeprefix("[]")
+        self.span = versions(raw.get("versions"))
+        self.nullable = versions(raw.get("nullableVersions"))
+        self.tagged = versions(raw.get("taggedVersions"))
+        self.tag = raw.get("tag", -1)
+        self.flexible = raw.get("flexibleVersions") != "none"
+        self.tap = TAPS.get(self.path, "NONE")
+        self.kids = []
+        if element in PRIMITIVES:
+            self.type = PRIMITIVES[element]
+        elif element in message.structs or "fields" in raw:
+            self.type = "STRUCT"
+            inner = raw.get("fields") or message.structs[element]
+            self.kids = [Field(message, kid, self.path) for kid in inner]
+        else:
+            raise Refused(f"{self.path}: type {raw['type']!r}")
+        self.set_default(element)
+        self.check(message)
+
+    def set_default(self, element):
+        default = self.raw.get("default")
+        self.default_null = default == "null"
+        self.default_int = 0
+        if default is not None and not self.array and element in NUMBERS:
+            word = str(default).lower()
+            self.default_int = {"true": 1, "false": 0}.get(word)
+            if self.default_int is None:
+                self.default_int = int(word, 0)
+
+    def check(self, message):
+        """What walk.c relies on."""
+        def refuse(why):
+            raise Refused(f"{self.path}: {why}")
+        if set(self.raw) - {"name", "type", "versions", "nullableVersions", "taggedVersions", "tag", "fields", "default",
+                            "about", "entityType", "mapKey", "ignorable", "zeroCopy", "flexibleVersions"}:
+            refuse(f"an attribute this tool does not know, among {sorted(self.raw)}")
+        if not is_empty(overlap(self.nullable, message.valid)):
+            if self.type == "STRUCT" and not self.array and not is_empty(self.tagged):
+                refuse("a nullable struct in a tagged field")
+            if self.type not in ("STRUCT", "STRING", "BYTES", "RECORDS") and not self.array:
+                refuse(f"a nullable {self.type}")
+        if not is_empty(self.tagged):
+            if self.tagged[0] < message.flexible_since:
+                refuse("tagged in a version that is not flexible")
+            if self.tag < 0:
+                refuse("tagged without a number")
+        if self.raw.get("flexibleVersions") not in (None, "none"):
+            refuse("flexible versions of its own")
+        if self.array and self.type == "RECORDS":
+            refuse("an array of records")
+        if self.tap != "NONE" and self.type in ("FLOAT64", "STRUCT") and not self.array:
+            refuse("a tap on a struct or float")
+        if self.array and self.type == "STRUCT":
+            # A count is checked against the bytes left, which presumes that an element takes at least one.
+            for version in range(message.valid[0], min(message.valid[1], message.flexible_since - 1) + 1):
+                present = self.span[0] <= version <= self.span[1]
+                if present and not any(k.span[0] <= version <= k.span[1] for k in self.kids):
+                    refuse(f"its elements are empty in version {version}")
+
+    def depth(self):
+        return (1 if self.type == "STRUCT" else 0) + max((kid.depth() for kid in self.kids), default=0)
+
+
+class Message:
+    def __init__(self, raw):
+        self.name, self.key = raw["name"], raw["apiKey"]
+        self.valid = versions(raw["validVersions"])
+        if self.valid[1] == MAX or is_empty(self.valid):
+            raise Refused(f"{self.name}: valid versions {raw['validVersions']!r}")
+        flexible = versions(raw["flexibleVersions"])
+        if flexible != NEVER and flexible[1] != MAX:
+            raise Refused(f"{self.name}: flexible versions {raw['flexibleVersions']!r}")
+        self.flexible_since = MAX if flexible == NEVER else flexible[0]
+        self.structs = {struct["name"]: struct["fields"] for struct in raw.get("commonStructs", [])}
+        # A struct that is defined in place may be used again by name elsewhere in the message.
+        self.collect(raw["fields"])
+        self.fields = [Field(self, field, self.name) for field in raw["fields"]]
+
+    def collect(self, fields):
+        for field in fields:
+            if "fields" in field:
+                self.structs.setdefault(field["type"].removeprefix("[]"), field["fields"])
+                self.collect(field["fields"])
+
+    def depth(self):
+        return 1 + max((field.depth() for field in self.fields), default=0)
+
+
+def snake(name):
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def number(version):
+    return "MAX" if version == MAX else str(version)
+
+
+def row(field, kids):
+    parts = [f'{"FIELD" if field.flexible else "RIGID"}("{field.name}", {field.type}, {number(field.span[0])}, '
+             f'{number(field.span[1])})']
+    parts.append("NOT_NULL" if field.nullable == NEVER else "NULLABLE({}, {})".format(*map(number, field.nullable)))
+    parts.append("UNTAGGED" if field.tagged == NEVER else
+                 "TAGGED({}, {}, {})".format(field.tag, *map(number, field.tagged)))
+    if field.array:
+        parts.append("ARRAY")
+    if field.tap != "NONE":
+        parts.append(f"TAP({field.tap})")
+    if field.default_int:
+        # The least 64-bit number cannot be written as a literal; none is known, so it is not provided for.
+        parts.append(f"DEFAULT({field.default_int})")
+    if field.default_null:
+        parts.append("DEFAULT_NULL")
+    if kids:
+        parts.append(f"KIDS({kids})")
+    return "    {" + ", ".join(parts) + "},"
+
+
+def rows(fields, name, out):
+    """Emits the rows of `fields` under `name`, those of their kids first."""
+    if not fields:
+        return
+    kids = {}
+    for field in fields:
+        if field.kids:
+            kids[field.name] = f"{name}_{snake(field.name)}"
+            rows(field.kids, kids[field.name], out)
+    out.append(f"static const struct ps_field {name}[] = {{")
+    out.extend(row(field, kids.get(field.name)) for field in fields)
+    out.append("};")
+
+
+def schema(message, out):
+    name = snake(message.name)
+    rows(message.fields, name, out)
+    body = f"{name}, PS_ARRAY_LEN({name})" if message.fields else "NULL, 0"
+    out.append(f"static const struct ps_schema schema_{name} = {{")
+    out.append(f'    "{message.name}", {message.valid[0]}, {message.valid[1]}, {number(message.flexible_since)}, {body}}};')
+    out.append("")
+
+
+HEAD = '''/* schema_table.c - the fields of every message on Kafka's broker listener, and the list of APIs.
+ *
+ * Generated by tools/gen_schema.py from the message definitions in kafka-clients; do not edit. A row says in which
+ * versions a field exists, may be null, and is a tagged field; MAX stands for "and later". */
+#include "penstock/api.h"
+#include "penstock/walk.h"
+
+#define MAX INT16_MAX
+#define FIELD(n, t, first, last) .name = (n), .type = PS_TYPE_##t, .flexible = true, .since = (first), .until = (last)
+#define RIGID(n, t, first, last) .name = (n), .type = PS_TYPE_##t, .flexible = false, .since = (first), .until = (last)
+#define NOT_NULL .nullable_since = 1, .nullable_until = 0
+#define NULLABLE(first, last) .nullable_since = (first), .nullable_until = (last)
+#define UNTAGGED .tagged_since = 1, .tagged_until = 0, .tag = -1
+#define TAGGED(number, first, last) .tagged_since = (first), .tagged_until = (last), .tag = (number)
+#define ARRAY .array = true
+#define TAP(t) .tap = PS_TAP_##t
+#define DEFAULT(number) .default_int = INT64_C(number)
+#define DEFAULT_NULL .default_null = true
+#define KIDS(list) .kids = (list), .kid_count = PS_ARRAY_LEN(list)
+'''
+
+
+def generate(raw):
+    messages = {}
+    for name, definition in raw.items():
+        if definition["type"] == "request":
+            keep = "broker" in definition.get("listeners", []) and definition["validVersions"] != "none"
+        else:
+            request = raw[name.removesuffix("Response") + "Request"]
+            keep = "broker" in request.get("listeners", []) and definition["validVersions"] != "none"
+        if keep:
+            messages[name] = Message(definition)
+    requests = sorted((m for m in messages.values() if m.name.endswith("Request")), key=lambda m: m.key)
+    out, apis = [HEAD], []
+    for request in requests:
+        api = request.name.removesuffix("Request")
+        response = messages[api + "Response"]
+        if (request.key, request.valid, request.flexible_since) != (response.key, response.valid, response.flexible_since):
+            raise Refused(f"{api}: request and response differ in key, versions or flexible versions")
+        for message in (request, response):
+            schema(message, out)
+        least = ADVERTISED_MIN.get(api, request.valid[0])
+        apis.append(f'    [{request.key}] = {{"{api}", {request.key}, {least}, {request.valid[1]}, '
+                    f'{number(request.flexible_since)}, &schema_{snake(request.name)}, &schema_{snake(response.name)}}},')
+    depth = max(message.depth() for message in messages.values())
+    out.append(f'_Static_assert({depth} <= PS_WALK_DEPTH_MAX, "the walker\'s stack holds the deepest message");')
+    out.append("")
+    out.append("const struct ps_api ps_api_table[PS_API_KEY_MAX + 1] = {")
+    out.extend(apis)
+    out.append("};")
+    check_taps(messages)
+    return "\n".join(out) + "\n"
+
+
+def check_taps(messages):
+    """A tap that names no field is a misspelling, or a field that Kafka renamed."""
+    def paths(fields):
+        for field in fields:
+            yield field.path
+            yield from paths(field.kids)
+    known = {path for message in messages.values() for path in paths(message.fields)}
+    missing = sorted(set(TAPS) - known)
+    if missing:
+        raise Refused("taps without a field: " + ", ".join(missing))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("source", help="kafka-clients-X.Y.Z.jar, or a directory with the message definitions")
+    parser.add_argument("--out", default=str(TABLE), help="file to write (default: %(default)s)")
+    parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    args = parser.parse_args()
+    try:
+        text = generate(load(args.source))
+    except (Refused, OSError, zipfile.BadZipFile) as error:
+        sys.exit(f"gen_schema: {error}")
+    if not args.check:
+        pathlib.Path(args.out).write_text(text)
+        return
+    old = pathlib.Path(args.out).read_text()
+    diff = list(difflib.unified_diff(old.splitlines(), text.splitlines(), args.out, "generated", lineterm=""))
+    if diff:
+        print("\n".join(diff))
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
