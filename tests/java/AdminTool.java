@@ -1,0 +1,96 @@
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import java.util.Set;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.common.ElectionType;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionInfo;
+
+/** Topics, leaders and brokers for the scenarios: one JSON command per line in, one JSON answer per line out. */
+public final class AdminTool {
+    private static Admin admin;
+
+    private AdminTool() {
+    }
+
+    private static void create(JsonNode command) throws Exception {
+        List<NewTopic> topics = new ArrayList<>();
+        command.get("topics").forEach(name -> topics.add(new NewTopic(name.asText(),
+            command.get("partitions").asInt(), (short) command.get("replication").asInt())));
+        admin.createTopics(topics).all().get();
+    }
+
+    private static List<TopicPartitionInfo> partitions(String topic) throws Exception {
+        return admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions();
+    }
+
+    private static void leaders(JsonNode command, ObjectNode answer) throws Exception {
+        ArrayNode leaders = answer.putArray("leaders");
+        ArrayNode insync = answer.putArray("insync");
+        for (TopicPartitionInfo info : partitions(command.get("topic").asText())) {
+            leaders.add(info.leader() == null || info.leader().isEmpty() ? -1 : info.leader().id());
+            insync.add(info.isr().size());
+        }
+    }
+
+    /** Makes `leader` the preferred and then the real leader; it must be a replica already. */
+    private static void lead(JsonNode command) throws Exception {
+        String topic = command.get("topic").asText();
+        int index = command.get("partition").asInt();
+        int leader = command.get("leader").asInt();
+        TopicPartition partition = new TopicPartition(topic, index);
+        List<Integer> replicas = new ArrayList<>(List.of(leader));
+        partitions(topic).get(index).replicas().forEach(node -> {
+            if (node.id() != leader) {
+                replicas.add(node.id());
+            }
+        });
+        NewPartitionReassignment order = new NewPartitionReassignment(replicas);
+        admin.alterPartitionReassignments(Map.of(partition, Optional.of(order))).all().get();
+        admin.electLeaders(ElectionType.PREFERRED, Set.of(partition)).partitions().get();
+    }
+
+    private static void obey(JsonNode command, ObjectNode answer) throws Exception {
+        switch (command.get("op").asText()) {
+            case "create" -> create(command);
+            case "leaders" -> leaders(command, answer);
+            case "lead" -> lead(command);
+            case "brokers" -> {
+                ArrayNode ids = answer.putArray("brokers");
+                admin.describeCluster().nodes().get().forEach(node -> ids.add(node.id()));
+            }
+            default -> throw new IllegalArgumentException(command.toString());
+        }
+    }
+
+    public static void main(String[] args) throws Exception {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", args[0]);
+        p.put("client.id", "admin-tool");
+        p.put("default.api.timeout.ms", "10000");
+        p.put("request.timeout.ms", "5000");
+        admin = Admin.create(p);
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            ObjectNode answer = Common.JSON.createObjectNode();
+            try {
+                obey(Common.JSON.readTree(line), answer);
+                answer.put("ok", true);
+            } catch (Exception e) {
+                answer.put("error", (e.getCause() == null ? e : e.getCause()).toString());
+            }
+            Common.report(answer);
+        }
+        admin.close();
+    }
+}
