@@ -4,8 +4,8 @@
  * size prefix and the size of a tagged field that contains them; what lies between them passes untouched. Nothing
  * is stored: a first walk over the gathered frame sums the differences, a second one hands out the edits.
  *
- * Rewritten: broker addresses (Metadata, FindCoordinator, DescribeCluster, and the NodeEndpoints of Produce v10+ and,
- * in their tail, of Fetch v16+, ShareFetch, ShareAcknowledge: KIP-951, KIP-932), version ranges (ApiVersions) and
+ * Rewritten: broker addresses (Metadata, FindCoordinator, DescribeCluster, ShareAcknowledge, the NodeEndpoints of
+ * Produce v10+ and, in their tail, of Fetch v16+ and ShareFetch: KIP-951, KIP-932), version ranges (ApiVersions) and
  * ThrottleTimeMs (Produce). */
 #ifndef PENSTOCK_REWRITE_H
 #define PENSTOCK_REWRITE_H
@@ -27,15 +27,16 @@ enum ps_map_result {
     PS_MAP_UNKNOWN  /* not bound yet: the frame must wait; see ps_rewrite_init */
 };
 
-/* What the session brings. `map` may be called twice for the same node. `topic` (may be NULL) is told every
- * (id, name) pair of a Metadata response v10+. */
+/* What the session brings. `map` is asked twice or more for each node of a frame and must answer the same until the last
+ * edit is out (a snapshot of the bindings). It is not asked for nodes without an address (host "" or port -1).
+ * `topic` (may be NULL) is told every (id, name) pair of a Metadata response v10+. */
 struct ps_rewrite_env {
     void *ctx;
     enum ps_map_result (*map)(void *ctx, int32_t node_id, struct ps_span host, int32_t port,
                               struct ps_address *out);
     void (*topic)(void *ctx, const uint8_t id[16], struct ps_span name);
     int32_t throttle_time_ms; /* Produce: at least this */
-    int16_t produce_max;      /* ceilings beyond the tables; INT16_MAX for none */
+    int16_t produce_max;      /* ceiling of Produce beyond the tables; INT16_MAX for none */
 };
 
 enum ps_rewrite_mode {
@@ -44,8 +45,8 @@ enum ps_rewrite_mode {
     PS_REWRITE_TAIL      /* stream it through a ps_tail, gather from where that says */
 };
 
-/* What a response of this API and version needs at the least. Produce v1+ is WHOLE (throttle time). An API or
- * version unknown to the tables: NONE. */
+/* What a response of this API and version needs at the least. api may be NULL. An API or version unknown to the tables: NONE,
+ * except that ApiVersions is WHOLE in every version, because its refusal (error 35) always has the layout of version 0. */
 enum ps_rewrite_mode ps_rewrite_mode_of(const struct ps_api *api, int16_t version);
 
 struct ps_edit {
@@ -54,24 +55,50 @@ struct ps_edit {
     struct ps_span put; /* bytes inserted; valid until the next ps_rewrite_next */
 };
 
+#define PS_NODE_PUT_MAX (5 + PS_HOST_MAX + 4) /* length, host, port */
+
+/* A node (broker, coordinator, endpoint) being read: id, host and port stand in this order wherever they occur. */
+struct ps_node {
+    int32_t id;
+    uint64_t host_at;     /* in the body, where the length of the host begins */
+    struct ps_span host;  /* content, in the frame */
+    uint8_t put[PS_NODE_PUT_MAX];
+};
+
+/* An entry of ApiVersions being read. */
+struct ps_key_range {
+    uint64_t at;          /* in the body */
+    int16_t key, min, max;
+    bool dropped;
+};
+
+enum ps_rewrite_phase {
+    PS_REWRITE_SUM = 1, /* first walk */
+    PS_REWRITE_SIZE,    /* the frame's size prefix comes next */
+    PS_REWRITE_EDIT,    /* second walk */
+    PS_REWRITE_END
+};
+
 struct ps_rewrite {
     const struct ps_rewrite_env *env;
     const struct ps_api *api;
     const uint8_t *frame;
     uint64_t frame_len;
     uint64_t body_at;
-    int16_t version;
-    uint8_t phase;
-    int64_t delta;       /* of the whole frame */
-    int64_t tag_delta;   /* of the tagged field that holds NodeEndpoints */
-    int64_t key_count;   /* ApiVersions: entries that stay */
+    int16_t version;      /* of the layout: 0 for an ApiVersions refusal */
+    enum ps_rewrite_phase phase;
+    bool unbound;         /* a node has no address yet */
+    int64_t delta;        /* of the whole frame */
+    int64_t tag_delta;    /* of the content of the tagged field with the nodes */
+    uint32_t tag_count;   /* such fields met: more than one is malformed */
+    uint32_t keys_kept;   /* ApiVersions: entries that stay */
+    struct ps_hit prefix; /* of the tagged field or of the array of keys: its length follows from the first walk */
     struct ps_walk walk;
-    uint64_t walked;     /* bytes of the body fed to the walk */
-    int32_t node_id;
-    struct ps_span host;
-    uint64_t host_at, host_len, port_at;
-    uint8_t scratch[PS_HOST_MAX + 32];
-    uint64_t state[8];   /* rewrite.c */
+    uint64_t walked;      /* bytes of the body fed to the walk */
+    struct ps_node node;
+    struct ps_key_range range;
+    struct ps_span topic; /* name of the topic being read (Metadata) */
+    uint8_t put[8];       /* of an edit that is only a number */
 };
 
 enum ps_rewrite_result {
@@ -80,27 +107,38 @@ enum ps_rewrite_result {
     PS_REWRITE_BAD   /* malformed response */
 };
 
-/* frame: the whole frame with its 4-byte size prefix; it and env must outlive the edits. */
+/* frame: the whole frame with its 4-byte size prefix; it and env must outlive the edits. The mode of the version must be
+ * WHOLE. Every node is shown to env->map, also when the result is WAIT. */
 enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rewrite_env *env,
                                        const struct ps_api *api, int16_t version,
                                        const uint8_t *frame, uint64_t frame_len) PS_MUST_CHECK;
-/* The next edit, in order; false when there are no more. */
+/* The next edit, in order; false when there are no more. Only after PS_REWRITE_OK. */
 bool ps_rewrite_next(struct ps_rewrite *r, struct ps_edit *edit);
 
-/* Fetch v16+, ShareFetch, ShareAcknowledge: the addresses stand at the very end of a response that may be huge. */
+/* Fetch v16+ and ShareFetch: the addresses stand at the very end of a response that may be huge. */
 struct ps_tail {
-    struct ps_walk walk;
+    struct ps_walk walk;  /* once the tail is found, it stands at its first byte */
     const struct ps_api *api;
     int16_t version;
     uint64_t body_len;
     bool found;
 };
-enum ps_tail_step { PS_TAIL_PASS = 1, /* all of data passes */ PS_TAIL_HERE, /* *used passes, the rest is the tail */ PS_TAIL_BAD };
+
+enum ps_tail_step {
+    PS_TAIL_PASS = 1, /* all of data passes */
+    PS_TAIL_HERE,     /* *used passes, the rest of the frame is the tail */
+    PS_TAIL_BAD
+};
+
+/* body_len: without the header. The mode of the version must be TAIL. */
 void ps_tail_init(struct ps_tail *t, const struct ps_api *api, int16_t version, uint64_t body_len);
+/* Not after HERE or BAD. */
 enum ps_tail_step ps_tail_next(struct ps_tail *t, const uint8_t *data, size_t len, size_t *used);
+/* Bytes of the tail; once it is found. */
+uint64_t ps_tail_len(const struct ps_tail *t);
 /* Rewrites a gathered tail into out, at exactly its own length: shorter addresses are made up for by an unknown tagged
- * field, and if they do not fit the endpoints are left out (the client then refreshes its metadata: KIP-951). `tail`
- * and `out` may not overlap. OK, WAIT or BAD as above. */
+ * field, and if that cannot be, the endpoints are left out (the client then refreshes its metadata: KIP-951). `tail`
+ * and `out` may not overlap. */
 enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_rewrite_env *env,
                                        const uint8_t *tail, size_t len, uint8_t *out) PS_MUST_CHECK;
 
