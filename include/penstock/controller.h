@@ -12,13 +12,13 @@
 
 #define PS_PARTITIONS_MAX 4096
 #define PS_EDGES 16    /* commit edges kept per partition */
-#define PS_POINTS 32   /* polled points kept per partition (least squares) */
+#define PS_POINTS 16   /* polled points kept per partition (least squares) */
 
 /* One partition as the lag source saw it. -1 = unknown/none, never 0. */
 struct ps_partition_sample {
     int64_t committed;   /* next offset to read; -1: the group has committed nothing here */
     int64_t log_start;   /* -1 unknown */
-    int64_t end;         /* high watermark */
+    int64_t end;         /* high watermark; -1 unknown: the partition is left as it was */
 };
 
 /* One poll of one group and topic. */
@@ -40,20 +40,21 @@ struct ps_controller_config {
     double phi;              /* 0.5: producers keep at least 1 - phi of the consume rate while consumers are alive */
 };
 
-struct ps_partition_state; /* controller.c; ps_controller_partition_size() bytes each */
+struct ps_partition_state; /* policy/controller_state.h; ps_controller_partition_size() bytes each */
 
 enum ps_signal_state { PS_SIGNAL_NONE = 1, /* nothing heard yet */ PS_SIGNAL_FRESH, PS_SIGNAL_STALE };
 
 /* What the controller thinks, for metrics, the level and the log. */
 struct ps_decision {
     double rate;             /* records/s to admit; INFINITY while disengaged */
-    double headroom;         /* records that may be admitted at once before lag would pass the target: the burst of an open
-                              * valve between two ticks, so that an unmeasured flood cannot pass it unseen; >= 0 */
+    double headroom;         /* the valve's burst. With a finite rate: what it admits in 0.1 s. With an infinite one: records
+                              * that may be admitted until the next tick before lag would pass the target, so that an
+                              * unmeasured flood cannot pass it unseen; INFINITY if the answer to no signal is `open`. >= 0 */
     double lag_estimated;    /* L_hat, records; NAN unknown */
     double lag_committed;    /* what kafka-consumer-groups prints, records; NAN unknown */
     double consume_rate;     /* C_hat, records/s; NAN unknown */
-    double consume_rate_effective; /* C_eff: stalled partitions do not count */
-    bool engaged;            /* the valve is in use; polls come four times as often */
+    double consume_rate_effective; /* C_eff: stalled partitions do not count; NAN unknown */
+    bool engaged;            /* the valve is in use, or soon will be; polls come four times as often */
     bool stalled;            /* no partition with lag moves */
     bool cold;               /* consume rate not yet known */
     enum ps_signal_state signal;
@@ -64,7 +65,7 @@ struct ps_controller {
     struct ps_controller_config config;
     struct ps_partition_state *partitions;
     uint32_t partition_count, partition_cap;
-    uint64_t state[64];      /* controller.c: overlaid by its private struct (static assert there) */
+    uint64_t state[288];     /* controller.c: overlaid by its private struct (static assert there) */
 };
 
 size_t ps_controller_partition_size(void);
@@ -73,11 +74,12 @@ void ps_controller_init(struct ps_controller *c, const struct ps_controller_conf
                         uint32_t partition_cap, ps_ns now);
 /* New target, limit or answers; the estimates stay. */
 void ps_controller_configure(struct ps_controller *c, const struct ps_controller_config *config);
-/* A poll came. More partitions than partition_cap are folded into the last. */
+/* A poll came. More partitions than partition_cap are folded into the last. A sample that is older than the one
+ * before, or that shows nothing moved although records were forwarded (a frozen source), counts as no signal. */
 void ps_controller_observe(struct ps_controller *c, const struct ps_sample *sample, ps_ns now);
 /* Records were forwarded to this partition (-1: spread over all) since the last call. */
 void ps_controller_admitted(struct ps_controller *c, int32_t partition, double records, ps_ns now);
-/* Every 100 ms. held: the valve keeps somebody waiting. */
+/* Every 100 ms, after ps_controller_admitted. held: the valve keeps somebody waiting. */
 void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
 
 /* level.c: ok, slow, reject with hysteresis (slow while held or lag >= 0.7 limit until < 0.6; reject at >= 0.9 until < 0.8). */

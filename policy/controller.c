@@ -1,0 +1,237 @@
+/* controller.c - the drain controller's ears: samples and admitted records in, the end of the log kept up to date.
+ *
+ * What a poll says of the end of the log is old when it arrives. Own records forwarded since then are known exactly,
+ * so E(now) = polled end + A(now) - A(end_at), where A counts own records. A is remembered at every tick, and between
+ * two ticks records are taken to have passed evenly. */
+#include "controller_state.h"
+
+#include <math.h>
+
+#define PS_FOREIGN_TAU_S 5.0 /* over which growth that is not ours is averaged */
+
+_Static_assert(sizeof(struct ps_group_state) <= sizeof(((struct ps_controller *)0)->state),
+               "the private state fits into the public struct");
+
+size_t ps_controller_partition_size(void)
+{
+    return sizeof(struct ps_partition_state);
+}
+
+void ps_controller_init(struct ps_controller *c, const struct ps_controller_config *config, void *partitions,
+                        uint32_t partition_cap, ps_ns now)
+{
+    PS_ASSERT(partition_cap >= 1 && partition_cap <= PS_PARTITIONS_MAX);
+    memset(c, 0, sizeof(*c));
+    c->partitions = partitions;
+    c->partition_cap = partition_cap;
+    ps_controller_configure(c, config);
+    struct ps_group_state *g = ps_group_of(c);
+    g->started_at = now;
+    g->period_s = PS_PERIOD_START;
+    g->poll_s = ps_seconds(0, config->poll);
+    g->tick_at[0] = now;
+    g->tick_count = 1;
+}
+
+void ps_controller_configure(struct ps_controller *c, const struct ps_controller_config *config)
+{
+    PS_ASSERT(config->target_records > 0.0 && config->tau_fill_s > 0.0 && config->tau_drain_s > 0.0);
+    c->config = *config;
+}
+
+/* -------------------------------------------------------------------------------------- own admitted records */
+
+static struct ps_tick_place tick_place(const struct ps_group_state *g, ps_ns at)
+{
+    uint32_t newest = g->tick_count - 1;
+    uint32_t kept = g->tick_count < PS_TICKS ? g->tick_count : PS_TICKS;
+    if (at >= g->tick_at[newest % PS_TICKS]) {
+        return (struct ps_tick_place){.newest = true};
+    }
+    for (uint32_t back = 1; back < kept; back++) {
+        uint32_t before = (newest - back) % PS_TICKS;
+        uint32_t after = (newest - back + 1) % PS_TICKS;
+        if (g->tick_at[before] <= at) {
+            double whole = ps_seconds(g->tick_at[before], g->tick_at[after]);
+            double part = ps_seconds(g->tick_at[before], at);
+            return (struct ps_tick_place){before, after, whole > 0.0 ? part / whole : 0.0, false};
+        }
+    }
+    uint32_t oldest = (newest - kept + 1) % PS_TICKS;
+    return (struct ps_tick_place){oldest, oldest, 0.0, false};
+}
+
+static double admitted_at(const double *history, double running, const struct ps_tick_place *place)
+{
+    if (place->newest) {
+        return running;
+    }
+    return history[place->before] + place->fraction * (history[place->after] - history[place->before]);
+}
+
+void ps_controller_admitted(struct ps_controller *c, int32_t partition, double records, ps_ns now)
+{
+    (void)now;
+    if (!isfinite(records)) {
+        return;
+    }
+    struct ps_group_state *g = ps_group_of(c);
+    g->total += records;
+    uint32_t index = partition < 0 ? UINT32_MAX : (uint32_t)partition;
+    if (index >= c->partition_cap && partition >= 0 && c->partition_count == c->partition_cap) {
+        index = c->partition_cap - 1; /* folded, as its samples are */
+    }
+    if (index < c->partition_count) {
+        c->partitions[index].admitted += records;
+        c->partitions[index].since_end += records;
+    } else {
+        g->spread += records;
+        g->spread_since_end += records;
+    }
+}
+
+static void remember_tick(struct ps_controller *c, ps_ns now)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    uint32_t slot = g->tick_count++ % PS_TICKS;
+    g->tick_at[slot] = now;
+    g->spread_history[slot] = g->spread;
+    g->total_history[slot] = g->total;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        c->partitions[i].history[slot] = c->partitions[i].admitted;
+    }
+}
+
+/* Counts anew what has been admitted since the end offsets were read. */
+static void rebase_ends(struct ps_controller *c)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    struct ps_tick_place place = tick_place(g, g->end_at);
+    g->spread_since_end = g->spread - admitted_at(g->spread_history, g->spread, &place);
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        p->since_end = p->admitted - admitted_at(p->history, p->admitted, &place);
+    }
+}
+
+/* The log grows by more than what we forward: others write past us, and their share is not ours to give. */
+static void learn_foreign(struct ps_controller *c)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    struct ps_tick_place place = tick_place(g, g->end_at);
+    double admitted = admitted_at(g->total_history, g->total, &place);
+    double end = 0.0;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        end += (double)(c->partitions[i].end - c->partitions[i].first_end);
+    }
+    double dt = ps_seconds(g->foreign_at, g->end_at);
+    if (g->foreign_at != 0 && dt > 0.0) {
+        double rate = (end - g->foreign_end - (admitted - g->foreign_admitted)) / dt;
+        g->foreign_rate += (1.0 - exp(-dt / PS_FOREIGN_TAU_S)) * (rate - g->foreign_rate);
+    }
+    g->foreign_end = end;
+    g->foreign_admitted = admitted;
+    g->foreign_at = g->end_at;
+}
+
+void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    remember_tick(c, now);
+    if (g->rebase_due && now >= g->end_at) {
+        g->rebase_due = false;
+        rebase_ends(c);
+        learn_foreign(c);
+    }
+    ps_law_decide(c, held, now, out);
+}
+
+/* --------------------------------------------------------------------------------------------------- samples */
+
+/* The sample of one partition; the last one stands for all that found no room of their own. */
+static struct ps_partition_sample sample_of(const struct ps_controller *c, const struct ps_sample *sample, uint32_t i)
+{
+    struct ps_partition_sample one = sample->partitions[i];
+    if (i + 1 < c->partition_cap) {
+        return one;
+    }
+    for (uint32_t k = i + 1; k < sample->partition_count; k++) {
+        const struct ps_partition_sample *more = &sample->partitions[k];
+        if (more->end < 0) {
+            continue;
+        }
+        int64_t committed = more->committed < 0 ? more->end : more->committed; /* K0 of an unknown one: no lag */
+        committed = committed < more->log_start ? more->log_start : committed;
+        one.committed = (one.committed < 0 ? (one.end < 0 ? 0 : one.end) : one.committed) + committed;
+        one.end = (one.end < 0 ? 0 : one.end) + more->end;
+        one.log_start = -1;
+    }
+    return one;
+}
+
+/* True if the source repeats itself while records flow: a value that does not move is then no news. */
+static bool sample_frozen(struct ps_controller *c, const struct ps_sample *sample, uint32_t count)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    if (g->observed_at == 0 || count != c->partition_count) {
+        return false;
+    }
+    struct ps_tick_place then = tick_place(g, g->end_at);
+    struct ps_tick_place since = tick_place(g, sample->end_at);
+    double forwarded = admitted_at(g->total_history, g->total, &since) - admitted_at(g->total_history, g->total, &then);
+    if (forwarded < 1.0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct ps_partition_sample one = sample_of(c, sample, i);
+        if (one.end != c->partitions[i].end || one.committed != c->partitions[i].committed) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void partition_appear(struct ps_controller *c, struct ps_partition_state *p,
+                             const struct ps_partition_sample *sample, ps_ns at)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    memset(p, 0, sizeof(*p));
+    p->committed = -1;
+    p->first_end = sample->end < 0 ? 0 : sample->end;
+    p->end = p->first_end;
+    p->base = p->first_end;
+    p->rate = (double)NAN;
+    p->alive = 1.0;
+    p->alive_at = at;
+    for (uint32_t i = 0; i < g->point_count; i++) {
+        p->points[i] = p->base;
+    }
+}
+
+void ps_controller_observe(struct ps_controller *c, const struct ps_sample *sample, ps_ns now)
+{
+    (void)now;
+    struct ps_group_state *g = ps_group_of(c);
+    uint32_t count = sample->partition_count < c->partition_cap ? sample->partition_count : c->partition_cap;
+    if (sample->committed_at <= g->observed_at || sample_frozen(c, sample, count)) {
+        return;
+    }
+    if (count != c->partition_count) {
+        g->foreign_at = 0; /* the sums are of other partitions now */
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct ps_partition_sample s = sample_of(c, sample, i);
+        struct ps_partition_state *p = &c->partitions[i];
+        if (i >= c->partition_count) {
+            partition_appear(c, p, &s, sample->committed_at);
+        }
+        p->end = s.end >= 0 ? s.end : p->end;
+        p->seen = s.committed;
+        p->log_start = s.log_start;
+    }
+    c->partition_count = count;
+    g->end_at = sample->end_at;
+    g->rebase_due = true;
+    rebase_ends(c);
+    ps_estimate_observe(c, sample->committed_at);
+}
