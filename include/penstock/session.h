@@ -25,7 +25,8 @@ enum ps_order_kind {
     /* Read until n contiguous bytes of this side are there (n > those given). Never more than PS_NEED_MAX. */
     PS_ORDER_NEED = 1,
     /* The same for a whole frame or tail that must be changed or judged as one: n may be large. The session has
-     * reserved the memory (env->reserve) and gives it back when the frame is done. */
+     * reserved the memory (env->reserve) and gives it back when the frame is done. Once n bytes are there they stay at
+     * their address until all of them are consumed, whatever is ordered in between. */
     PS_ORDER_GATHER,
     /* The next n bytes of this side go to the other side unchanged. n may exceed what has come: the rest follows
      * as it comes, without asking again. */
@@ -36,7 +37,7 @@ enum ps_order_kind {
     PS_ORDER_INSERT,
     /* Read nothing more of this side; call again when ps_session_ready says so, or at `until` at the latest. */
     PS_ORDER_WAIT,
-    /* Both connections end: flush what was ordered to the client, then close. Final. */
+    /* Both connections end: flush what was ordered to either side, then close. Final. */
     PS_ORDER_CLOSE
 };
 

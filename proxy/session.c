@@ -1,0 +1,214 @@
+/* session.c - one client connection and one broker connection, judged but never touched.
+ *
+ * The path of one request, with the functions in the order they run. (conn.c carries the orders out.)
+ *
+ *   client bytes                                                                     broker bytes
+ *     |  ps_session_next(CLIENT)                                                        |  ps_session_next(BROKER)
+ *     v                                                                                 v
+ *   ps_request_next            length, API key, version, correlation id, client id    ps_response_next
+ *     |                        (session_request.c)                                      |   our own answers whose turn it is: INSERT
+ *     |-- ps_identity_request  software, group membership (session_identity.c)          |   match by correlation id (session_inflight.c)
+ *     |                                                                                 |
+ *     |-- opaque API: ps_inflight_push, FORWARD the whole frame                         |-- nothing to change: FORWARD the whole frame
+ *     |                                                                                 |-- WHOLE: GATHER, ps_rewrite: FORWARD and INSERT in turn
+ *     '-- Produce: ps_produce_begin (session_produce.c)                                 '-- TAIL: FORWARD through ps_tail, GATHER the end,
+ *           peek: acks, topics, batch headers                                                     INSERT it rewritten at equal length
+ *           ps_rules_find -> items (session_gate.c)
+ *           ps_gate_ask -> open: FORWARD | STREAM (walked while it passes)
+ *                       -> shut: WAIT on a ticket; released, refused at wait.max, or let through over the limit
+ *           refused: SWALLOW, the answer written meanwhile takes its place in the ring
+ *
+ * Invariants kept here: responses leave in the order of their requests (the ring); a request is answered once;
+ * nothing of a frame is forwarded before its verdict; a frame that has begun to pass cannot be refused any more.
+ */
+#include "session_private.h"
+
+static void set_state(struct ps_session *s, enum ps_session_state state)
+{
+    static const uint8_t legal[] = {
+        [PS_SESSION_CONNECTING] = 1 << PS_SESSION_OPEN | 1 << PS_SESSION_DRAINING | 1 << PS_SESSION_CLOSING,
+        [PS_SESSION_OPEN] = 1 << PS_SESSION_DRAINING | 1 << PS_SESSION_CLOSING,
+        [PS_SESSION_DRAINING] = 1 << PS_SESSION_CLOSING,
+        [PS_SESSION_CLOSING] = 0,
+    };
+    PS_ASSERT((legal[s->state] & 1 << state) != 0);
+    s->state = state;
+}
+
+size_t ps_session_size(void)
+{
+    return sizeof(struct ps_session);
+}
+
+void ps_session_init(struct ps_session *s, const struct ps_session_env *env, void *conn, struct ps_span peer, ps_ns now)
+{
+    memset(s, 0, sizeof *s);
+    s->env = env;
+    s->conn = conn;
+    s->state = PS_SESSION_CONNECTING;
+    s->request_phase = PS_REQUEST_HEAD;
+    s->response_phase = PS_RESPONSE_HEAD;
+    s->read_empty_at[PS_CLIENT] = now;
+    s->read_empty_at[PS_BROKER] = now;
+    s->peer_len = (uint8_t)(peer.len < sizeof s->peer ? peer.len : sizeof s->peer);
+    if (s->peer_len > 0) {
+        memcpy(s->peer, peer.base, s->peer_len);
+    }
+}
+
+static void spend_reply(struct ps_session *s)
+{
+    if (s->spent_block != NULL) {
+        s->env->block_put(s->env->ctx, s->spent_block, s->spent_cap);
+        s->spent_block = NULL;
+    }
+}
+
+void ps_session_deinit(struct ps_session *s, ps_ns now)
+{
+    ps_produce_abandon(s, now);
+    ps_request_done(s);
+    ps_response_free(s);
+    ps_gate_free(s, now);
+    ps_inflight_clear(s);
+    spend_reply(s);
+}
+
+void ps_session_connected(struct ps_session *s, ps_ns now)
+{
+    s->read_empty_at[PS_CLIENT] = now;
+    s->read_empty_at[PS_BROKER] = now;
+    if (s->state == PS_SESSION_CONNECTING) {
+        set_state(s, PS_SESSION_OPEN);
+    }
+}
+
+struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason)
+{
+    if (s->close_reason == PS_CLOSE_NONE) {
+        s->close_reason = reason;
+    }
+    if (s->state != PS_SESSION_CLOSING) {
+        set_state(s, PS_SESSION_CLOSING);
+        PS_COUNT(s->env->stats->closes[s->close_reason], 1);
+    }
+    return (struct ps_order){.kind = PS_ORDER_CLOSE, .reason = s->close_reason};
+}
+
+struct ps_order ps_session_next(struct ps_session *s, enum ps_side side, struct ps_span in, ps_ns now)
+{
+    if (s->close_reason != PS_CLOSE_NONE) {
+        return ps_session_fail(s, s->close_reason);
+    }
+    if (s->state == PS_SESSION_CONNECTING) {
+        return ps_order_wait(PS_NEVER);
+    }
+    spend_reply(s);
+    return side == PS_CLIENT ? ps_request_next(s, in, now) : ps_response_next(s, in, now);
+}
+
+bool ps_session_ready(const struct ps_session *s, enum ps_side side, ps_ns now)
+{
+    if (s->close_reason != PS_CLOSE_NONE) {
+        return true;
+    }
+    if (s->state == PS_SESSION_CONNECTING) {
+        return false;
+    }
+    return side == PS_CLIENT ? ps_request_ready(s, now) : ps_response_ready(s, now);
+}
+
+void ps_session_read_empty(struct ps_session *s, enum ps_side side, ps_ns now)
+{
+    s->read_empty_at[side] = now;
+    if (side == PS_CLIENT) {
+        s->backlog_old = false;
+    }
+}
+
+bool ps_session_gone(struct ps_session *s, enum ps_side side, ps_ns now)
+{
+    if (s->close_reason != PS_CLOSE_NONE) {
+        return false;
+    }
+    if (side == PS_BROKER) {
+        s->close_reason = PS_CLOSE_BROKER_GONE;
+        return false;
+    }
+    bool waits = s->request_phase == PS_REQUEST_WAIT || s->request_phase == PS_REQUEST_STREAM_WAIT;
+    if (waits && s->request.acks == 0 && !s->client_left) {
+        /* Nobody retries an acks=0 request, so forwarding it late cannot double it, and dropping it would lose it. */
+        s->client_left = true;
+        return true;
+    }
+    if (waits && s->client_left) {
+        return true;
+    }
+    bool dropped = ps_produce_abandon(s, now);
+    s->close_reason = dropped ? PS_CLOSE_CLIENT_LEFT_WAITING : PS_CLOSE_CLIENT_GONE;
+    return false;
+}
+
+void ps_session_drain(struct ps_session *s, ps_ns now)
+{
+    if (s->close_reason != PS_CLOSE_NONE || s->state == PS_SESSION_DRAINING) {
+        return;
+    }
+    if (s->state == PS_SESSION_CONNECTING) {
+        s->close_reason = PS_CLOSE_DRAINED;
+        return;
+    }
+    set_state(s, PS_SESSION_DRAINING);
+    if (s->request.acks == 0 && s->request_phase == PS_REQUEST_WAIT) {
+        ps_gate_force(s, now);
+    } else {
+        ps_produce_abandon(s, now);
+    }
+}
+
+size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side)
+{
+    if (side == PS_CLIENT && s->gate != NULL && s->request_phase == PS_REQUEST_HEAD && s->gate->waited_at != 0) {
+        return 2048; /* the head; the body stays in the kernel until the request may go */
+    }
+    return SIZE_MAX;
+}
+
+struct ps_session *ps_session_of_ticket(const struct ps_ticket *ticket)
+{
+    return ticket->owner;
+}
+
+void *ps_session_conn(const struct ps_session *s)
+{
+    return s->conn;
+}
+
+enum ps_session_state ps_session_state(const struct ps_session *s)
+{
+    return s->state;
+}
+
+struct ps_span ps_session_client_id(const struct ps_session *s)
+{
+    return (struct ps_span){(const uint8_t *)s->client_id, s->client_id_len};
+}
+
+struct ps_span ps_session_software(const struct ps_session *s)
+{
+    return (struct ps_span){(const uint8_t *)s->software, s->software_len};
+}
+
+uint32_t ps_session_in_flight(const struct ps_session *s)
+{
+    return s->in_flight.count;
+}
+
+void ps_histogram_add(struct ps_histogram *h, ps_ns value)
+{
+    uint64_t micros = value / PS_MICROSECOND;
+    unsigned bucket = micros <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(micros - 1);
+    PS_COUNT(h->bucket[bucket < PS_HISTOGRAM_BUCKETS ? bucket : PS_HISTOGRAM_BUCKETS - 1], 1);
+    PS_COUNT(h->count, 1);
+    PS_COUNT(h->sum_ns, value);
+}

@@ -1,0 +1,372 @@
+/* session_gate.c - where a Produce meets the valves: what it costs, whom it asks, how long it waits.
+ *
+ * A request may have to pay in several slots (topics under policies, several policies on a topic). It asks one valve
+ * after the other with one ticket and passes when all have let it. Costs are known from the head and trued up when the
+ * frame has passed. */
+#include "session_private.h"
+
+#include <math.h>
+
+#define CALM (2 * PS_SECOND) /* after the last wait, before heads are read apart from their bodies no longer */
+
+static struct ps_valve *valve_of(const struct ps_session *s, uint32_t slot)
+{
+    return &s->env->governor->valves[slot];
+}
+
+static struct ps_usage *usage_of(const struct ps_session *s, uint32_t slot)
+{
+    return &s->env->governor->usage[slot];
+}
+
+struct ps_gate *ps_gate_of(struct ps_session *s)
+{
+    if (s->gate == NULL) {
+        struct ps_gate *g = s->env->block_get(s->env->ctx, sizeof *g);
+        if (g == NULL) {
+            return NULL;
+        }
+        memset(g, 0, sizeof *g);
+        g->ticket.owner = s;
+        for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
+            g->flows[i].slot = PS_SLOT_NONE;
+        }
+        for (size_t i = 0; i < PS_STICKY_MAX; i++) {
+            g->sticky[i].producer_id = -1;
+        }
+        s->gate = g;
+    }
+    return s->gate;
+}
+
+void ps_gate_reset(struct ps_gate *g)
+{
+    PS_ASSERT(g->ticket.state != PS_TICKET_WAITING);
+    g->ticket.state = PS_TICKET_IDLE;
+    g->item_count = 0;
+    g->item_next = 0;
+    g->wait_since = 0;
+    g->wait_max = PS_NEVER;
+    g->client_timeout = PS_NEVER;
+    g->over_limit = false;
+    g->blocked = false;
+}
+
+static bool item_uses(const struct ps_gate *g, const struct ps_gate_flow *flow)
+{
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        if (g->items[i].flow == flow) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The connection's place at a valve; the one used longest ago gives way. */
+static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    struct ps_gate_flow *oldest = NULL;
+    for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
+        struct ps_gate_flow *at = &g->flows[i];
+        if (at->slot == slot) {
+            at->used_at = now;
+            return at;
+        }
+        bool older = oldest == NULL || (oldest->slot != PS_SLOT_NONE && (at->slot == PS_SLOT_NONE || at->used_at < oldest->used_at));
+        if (!item_uses(g, at) && older) {
+            oldest = at;
+        }
+    }
+    if (oldest == NULL) {
+        return NULL;
+    }
+    if (oldest->slot != PS_SLOT_NONE) {
+        ps_valve_forget(valve_of(s, oldest->slot), &oldest->flow);
+    }
+    memset(oldest, 0, sizeof *oldest);
+    oldest->slot = slot;
+    oldest->used_at = now;
+    ps_flow_init(&oldest->flow, 1.0);
+    return oldest;
+}
+
+bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        if (g->items[i].slot == rule->slot) {
+            g->items[i].cost += records;
+            return true;
+        }
+    }
+    struct ps_gate_flow *flow = g->item_count < PS_ITEMS_MAX ? flow_of(s, rule->slot, now) : NULL;
+    if (flow == NULL) {
+        return false;
+    }
+    const struct ps_policy_config *policy = rule->policy;
+    g->items[g->item_count++] = (struct ps_gate_item){
+        .slot = rule->slot,
+        .flow = flow,
+        .cost = records,
+        .exempt = ps_rules_exempt(s->env->governor->rules, policy, s->identity),
+        .shadow = policy->mode == PS_MODE_SHADOW,
+    };
+    g->wait_max = ps_ns_min(g->wait_max, policy->wait_max);
+    g->client_timeout = ps_ns_min(g->client_timeout, policy->client_timeout);
+    g->told_max = policy->told_max;
+    return true;
+}
+
+static void begin_wait(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    g->waited_at = now;
+    if (g->wait_since == 0) {
+        g->wait_since = now;
+        PS_COUNT(s->env->stats->waiting, 1);
+    }
+}
+
+static void end_wait(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->wait_since != 0) {
+        struct ps_usage *usage = usage_of(s, g->items[g->item_next < g->item_count ? g->item_next : g->item_count - 1].slot);
+        PS_COUNT(usage->waits, 1);
+        PS_COUNT(usage->wait_ns, now - g->wait_since);
+        PS_COUNT(s->env->stats->waiting, -1);
+        g->wait_since = 0;
+    }
+}
+
+enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->wait_since == 0 && now - g->waited_at > CALM) {
+        g->waited_at = 0;
+    }
+    for (; g->item_next < g->item_count; g->item_next++) {
+        struct ps_gate_item *item = &g->items[g->item_next];
+        struct ps_valve *valve = valve_of(s, item->slot);
+        if (g->ticket.state == PS_TICKET_WAITING) {
+            return PS_GATE_WAITS;
+        }
+        if (g->ticket.state == PS_TICKET_ADMITTED) { /* released while it waited here */
+            g->ticket.state = PS_TICKET_IDLE;
+            item->admitted = true;
+        } else if (item->shadow) {
+            if (ps_valve_engaged(valve, now)) {
+                PS_COUNT(usage_of(s, item->slot)->shadow_waits, 1);
+            }
+        } else if (!item->exempt && !item->admitted) {
+            if (!ps_valve_ask(valve, &item->flow->flow, &g->ticket, item->cost, now)) {
+                begin_wait(s, now);
+                return PS_GATE_WAITS;
+            }
+            g->ticket.state = PS_TICKET_IDLE;
+            item->admitted = true;
+        }
+    }
+    end_wait(s, now);
+    return PS_GATE_OPEN;
+}
+
+void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->ticket.state == PS_TICKET_WAITING) {
+        ps_valve_cancel(valve_of(s, g->items[g->item_next].slot), &g->ticket, keep_place, now);
+    }
+    end_wait(s, now);
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        struct ps_gate_item *item = &g->items[i];
+        bool released = i == g->item_next && g->ticket.state == PS_TICKET_ADMITTED;
+        if (item->admitted || released) { /* paid, but will not pass: give it back */
+            ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, -item->cost, now);
+            item->admitted = false;
+        }
+    }
+    g->ticket.state = PS_TICKET_IDLE;
+}
+
+void ps_gate_force(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->ticket.state == PS_TICKET_WAITING) {
+        ps_valve_cancel(valve_of(s, g->items[g->item_next].slot), &g->ticket, false, now);
+    }
+    if (g->ticket.state == PS_TICKET_ADMITTED) {
+        g->items[g->item_next].admitted = true;
+    }
+    g->ticket.state = PS_TICKET_IDLE;
+    end_wait(s, now);
+    for (; g->item_next < g->item_count; g->item_next++) {
+        struct ps_gate_item *item = &g->items[g->item_next];
+        if (!item->exempt && !item->shadow && !item->admitted) {
+            ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, item->cost, now);
+            item->admitted = true;
+            g->over_limit = true;
+        }
+    }
+}
+
+void ps_gate_settle(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        struct ps_gate_item *item = &g->items[i];
+        struct ps_usage *usage = usage_of(s, item->slot);
+        double records = item->seen;
+        if (item->admitted && fabs(records - item->cost) >= 0.5) {
+            ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, records - item->cost, now);
+        }
+        if (item->exempt) {
+            PS_COUNT(usage->records_exempt, records);
+            PS_COUNT(usage->bytes_exempt, s->request.frame_len);
+        } else if (g->over_limit) {
+            PS_COUNT(usage->records_over_limit, records);
+            PS_COUNT(usage->bytes_over_limit, s->request.frame_len);
+        } else {
+            PS_COUNT(usage->records_forwarded, records);
+            PS_COUNT(usage->bytes_forwarded, s->request.frame_len);
+        }
+    }
+    ps_gate_reset(g);
+}
+
+void ps_gate_refused(struct ps_session *s)
+{
+    struct ps_gate *g = s->gate;
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        PS_COUNT(usage_of(s, g->items[i].slot)->records_rejected, g->items[i].seen);
+        PS_COUNT(usage_of(s, g->items[i].slot)->bytes_rejected, s->request.frame_len);
+    }
+    ps_gate_reset(g);
+}
+
+bool ps_gate_engaged(const struct ps_session *s, ps_ns now)
+{
+    const struct ps_governor *g = s->env->governor;
+    for (uint32_t slot = 0; slot < g->slots_used; slot++) {
+        if (ps_valve_engaged(&g->valves[slot], now)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ps_gate_has_sticky(const struct ps_session *s)
+{
+    return s->gate != NULL && s->gate->sticky_count > 0;
+}
+
+uint32_t ps_gate_slot(const struct ps_session *s)
+{
+    const struct ps_gate *g = s->gate;
+    for (uint32_t i = 0; g != NULL && i < g->item_count; i++) {
+        if (!g->items[i].exempt && !g->items[i].shadow) {
+            return g->items[i].slot;
+        }
+    }
+    return PS_SLOT_NONE;
+}
+
+int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now)
+{
+    if (s->gate == NULL || slot == PS_SLOT_NONE) {
+        return 0;
+    }
+    for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
+        const struct ps_gate_flow *at = &s->gate->flows[i];
+        if (at->slot == slot) {
+            ps_ns wait = ps_ns_min(ps_valve_expected_wait(valve_of(s, slot), &at->flow, now), s->gate->told_max);
+            return (int32_t)(wait / PS_MILLISECOND);
+        }
+    }
+    return 0;
+}
+
+void ps_gate_free(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g == NULL) {
+        return;
+    }
+    if (g->item_count > 0) {
+        ps_gate_cancel(s, false, now);
+    }
+    for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
+        if (g->flows[i].slot != PS_SLOT_NONE) {
+            ps_valve_forget(valve_of(s, g->flows[i].slot), &g->flows[i].flow);
+        }
+    }
+    s->env->block_put(s->env->ctx, g, sizeof *g);
+    s->gate = NULL;
+}
+
+/* ---- sticky refusals ---- */
+
+static void sticky_drop(struct ps_gate *g, struct ps_sticky *at)
+{
+    at->producer_id = -1;
+    g->sticky_count--;
+}
+
+static struct ps_sticky *sticky_find(struct ps_gate *g, uint64_t topic_hash, int32_t partition, int64_t producer_id)
+{
+    for (size_t i = 0; g->sticky_count > 0 && i < PS_STICKY_MAX; i++) {
+        struct ps_sticky *at = &g->sticky[i];
+        if (at->producer_id == producer_id && at->partition == partition && at->topic_hash == topic_hash) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+bool ps_sticky_blocks(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now)
+{
+    if (b->producer_id < 0) {
+        return false;
+    }
+    struct ps_sticky *at = sticky_find(g, topic_hash, partition, b->producer_id);
+    if (at == NULL) {
+        return false;
+    }
+    if (at->epoch != b->producer_epoch || now - at->since > PS_STICKY_TTL) {
+        sticky_drop(g, at); /* a new epoch numbers anew; a client that forgot the batch will not bring it back */
+        return false;
+    }
+    return at->sequence != b->base_sequence;
+}
+
+void ps_sticky_refused(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now)
+{
+    if (b->producer_id < 0) {
+        return;
+    }
+    struct ps_sticky *at = sticky_find(g, topic_hash, partition, b->producer_id);
+    if (at != NULL && at->epoch == b->producer_epoch) {
+        at->since = now;
+        return; /* the first refused sequence is the one that must come back */
+    }
+    if (at == NULL) {
+        at = &g->sticky[0];
+        for (size_t i = 0; i < PS_STICKY_MAX && at->producer_id >= 0; i++) {
+            if (g->sticky[i].producer_id < 0 || g->sticky[i].since < at->since) {
+                at = &g->sticky[i];
+            }
+        }
+        g->sticky_count += at->producer_id < 0 ? 1 : 0;
+    }
+    *at = (struct ps_sticky){.producer_id = b->producer_id, .topic_hash = topic_hash, .partition = partition,
+                             .sequence = b->base_sequence, .epoch = b->producer_epoch, .since = now};
+}
+
+void ps_sticky_passed(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b)
+{
+    struct ps_sticky *at = b->producer_id < 0 ? NULL : sticky_find(g, topic_hash, partition, b->producer_id);
+    if (at != NULL) {
+        sticky_drop(g, at);
+    }
+}

@@ -1,0 +1,283 @@
+/* session_private.h - the insides of a session, shared by the files proxy/session*.c and by nobody else.
+ *
+ * An idle session is this struct and nothing more. What only some sessions need hangs off it in blocks from the
+ * worker's pool: the ring of requests in flight, the gate (flows, ticket, sticky refusals) of a producer that a
+ * policy governs, and the walkers of a frame that cannot be judged from its head. */
+#ifndef PENSTOCK_SESSION_PRIVATE_H
+#define PENSTOCK_SESSION_PRIVATE_H
+
+#include "penstock/family.h"
+#include "penstock/produce.h"
+#include "penstock/reply.h"
+#include "penstock/session.h"
+
+#define PS_IN_FLIGHT_MAX    4096 /* requests without an answer; at the bound the client is not read */
+#define PS_FLOWS_MAX        8    /* governed topics that a connection writes in turn with its place kept */
+#define PS_ITEMS_MAX        16   /* slots that one request may have to pay at */
+#define PS_STICKY_MAX       64
+#define PS_CLIENT_ID_KEPT   64
+#define PS_SOFTWARE_KEPT    32
+#define PS_STICKY_TTL       (60 * PS_SECOND)
+#define PS_RULE_WAIT        PS_SECOND           /* for the control thread to make the rule of a new topic */
+#define PS_MAP_RETRY        (20 * PS_MILLISECOND)
+#define PS_MEMBER_INTERVAL  (30 * PS_SECOND)
+#define PS_HEAD_MIN         14                  /* length, key, version, correlation id, length of the client id */
+#define PS_SLOT_NONE        UINT32_MAX
+
+/* One PS_COUNT has one writer (the worker); readers load relaxed. */
+#define PS_COUNT(field, n) __atomic_store_n(&(field), (field) + (uint64_t)(n), __ATOMIC_RELAXED)
+
+/* ---- requests in flight (session_inflight.c) ---- */
+
+enum ps_answer { PS_ANSWER_BROKER = 1, /* the broker's */ PS_ANSWER_OURS, /* stored here */ PS_ANSWER_MAYBE /* unknown */ };
+
+struct ps_inflight {
+    int32_t correlation_id;
+    int16_t api_key, api_version;
+    uint8_t answer;       /* enum ps_answer */
+    uint32_t slot;        /* Produce: where throttle_time_ms is asked for; PS_SLOT_NONE */
+    uint32_t reply_len, reply_cap;
+    uint8_t *reply;       /* OURS: a block */
+    ps_ns sent_at;
+};
+
+struct ps_inflight_ring {
+    struct ps_inflight *v; /* NULL while empty */
+    uint32_t cap, head, count;
+};
+
+/* NULL: at the bound, or no memory. */
+struct ps_inflight *ps_inflight_push(struct ps_session *s);
+struct ps_inflight *ps_inflight_head(struct ps_session *s);
+void ps_inflight_pop(struct ps_session *s);
+void ps_inflight_clear(struct ps_session *s);
+
+/* ---- the gate: what a governed producer needs (session_gate.c) ---- */
+
+struct ps_gate_flow {
+    uint32_t slot; /* PS_SLOT_NONE: free */
+    ps_ns used_at;
+    struct ps_flow flow;
+};
+
+/* One slot that the request in hand pays at. Slots in the order met; asked one after the other. */
+struct ps_gate_item {
+    uint32_t slot;
+    struct ps_gate_flow *flow;
+    double cost;     /* records expected from the head */
+    double seen;     /* records counted as batches passed */
+    bool admitted;   /* asked and charged */
+    bool exempt;     /* a member of the governing group: never asked */
+    bool shadow;     /* decided and counted, never asked */
+};
+
+/* After one batch of (producer id, epoch, partition) was refused, the later ones are refused as well until its sequence
+ * comes back: measured on every idempotent client, this and only this leaves no sequence error behind. */
+struct ps_sticky {
+    int64_t producer_id; /* -1: free */
+    uint64_t topic_hash;
+    int32_t partition;
+    int32_t sequence;    /* the first one refused */
+    int16_t epoch;
+    ps_ns since;
+};
+
+/* What was seen of a frame from its head, kept while it waits. */
+struct ps_look {
+    bool governed;        /* a rule covers a topic that was seen */
+    bool complete;        /* the whole frame was seen */
+    bool single;          /* one topic, one partition, its batch seen: the rest has nothing to tell */
+    bool batch_valid;
+    int32_t topic_count;
+    int32_t partition;    /* of the last batch seen */
+    uint64_t topic_hash;  /* of the last topic seen */
+    struct ps_batch batch;
+};
+
+struct ps_gate {
+    struct ps_look look;      /* of the request that waits */
+    struct ps_gate_flow flows[PS_FLOWS_MAX];
+    struct ps_gate_item items[PS_ITEMS_MAX];
+    uint32_t item_count;
+    uint32_t item_next;       /* the one being asked for */
+    struct ps_ticket ticket;
+    ps_ns wait_since;         /* the request began to wait; 0: it does not */
+    ps_ns wait_max, client_timeout; /* tightest over the items */
+    ps_ns told_max;           /* of the policies last met; outlives the request, because its answer is told later */
+    ps_ns waited_at;          /* something waited then: read in small pieces for a while; 0 never */
+    bool over_limit;          /* the request in hand was let through although its turn had not come */
+    bool blocked;             /* a sticky refusal stands against a batch of the request in hand */
+    uint32_t sticky_count;
+    struct ps_sticky sticky[PS_STICKY_MAX];
+};
+
+/* ---- frames ---- */
+
+enum ps_request_phase {
+    PS_REQUEST_HEAD = 1,   /* between frames */
+    PS_REQUEST_RULE,       /* the topic is covered, its rule is being made */
+    PS_REQUEST_RESERVE,    /* must be gathered, memory is not there yet */
+    PS_REQUEST_GATHER,
+    PS_REQUEST_WAIT,       /* a ticket waits at a valve; nothing of the frame has passed */
+    PS_REQUEST_STREAM,     /* passing, walked to count batches */
+    PS_REQUEST_STREAM_WAIT,/* a ticket waits in the middle of a frame too large to gather */
+    PS_REQUEST_SWALLOW,    /* dropped while our answer is being written */
+    PS_REQUEST_BLIND       /* raw SASL tokens (handshake v0): no frames any more */
+};
+
+/* Head of the request in hand. */
+struct ps_request {
+    uint64_t frame_len;    /* with the size prefix */
+    uint64_t left;         /* STREAM, SWALLOW: bytes of the frame not yet ordered */
+    uint32_t header_len;   /* size prefix and request header */
+    int32_t correlation_id;
+    int16_t api_key, api_version;
+    int16_t acks;
+    enum ps_producer producer;
+    bool counted;          /* in requests_total: a frame is looked at more than once */
+    bool gathered;         /* memory for frame_len is reserved */
+};
+
+/* A frame that is walked while it passes; a block. */
+struct ps_request_walk {
+    struct ps_produce produce;
+    uint32_t header_left;
+    struct ps_reply reply;
+    uint8_t *reply_block;
+    size_t reply_cap;
+    char message[224];
+    size_t message_len;
+    uint64_t topic_hash;
+    uint32_t rule_slots[PS_TOPIC_RULES_MAX]; /* of the topic being passed */
+    uint32_t rule_slot_count;
+    int32_t throttle_ms;
+};
+
+enum ps_response_phase {
+    PS_RESPONSE_HEAD = 1,
+    PS_RESPONSE_GATHER,   /* a whole frame is being collected or waits for an address to be bound */
+    PS_RESPONSE_EDIT,     /* its pieces are being ordered */
+    PS_RESPONSE_TAIL,     /* streaming; its end will be gathered */
+    PS_RESPONSE_TAIL_GATHER,
+    PS_RESPONSE_BLIND
+};
+
+/* A response that is changed; a block. */
+struct ps_response_work {
+    struct ps_rewrite_env env;
+    struct ps_rewrite rewrite;
+    struct ps_edit edit;      /* the next one, if has_edit */
+    struct ps_tail tail;
+    uint32_t header_left;     /* TAIL: bytes before the body */
+    bool has_edit;
+    bool put_done;            /* the edit's bytes are out, its cut is not */
+};
+
+struct ps_session {
+    const struct ps_session_env *env;
+    void *conn;
+    enum ps_session_state state;      /* set_state in session.c only */
+    enum ps_close close_reason;       /* set: the next order is CLOSE */
+    enum ps_request_phase request_phase;
+    enum ps_response_phase response_phase;
+    struct ps_request request;
+    struct ps_request_walk *request_walk;
+    struct ps_response_work *response_work;
+    struct ps_gate *gate;
+    struct ps_inflight_ring in_flight;
+    uint64_t response_len;            /* GATHER, EDIT: bytes of the whole frame */
+    uint64_t response_at;             /* EDIT: offset reached; TAIL: bytes of the frame not yet ordered */
+    uint8_t *spent_block;             /* a reply whose bytes were handed out by the last INSERT */
+    size_t spent_cap;
+    ps_ns read_empty_at[2];
+    ps_ns retry_at;                   /* RULE, RESERVE: look again then */
+    ps_ns map_retry_at;               /* a response waits for an address; 0: none does */
+    ps_ns member_noticed_at;
+    uint64_t rules_seen;              /* version under which RULE began to wait */
+    uint64_t clear_topic_hash;        /* the last topic that no policy covers, under clear_version */
+    uint64_t clear_version;
+    uint64_t identity;                /* ps_member_identity */
+    enum ps_family family;
+    bool first_request_seen;
+    bool client_left;                 /* the client closed, but acks=0 requests of it still wait */
+    bool head_blocked;                /* at PS_IN_FLIGHT_MAX: the next head waits for an answer */
+    bool backlog_old;                 /* past client_timeout: nothing waits until the socket is read empty */
+    uint8_t peer_len, client_id_len, software_len;
+    char peer[46];
+    char client_id[PS_CLIENT_ID_KEPT];
+    char software[PS_SOFTWARE_KEPT];
+};
+
+/* session.c */
+struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason);
+static inline struct ps_order ps_order_need(uint64_t n)
+{
+    return (struct ps_order){.kind = PS_ORDER_NEED, .n = n};
+}
+static inline struct ps_order ps_order_wait(ps_ns until)
+{
+    return (struct ps_order){.kind = PS_ORDER_WAIT, .until = until};
+}
+static inline struct ps_order ps_order_move(enum ps_order_kind kind, uint64_t n)
+{
+    return (struct ps_order){.kind = kind, .n = n};
+}
+
+/* session_request.c */
+struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns now);
+bool ps_request_ready(const struct ps_session *s, ps_ns now);
+void ps_request_done(struct ps_session *s); /* the frame has been ordered to its end */
+
+/* session_identity.c: what a connection tells about itself. */
+void ps_identity_first_request(struct ps_session *s, struct ps_span client_id);
+/* Bytes of the frame that ps_identity_request wants to see; 0: none. */
+uint64_t ps_identity_wants(const struct ps_session *s, const struct ps_request *r, ps_ns now);
+void ps_identity_request(struct ps_session *s, const struct ps_request *r, const struct ps_api *api, struct ps_span in,
+                         ps_ns now);
+
+/* session_produce.c: one Produce, from its head to its verdict and through. */
+struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns now);
+struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns now); /* phases RULE to WAIT */
+struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p); /* absent: an id nobody named */
+/* The rules of a topic, NULL if none; *uncovered is set if a policy covers it but the control thread has yet to make the rule. */
+const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *uncovered);
+void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records);
+struct ps_request_walk *ps_produce_walk(struct ps_session *s); /* begins a walk over the frame in hand; NULL: no memory */
+ps_ns ps_produce_deadline(const struct ps_session *s);          /* when the wait in hand must end */
+
+/* session_stream.c */
+struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns now);
+struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_ns now);
+/* session_produce.c. The client is gone or the proxy drains: true if the request in hand was dropped (nothing of it had passed). */
+bool ps_produce_abandon(struct ps_session *s, ps_ns now);
+
+/* session_gate.c */
+struct ps_gate *ps_gate_of(struct ps_session *s); /* makes it; NULL: no memory */
+void ps_gate_reset(struct ps_gate *g);            /* no items */
+/* Adds records to the item of this rule, making it; false if there are too many slots (then not governed, counted). */
+bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now);
+enum ps_gate_result { PS_GATE_OPEN = 1, PS_GATE_WAITS };
+enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now); /* from item_next on */
+void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now);
+void ps_gate_force(struct ps_session *s, ps_ns now); /* admits the rest over the limit */
+void ps_gate_settle(struct ps_session *s, ps_ns now);/* the frame has passed: trues up, counts, forgets the items */
+void ps_gate_refused(struct ps_session *s);          /* the frame was refused: counts, forgets the items */
+/* Some valve of this worker may hold somebody back. */
+bool ps_gate_engaged(const struct ps_session *s, ps_ns now);
+bool ps_gate_has_sticky(const struct ps_session *s);
+uint32_t ps_gate_slot(const struct ps_session *s);   /* where the answer asks for throttle_time_ms */
+int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now);
+void ps_gate_free(struct ps_session *s, ps_ns now);
+bool ps_sticky_blocks(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now);
+void ps_sticky_refused(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now);
+void ps_sticky_passed(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b);
+
+/* session_response.c */
+struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns now);
+bool ps_response_ready(const struct ps_session *s, ps_ns now);
+void ps_response_free(struct ps_session *s);
+
+/* session_text.c: the sentence of a refusal, without stdio. Returns its length. */
+size_t ps_text_refusal(char *out, size_t cap, const struct ps_setting *setting, int32_t retry_ms);
+
+#endif

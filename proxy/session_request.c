@@ -1,0 +1,193 @@
+/* session_request.c - the client's side between frames: length, head, and which road a request takes. */
+#include "session_private.h"
+
+static bool begins(struct ps_span in, const char *text)
+{
+    size_t len = strlen(text);
+    return in.len >= len && memcmp(in.base, text, len) == 0;
+}
+
+/* The length is impossible: what does the peer probably speak? */
+static enum ps_close guess_mistake(struct ps_span in, int32_t len)
+{
+    static const char *const methods[] = {"GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CONN", "HTTP", "PRI "};
+    for (size_t i = 0; i < PS_ARRAY_LEN(methods); i++) {
+        if (begins(in, methods[i])) {
+            return PS_CLOSE_HTTP_REQUEST;
+        }
+    }
+    if (in.base[0] == 0x16 && in.base[1] == 0x03) { /* TLS record: handshake, version 3.x */
+        return PS_CLOSE_TLS_HELLO;
+    }
+    return len < PS_HEAD_MIN - 4 ? PS_CLOSE_FRAME_LENGTH : PS_CLOSE_FRAME_TOO_LARGE;
+}
+
+/* Length of the tagged fields that end a v2 header, 0 if more bytes are needed; *bad if they run past the frame. */
+static uint64_t tags_len(struct ps_span in, uint64_t at, uint64_t frame_len, bool *bad)
+{
+    uint64_t end = in.len < frame_len ? in.len : frame_len;
+    struct ps_reader r = {.at = in.base + at, .end = in.base + end};
+    uint32_t count = ps_read_uvarint(&r);
+    for (uint32_t i = 0; i < count && !r.bad; i++) {
+        ps_read_uvarint(&r);
+        ps_read_raw(&r, ps_read_uvarint(&r));
+    }
+    if (r.bad) {
+        *bad = end == frame_len || end >= PS_NEED_MAX;
+        return 0;
+    }
+    return (uint64_t)(r.at - in.base) - at;
+}
+
+/* Completes header_len. False: *order says what is missing. */
+static bool read_header(struct ps_session *s, struct ps_span in, const struct ps_api *api, struct ps_order *order)
+{
+    struct ps_request *r = &s->request;
+    int16_t client_id_len = (int16_t)ps_load16(in.base + 12);
+    uint64_t len = PS_HEAD_MIN + (uint64_t)(client_id_len > 0 ? client_id_len : 0);
+    bool flexible = api != NULL && ps_api_flexible(api, r->api_version);
+    if (client_id_len < -1 || len > r->frame_len || (flexible && len == r->frame_len)) {
+        *order = ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST);
+        return false;
+    }
+    uint64_t needed = len + (flexible ? 1 : 0);
+    if (in.len < needed) {
+        *order = ps_order_need(needed);
+        return false;
+    }
+    if (flexible) {
+        bool bad = false;
+        uint64_t tags = tags_len(in, len, r->frame_len, &bad);
+        if (tags == 0) {
+            *order = bad ? ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST)
+                         : ps_order_need(in.len + 256 < r->frame_len ? in.len + 256 : r->frame_len);
+            return false;
+        }
+        len += tags;
+    }
+    r->header_len = (uint32_t)len;
+    if (!s->first_request_seen) {
+        struct ps_span id = {in.base + PS_HEAD_MIN, client_id_len > 0 ? (size_t)client_id_len : 0};
+        ps_identity_first_request(s, id);
+    }
+    return true;
+}
+
+static void count_request(struct ps_session *s, const struct ps_api *api)
+{
+    struct ps_request *r = &s->request;
+    if (!r->counted) {
+        r->counted = true;
+        PS_COUNT(s->env->stats->requests[api != NULL ? r->api_key : PS_API_KEY_MAX + 1], 1);
+        if (api != NULL && !ps_api_knows(api, r->api_version)) {
+            PS_COUNT(s->env->stats->unknown_versions, 1);
+        }
+    }
+}
+
+/* A request that passes whole and unread. */
+static struct ps_order pass(struct ps_session *s, enum ps_answer answer, ps_ns now)
+{
+    struct ps_inflight *entry = ps_inflight_push(s);
+    if (entry == NULL) {
+        return ps_session_fail(s, PS_CLOSE_MEMORY);
+    }
+    const struct ps_request *r = &s->request;
+    entry->correlation_id = r->correlation_id;
+    entry->api_key = r->api_key;
+    entry->api_version = r->api_version;
+    entry->answer = (uint8_t)answer;
+    entry->sent_at = now;
+    uint64_t len = r->frame_len;
+    ps_request_done(s);
+    return ps_order_move(PS_ORDER_FORWARD, len);
+}
+
+static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    struct ps_request *r = &s->request;
+    if (in.len < 4) {
+        return ps_order_need(4);
+    }
+    int32_t len = (int32_t)ps_load32(in.base);
+    if (len < PS_HEAD_MIN - 4 || (uint64_t)len > s->env->limits->frame) {
+        return ps_session_fail(s, guess_mistake(in, len));
+    }
+    if (in.len < PS_HEAD_MIN) {
+        return ps_order_need(PS_HEAD_MIN);
+    }
+    r->frame_len = 4 + (uint64_t)len;
+    r->api_key = (int16_t)ps_load16(in.base + 4);
+    r->api_version = (int16_t)ps_load16(in.base + 6);
+    r->correlation_id = (int32_t)ps_load32(in.base + 8);
+    const struct ps_api *api = ps_api_find(r->api_key);
+    count_request(s, api);
+    bool knows = api != NULL && ps_api_knows(api, r->api_version);
+    bool produce = r->api_key == PS_API_PRODUCE;
+    bool wanted = knows && (produce || ps_identity_wants(s, r, now) > 0);
+    struct ps_order order;
+    if ((wanted || !s->first_request_seen) && !read_header(s, in, knows ? api : NULL, &order)) {
+        return order;
+    }
+    if (knows && produce) {
+        return ps_produce_begin(s, in, now);
+    }
+    if (wanted) {
+        uint64_t wants = ps_identity_wants(s, r, now);
+        if (in.len < wants) {
+            return ps_order_need(wants);
+        }
+        ps_identity_request(s, r, api, in, now);
+    }
+    if (r->api_key == PS_API_SASL_HANDSHAKE && r->api_version == 0) {
+        order = pass(s, PS_ANSWER_BROKER, now);
+        s->request_phase = PS_REQUEST_BLIND; /* what follows are raw tokens (PROTOCOL: SaslHandshake v0) */
+        return order;
+    }
+    /* Of a Produce that is newer than the tables nobody knows whether an answer will come (acks). */
+    return pass(s, produce ? PS_ANSWER_MAYBE : PS_ANSWER_BROKER, now);
+}
+
+struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    switch (s->request_phase) {
+    case PS_REQUEST_HEAD:
+        if (s->state == PS_SESSION_DRAINING) {
+            return s->in_flight.count == 0 ? ps_session_fail(s, PS_CLOSE_DRAINED) : ps_order_wait(PS_NEVER);
+        }
+        s->head_blocked = s->in_flight.count >= PS_IN_FLIGHT_MAX;
+        return s->head_blocked ? ps_order_wait(PS_NEVER) : head(s, in, now);
+    case PS_REQUEST_RULE:
+    case PS_REQUEST_RESERVE:
+    case PS_REQUEST_GATHER:
+    case PS_REQUEST_WAIT:
+        return ps_produce_resume(s, in, now);
+    case PS_REQUEST_STREAM:
+    case PS_REQUEST_STREAM_WAIT:
+        return ps_produce_stream(s, in, now);
+    case PS_REQUEST_SWALLOW:
+        return ps_produce_swallow(s, in, now);
+    case PS_REQUEST_BLIND:
+        return in.len == 0 ? ps_order_need(1) : ps_order_move(PS_ORDER_FORWARD, in.len);
+    }
+    PS_ASSERT(false);
+    return ps_order_wait(PS_NEVER);
+}
+
+void ps_request_done(struct ps_session *s)
+{
+    struct ps_request_walk *walk = s->request_walk;
+    if (walk != NULL) {
+        if (walk->reply_block != NULL) {
+            s->env->block_put(s->env->ctx, walk->reply_block, walk->reply_cap);
+        }
+        s->env->block_put(s->env->ctx, walk, sizeof *walk);
+        s->request_walk = NULL;
+    }
+    if (s->request.gathered) {
+        s->env->release(s->env->ctx, s->request.frame_len);
+        PS_COUNT(s->env->stats->gathered_bytes, -(int64_t)s->request.frame_len);
+    }
+    s->request = (struct ps_request){.acks = -1};
+    s->request_phase = PS_REQUEST_HEAD;
+}

@@ -1,0 +1,323 @@
+/* session_response.c - the broker's side: match, change what must change, pass the rest on in order. */
+#include "session_private.h"
+
+#define TAIL_MAX (1024 * 1024) /* endpoints of a response; far beyond any cluster's number of brokers */
+
+/* One of our own answers stands at the head of the ring: its turn has come. */
+static struct ps_order insert_ours(struct ps_session *s)
+{
+    struct ps_inflight *entry = ps_inflight_head(s);
+    s->spent_block = entry->reply;
+    s->spent_cap = entry->reply_cap;
+    struct ps_span bytes = {entry->reply, entry->reply_len};
+    ps_inflight_pop(s);
+    PS_COUNT(s->env->stats->refused_ours, 1);
+    return (struct ps_order){.kind = PS_ORDER_INSERT, .to = PS_CLIENT, .bytes = bytes};
+}
+
+static enum ps_map_result map(void *ctx, int32_t node_id, struct ps_span host, int32_t port, struct ps_address *out)
+{
+    struct ps_session *s = ctx;
+    return s->env->map(s->env->ctx, s->conn, node_id, host, port, out);
+}
+
+static void topic(void *ctx, const uint8_t id[16], struct ps_span name)
+{
+    struct ps_session *s = ctx;
+    s->env->topic_learned(s->env->ctx, id, name);
+}
+
+static struct ps_response_work *work_of(struct ps_session *s)
+{
+    if (s->response_work == NULL) {
+        s->response_work = s->env->block_get(s->env->ctx, sizeof *s->response_work);
+        if (s->response_work != NULL) {
+            memset(s->response_work, 0, sizeof *s->response_work);
+            s->response_work->env = (struct ps_rewrite_env){.ctx = s, .map = map, .topic = topic, .produce_max = INT16_MAX};
+        }
+    }
+    return s->response_work;
+}
+
+void ps_response_free(struct ps_session *s)
+{
+    if (s->response_work != NULL) {
+        s->env->block_put(s->env->ctx, s->response_work, sizeof *s->response_work);
+        s->response_work = NULL;
+    }
+}
+
+static void finish(struct ps_session *s, ps_ns now)
+{
+    const struct ps_inflight *entry = ps_inflight_head(s);
+    ps_histogram_add(&s->env->stats->broker_time[entry->api_key == PS_API_PRODUCE ? 0 : 1], now - entry->sent_at);
+    ps_inflight_pop(s);
+    ps_response_free(s);
+    s->map_retry_at = 0;
+    s->response_phase = PS_RESPONSE_HEAD;
+}
+
+/* The gathered frame as FORWARDs of what stays and INSERTs of what is new. */
+static struct ps_order edit_next(struct ps_session *s, ps_ns now)
+{
+    struct ps_response_work *w = s->response_work;
+    for (;;) {
+        if (!w->has_edit) {
+            w->has_edit = ps_rewrite_next(&w->rewrite, &w->edit);
+            w->put_done = false;
+        }
+        uint64_t to = w->has_edit ? w->edit.at : s->response_len;
+        if (to > s->response_at) {
+            uint64_t n = to - s->response_at;
+            s->response_at = to;
+            if (!w->has_edit) {
+                finish(s, now);
+            }
+            return ps_order_move(PS_ORDER_FORWARD, n);
+        }
+        PS_ASSERT(w->has_edit); /* a frame never ends with a cut: the size prefix is all that has to change */
+        if (!w->put_done && w->edit.put.len > 0) {
+            w->put_done = true;
+            return (struct ps_order){.kind = PS_ORDER_INSERT, .to = PS_CLIENT, .bytes = w->edit.put};
+        }
+        w->has_edit = false;
+        if (w->edit.cut > 0) {
+            s->response_at += w->edit.cut;
+            uint64_t cut = w->edit.cut;
+            if (s->response_at == s->response_len) {
+                finish(s, now);
+            }
+            return ps_order_move(PS_ORDER_DISCARD, cut);
+        }
+    }
+}
+
+static struct ps_order begin_edit(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    const struct ps_inflight *entry = ps_inflight_head(s);
+    struct ps_response_work *w = work_of(s);
+    if (w == NULL) {
+        return ps_session_fail(s, PS_CLOSE_MEMORY);
+    }
+    const struct ps_api *api = ps_api_find(entry->api_key);
+    switch (ps_rewrite_init(&w->rewrite, &w->env, api, entry->api_version, in.base, s->response_len)) {
+    case PS_REWRITE_OK:
+        s->response_phase = PS_RESPONSE_EDIT;
+        s->response_at = 0;
+        s->map_retry_at = 0;
+        w->has_edit = false;
+        return edit_next(s, now);
+    case PS_REWRITE_WAIT:
+        s->map_retry_at = now + PS_MAP_RETRY;
+        return ps_order_wait(s->map_retry_at);
+    case PS_REWRITE_BAD:
+        break;
+    }
+    return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+}
+
+static struct ps_order gather(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    if (in.len < s->response_len) {
+        return ps_order_move(PS_ORDER_GATHER, s->response_len);
+    }
+    return begin_edit(s, in, now);
+}
+
+/* Streams a large response up to where its addresses stand. */
+static struct ps_order tail(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    struct ps_response_work *w = s->response_work;
+    if (in.len == 0) {
+        return ps_order_need(1);
+    }
+    size_t len = in.len < s->response_at ? in.len : (size_t)s->response_at;
+    size_t header = w->header_left < len ? w->header_left : len;
+    w->header_left -= (uint32_t)header;
+    size_t used = len - header;
+    enum ps_tail_step step = used == 0 ? PS_TAIL_PASS : ps_tail_next(&w->tail, in.base + header, len - header, &used);
+    if (step == PS_TAIL_BAD) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+    }
+    uint64_t n = step == PS_TAIL_PASS ? len : header + used;
+    s->response_at -= n;
+    if (step == PS_TAIL_HERE) {
+        s->response_phase = PS_RESPONSE_TAIL_GATHER;
+        if (s->response_at > TAIL_MAX) {
+            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+        }
+        if (n == 0) {
+            return ps_response_next(s, in, now);
+        }
+    }
+    if (s->response_at == 0) {
+        finish(s, now);
+    }
+    return ps_order_move(PS_ORDER_FORWARD, n);
+}
+
+static struct ps_order tail_gathered(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    struct ps_response_work *w = s->response_work;
+    size_t len = (size_t)s->response_at;
+    if (in.len < len) {
+        return ps_order_move(PS_ORDER_GATHER, len);
+    }
+    if (len <= 1 || w->put_done) { /* nothing but an empty tag section; or the new tail is out, and the old one goes */
+        enum ps_order_kind kind = w->put_done ? PS_ORDER_DISCARD : PS_ORDER_FORWARD;
+        finish(s, now);
+        return ps_order_move(kind, len);
+    }
+    uint8_t *out = s->env->block_get(s->env->ctx, len);
+    if (out == NULL) {
+        return ps_session_fail(s, PS_CLOSE_MEMORY);
+    }
+    enum ps_rewrite_result result = ps_tail_rewrite(&w->tail, &w->env, in.base, len, out);
+    if (result != PS_REWRITE_OK) {
+        s->env->block_put(s->env->ctx, out, len);
+        s->map_retry_at = now + PS_MAP_RETRY;
+        return result == PS_REWRITE_WAIT ? ps_order_wait(s->map_retry_at) : ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+    }
+    s->map_retry_at = 0;
+    s->spent_block = out;
+    s->spent_cap = len;
+    w->put_done = true;
+    return (struct ps_order){.kind = PS_ORDER_INSERT, .to = PS_CLIENT, .bytes = {out, len}};
+}
+
+/* Bytes of a response before its body; 0: more than `in` are needed. */
+static uint64_t header_len(const struct ps_api *api, int16_t version, struct ps_span in)
+{
+    if (!ps_api_response_header_tagged(api, version)) {
+        return 8;
+    }
+    struct ps_reader r = {.at = in.base + 8, .end = in.base + in.len};
+    uint32_t count = ps_read_uvarint(&r);
+    for (uint32_t i = 0; i < count && !r.bad; i++) {
+        ps_read_uvarint(&r);
+        ps_read_raw(&r, ps_read_uvarint(&r));
+    }
+    return r.bad ? 0 : (uint64_t)(r.at - in.base);
+}
+
+static struct ps_order begin_tail(struct ps_session *s, const struct ps_api *api, int16_t version, struct ps_span in, ps_ns now)
+{
+    uint64_t header = header_len(api, version, in);
+    if (header == 0) {
+        uint64_t more = in.len + 64;
+        return in.len >= s->response_len || more > PS_NEED_MAX ? ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE)
+                                                               : ps_order_need(more < s->response_len ? more : s->response_len);
+    }
+    struct ps_response_work *w = work_of(s);
+    if (w == NULL) {
+        return ps_session_fail(s, PS_CLOSE_MEMORY);
+    }
+    if (header > s->response_len) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+    }
+    w->header_left = (uint32_t)header;
+    w->put_done = false;
+    ps_tail_init(&w->tail, api, version, s->response_len - header);
+    s->response_at = s->response_len;
+    s->response_phase = PS_RESPONSE_TAIL;
+    return tail(s, in, now);
+}
+
+/* Drops entries whose request may have had no answer until the response's own is at the head. */
+static struct ps_inflight *match(struct ps_session *s, int32_t correlation_id)
+{
+    struct ps_inflight *entry;
+    while ((entry = ps_inflight_head(s)) != NULL && entry->correlation_id != correlation_id) {
+        if (entry->answer != PS_ANSWER_MAYBE) {
+            return NULL;
+        }
+        ps_inflight_pop(s);
+    }
+    return entry;
+}
+
+static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    struct ps_inflight *entry = ps_inflight_head(s);
+    if (entry != NULL && entry->answer == PS_ANSWER_OURS) {
+        return insert_ours(s);
+    }
+    if (entry == NULL && s->request_phase == PS_REQUEST_BLIND) {
+        s->response_phase = PS_RESPONSE_BLIND;
+        return in.len == 0 ? ps_order_need(1) : ps_order_move(PS_ORDER_FORWARD, in.len);
+    }
+    if (in.len < 8) {
+        return ps_order_need(8);
+    }
+    int32_t len = (int32_t)ps_load32(in.base);
+    if (len < 4) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+    }
+    entry = match(s, (int32_t)ps_load32(in.base + 4));
+    if (entry == NULL) {
+        return ps_session_fail(s, PS_CLOSE_CORRELATION);
+    }
+    s->response_len = 4 + (uint64_t)len;
+    const struct ps_api *api = ps_api_find(entry->api_key);
+    int16_t version = entry->api_version;
+    bool versions_of_future = entry->api_key == PS_API_API_VERSIONS; /* answered in the v0 layout with error 35 */
+    enum ps_rewrite_mode mode = PS_REWRITE_NONE;
+    if (api != NULL && (ps_api_knows(api, version) || versions_of_future)) {
+        mode = ps_rewrite_mode_of(api, version);
+    }
+    int32_t throttle_ms = 0;
+    if (entry->api_key == PS_API_PRODUCE) {
+        throttle_ms = ps_gate_throttle_ms(s, entry->slot, now);
+        if (throttle_ms == 0 && version < 10) {
+            mode = PS_REWRITE_NONE; /* no addresses before KIP-951, and nothing to say */
+        }
+    }
+    switch (mode) {
+    case PS_REWRITE_NONE:
+        break;
+    case PS_REWRITE_TAIL:
+        return begin_tail(s, api, version, in, now);
+    case PS_REWRITE_WHOLE:
+        if (work_of(s) == NULL) {
+            return ps_session_fail(s, PS_CLOSE_MEMORY);
+        }
+        s->response_work->env.throttle_time_ms = throttle_ms;
+        if (throttle_ms > 0) {
+            PS_COUNT(s->env->governor->usage[entry->slot].throttle_told_ms, throttle_ms);
+        }
+        s->response_phase = PS_RESPONSE_GATHER;
+        return gather(s, in, now);
+    }
+    uint64_t n = s->response_len;
+    finish(s, now);
+    return ps_order_move(PS_ORDER_FORWARD, n);
+}
+
+struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    switch (s->response_phase) {
+    case PS_RESPONSE_HEAD:
+        return head(s, in, now);
+    case PS_RESPONSE_GATHER:
+        return gather(s, in, now);
+    case PS_RESPONSE_EDIT:
+        return edit_next(s, now);
+    case PS_RESPONSE_TAIL:
+        return tail(s, in, now);
+    case PS_RESPONSE_TAIL_GATHER:
+        return tail_gathered(s, in, now);
+    case PS_RESPONSE_BLIND:
+        return in.len == 0 ? ps_order_need(1) : ps_order_move(PS_ORDER_FORWARD, in.len);
+    }
+    PS_ASSERT(false);
+    return ps_order_wait(PS_NEVER);
+}
+
+bool ps_response_ready(const struct ps_session *s, ps_ns now)
+{
+    if (s->response_phase == PS_RESPONSE_HEAD) {
+        const struct ps_inflight_ring *r = &s->in_flight;
+        return r->count > 0 && r->v[r->head].answer == PS_ANSWER_OURS;
+    }
+    return s->response_phase == PS_RESPONSE_EDIT || (s->map_retry_at != 0 && now >= s->map_retry_at);
+}
