@@ -1,0 +1,30 @@
+/* frames.h - the requests that the load generator sends over and over, built once, and the batches inside them. */
+#ifndef BENCH_FRAMES_H
+#define BENCH_FRAMES_H
+
+#include "penstock/base.h"
+
+#define FRAME_CORRELATION_AT 8 /* where the correlation id stands in every request */
+
+uint32_t crc32c(const void *data, size_t len);
+
+/* One v2 batch of equal records (no key, pseudo-random value), uncompressed, as a client without idempotence writes
+ * it. malloc'd; never NULL. */
+struct ps_span batch_new(uint32_t records, uint32_t value_bytes);
+
+struct frame_shape {
+    int16_t version;
+    int16_t acks;
+    const char *client_id;
+    const char *topic;
+    uint8_t topic_id[16];  /* stands in place of the name in Produce v13+ and Fetch v13+ */
+    uint32_t partitions;   /* of the topic, from 0 on: each gets the same batch */
+    struct ps_span batch;
+};
+
+/* Whole request frames with correlation id 0. malloc'd; never NULL. */
+struct ps_span frame_produce(const struct frame_shape *shape);
+struct ps_span frame_fetch(const struct frame_shape *shape);
+struct ps_span frame_metadata(const struct frame_shape *shape, int16_t version);
+
+#endif
