@@ -1,0 +1,172 @@
+/* lag_client.c - the librdkafka handle of the lag thread, and which of its failures are told.
+ *
+ * One handle does everything. It is a consumer without a group, because only a consumer's handle has an isolation
+ * level, and read_uncommitted is wanted: its end offset is the high watermark, not the last stable offset. */
+#include "lag_private.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "alloc.h"
+#include "log.h"
+
+#define TELL_CHANGED (1 * PS_SECOND)  /* a failure with another text is told at most this often */
+#define TELL_AGAIN   (10 * PS_SECOND) /* the same one */
+
+/* On a thread of librdkafka. Its own lines are for debugging: what matters to a user is told by ps_lag_failed, which
+ * quotes the last of them. */
+static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    struct ps_lag *lag = rd_kafka_opaque(client);
+    if (strncmp(text, "[thrd:", 6) == 0) {
+        const char *end = strstr(text, "]: ");
+        text = end == NULL ? text : end + 3;
+    }
+    if (strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0) {
+        pthread_mutex_lock(&lag->shared.lock);
+        ps_text_copy(lag->shared.client_error, sizeof(lag->shared.client_error), text);
+        lag->shared.client_error_at = ps_now();
+        pthread_mutex_unlock(&lag->shared.lock);
+    }
+    ps_log(level <= 2 ? PS_LOG_ERROR : PS_LOG_DEBUG, "librdkafka", "facility=%s text=%s", facility, text);
+}
+
+static char *bootstrap_list(const struct ps_config *config)
+{
+    size_t size = 1;
+    for (size_t i = 0; i < config->bootstrap_count; i++) {
+        size += strlen(config->bootstrap[i].host) + sizeof("[]:65535,");
+    }
+    char *list = ps_alloc(size, 1);
+    size_t len = 0;
+    for (size_t i = 0; i < config->bootstrap_count; i++) {
+        const char *host = config->bootstrap[i].host;
+        bool ipv6 = strchr(host, ':') != NULL;
+        len += (size_t)snprintf(list + len, size - len, "%s%s%s%s:%u", i == 0 ? "" : ",", ipv6 ? "[" : "", host,
+                                ipv6 ? "]" : "", (unsigned)config->bootstrap[i].port);
+    }
+    return list;
+}
+
+static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error, size_t error_size)
+{
+    const char *const settings[][2] = {
+        {"bootstrap.servers", bootstrap},
+        {"client.id", "penstock-lag"},
+        {"isolation.level", "read_uncommitted"},
+        {"enable.auto.commit", "false"},
+        {"allow.auto.create.topics", "false"},
+        {"topic.metadata.refresh.interval.ms", "-1"}, /* lag_topology.c asks itself */
+        {"metadata.max.age.ms", "6000"}, /* coordinators are cached that long, even after NOT_COORDINATOR */
+        {"socket.timeout.ms", "3000"},
+        {"socket.connection.setup.timeout.ms", "3000"},
+        {"socket.keepalive.enable", "true"},
+        {"socket.nagle.disable", "true"},
+        {"reconnect.backoff.ms", "50"},
+        {"reconnect.backoff.max.ms", "500"}, /* a source that is back is found within a second */
+        {"log.connection.close", "false"},
+    };
+    for (size_t i = 0; i < PS_ARRAY_LEN(settings); i++) {
+        if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], error, error_size) != RD_KAFKA_CONF_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size)
+{
+    char *bootstrap = bootstrap_list(lag->config);
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_opaque(conf, lag);
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    if (conf_fill(conf, bootstrap, error, error_size)) {
+        lag->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, error_size);
+    }
+    if (lag->client == NULL) {
+        rd_kafka_conf_destroy(conf);
+    } else {
+        lag->queue = rd_kafka_queue_new(lag->client);
+    }
+    free(bootstrap);
+    return lag->client != NULL;
+}
+
+void ps_lag_client_close(struct ps_lag *lag)
+{
+    if (lag->client != NULL) {
+        rd_kafka_queue_destroy(lag->queue);
+        rd_kafka_destroy_flags(lag->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        lag->client = NULL;
+        lag->queue = NULL;
+    }
+}
+
+rd_kafka_event_t *ps_lag_client_event(struct ps_lag *lag, rd_kafka_event_type_t type, ps_ns deadline)
+{
+    for (;;) {
+        rd_kafka_poll(lag->client, 0); /* serves its own queue, which would else only grow */
+        ps_ns now = ps_now();
+        int left_ms = now >= deadline ? 0 : (int)((deadline - now) / PS_MILLISECOND) + 1;
+        rd_kafka_event_t *event = rd_kafka_queue_poll(lag->queue, left_ms);
+        if (event != NULL && rd_kafka_event_type(event) == type) {
+            return event;
+        }
+        if (event == NULL && ps_now() >= deadline) {
+            return NULL;
+        }
+        if (event != NULL) {
+            rd_kafka_event_destroy(event);
+        }
+    }
+}
+
+rd_kafka_AdminOptions_t *ps_lag_client_options(struct ps_lag *lag, rd_kafka_admin_op_t op, int timeout_ms)
+{
+    char error[PS_LAG_TEXT_MAX];
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(lag->client, op);
+    PS_ASSERT(options != NULL);
+    rd_kafka_resp_err_t err = rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, error, sizeof(error));
+    PS_ASSERT(err == RD_KAFKA_RESP_ERR_NO_ERROR);
+    return options;
+}
+
+/* Adds what librdkafka said of a connection, if that was lately: it names the address and the reason. */
+static void add_client_error(struct ps_lag *lag, char *text, size_t size, ps_ns now)
+{
+    size_t len = strlen(text);
+    pthread_mutex_lock(&lag->shared.lock);
+    if (lag->shared.client_error_at > 0 && now - lag->shared.client_error_at < 2 * PS_LAG_CALL_MS * PS_MILLISECOND) {
+        snprintf(text + len, size - len, " (%s)", lag->shared.client_error);
+    }
+    pthread_mutex_unlock(&lag->shared.lock);
+}
+
+void ps_lag_failed(struct ps_lag *lag, const char *format, ...)
+{
+    char text[2 * PS_LAG_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, PS_LAG_TEXT_MAX, format, args);
+    va_end(args);
+    ps_ns now = ps_now();
+    bool first = !lag->failing;
+    if (first) {
+        lag->failing = true;
+        lag->failing_since = now;
+    }
+    lag->failed_now = true;
+    bool same = strcmp(lag->told, text) == 0;
+    if (first || now - lag->told_at >= (same ? TELL_AGAIN : TELL_CHANGED)) {
+        ps_text_copy(lag->told, sizeof(lag->told), text);
+        lag->told_at = now;
+        add_client_error(lag, text, sizeof(text), now);
+        ps_lag_post(lag, ps_lag_message_text(PS_LAG_FAILED, text));
+    }
+}
+
+void ps_lag_recovered(struct ps_lag *lag)
+{
+    lag->failing = false;
+    ps_lag_post(lag, ps_lag_message_text(PS_LAG_RECOVERED, ""));
+}

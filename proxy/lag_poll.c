@@ -1,0 +1,335 @@
+/* lag_poll.c - one round of sampling: committed offsets of every wanted group, then end offsets, then samples.
+ *
+ * The order matters: an end offset is read after the committed offset it is compared with, so lag is never negative
+ * because of when we asked. All groups are asked at once (one call each), all leaders at once (one call in all);
+ * while a broker does not answer, each leader is asked on its own, so that one does not hide the others. */
+#include "lag_private.h"
+
+#include "alloc.h"
+
+#define LATEST   (-1) /* ListOffsets: the high watermark */
+#define EARLIEST (-2) /* the log start */
+
+#define HALVINGS_MAX 64 /* calls to one leader in search of the partitions that fail */
+
+/* What this round is to find out. */
+struct round {
+    bool *pairs;  /* [group * topic_count + topic] */
+    bool *topics; /* [topic]: wanted by some group */
+    size_t asked; /* groups whose answer is still to come */
+};
+
+static bool pair_is_due(const struct ps_lag *lag, const char *group, const char *topic, ps_ns now)
+{
+    for (size_t i = 0; i < lag->config->policy_count; i++) {
+        const struct ps_policy_config *policy = &lag->config->policies[i];
+        if (lag->due[i] <= now && ps_strings_match(&policy->groups, ps_span_of(group)) &&
+            ps_strings_match(&policy->topics, ps_span_of(topic))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool round_plan(const struct ps_lag *lag, struct round *round, ps_ns now)
+{
+    bool any = false;
+    for (size_t g = 0; g < lag->group_count; g++) {
+        for (size_t t = 0; t < lag->topic_count; t++) {
+            bool due = lag->topics[t].partition_count > 0 && pair_is_due(lag, lag->groups[g].name, lag->topics[t].name, now);
+            round->pairs[g * lag->topic_count + t] = due;
+            round->topics[t] = round->topics[t] || due;
+            any = any || due;
+        }
+    }
+    return any;
+}
+
+static void add_partitions(rd_kafka_topic_partition_list_t *list, const struct ps_lag_topic *topic)
+{
+    for (uint32_t p = 0; p < topic->partition_count; p++) {
+        rd_kafka_topic_partition_list_add(list, topic->name, (int32_t)p);
+    }
+}
+
+/* Asks for what a group has committed, by explicit partitions: a group that does not exist then answers as one that
+ * has committed nothing, and not with an error. */
+static void committed_ask(struct ps_lag *lag, struct round *round, size_t group)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
+    for (size_t t = 0; t < lag->topic_count; t++) {
+        if (round->pairs[group * lag->topic_count + t]) {
+            add_partitions(list, &lag->topics[t]);
+        }
+    }
+    if (list->cnt > 0) {
+        rd_kafka_ListConsumerGroupOffsets_t *request =
+            rd_kafka_ListConsumerGroupOffsets_new(lag->groups[group].name, list);
+        rd_kafka_AdminOptions_t *options =
+            ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, PS_LAG_CALL_MS);
+        rd_kafka_AdminOptions_set_opaque(options, (void *)(uintptr_t)lag->round);
+        lag->groups[group].asked_at = ps_now();
+        rd_kafka_ListConsumerGroupOffsets(lag->client, &request, 1, options, lag->queue);
+        rd_kafka_AdminOptions_destroy(options);
+        rd_kafka_ListConsumerGroupOffsets_destroy(request);
+        round->asked++;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static void committed_take(struct ps_lag *lag, const rd_kafka_group_result_t *result)
+{
+    const char *name = rd_kafka_group_result_name(result);
+    const rd_kafka_error_t *error = rd_kafka_group_result_error(result);
+    if (error != NULL) {
+        ps_lag_failed(lag, "cannot read the committed offsets of group %s: %s", name, rd_kafka_error_string(error));
+        return;
+    }
+    for (size_t g = 0; g < lag->group_count; g++) {
+        struct ps_lag_group *group = &lag->groups[g];
+        if (group->committed == NULL && strcmp(group->name, name) == 0) {
+            group->committed = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(result));
+            group->committed_at = group->asked_at + (ps_now() - group->asked_at) / 2;
+        }
+    }
+}
+
+/* Reads the committed offsets of all wanted groups. False if not one could be read. */
+static bool committed_read(struct ps_lag *lag, struct round *round)
+{
+    lag->round++;
+    for (size_t g = 0; g < lag->group_count; g++) {
+        committed_ask(lag, round, g);
+    }
+    ps_ns deadline = ps_now() + (PS_LAG_CALL_MS + 200) * PS_MILLISECOND;
+    while (round->asked > 0) {
+        rd_kafka_event_t *event =
+            ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT, deadline);
+        if (event == NULL) {
+            ps_lag_failed(lag, "cannot read the committed offsets: no answer in %d ms", PS_LAG_CALL_MS);
+            break;
+        }
+        if ((uintptr_t)rd_kafka_event_opaque(event) == lag->round) {
+            round->asked--;
+            size_t count = 0;
+            const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+                rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
+            if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                ps_lag_failed(lag, "cannot read committed offsets: %s", rd_kafka_event_error_string(event));
+                count = 0;
+            }
+            for (size_t i = 0; i < count; i++) {
+                committed_take(lag, groups[i]);
+            }
+        }
+        rd_kafka_event_destroy(event);
+    }
+    for (size_t g = 0; g < lag->group_count; g++) {
+        if (lag->groups[g].committed != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_suspect(const struct ps_lag *lag, int32_t broker)
+{
+    for (size_t i = 0; i < lag->suspect_count; i++) {
+        if (lag->suspects[i] == broker) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct ps_lag_topic *topic_by_name(struct ps_lag *lag, const char *name)
+{
+    for (size_t t = 0; t < lag->topic_count; t++) {
+        if (strcmp(lag->topics[t].name, name) == 0) {
+            return &lag->topics[t];
+        }
+    }
+    return NULL;
+}
+
+/* One call for a list of partitions; what it yields goes to ends or log_starts. */
+static rd_kafka_resp_err_t offsets_call(struct ps_lag *lag, rd_kafka_topic_partition_list_t *list, int64_t which,
+                                        int timeout_ms)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        list->elems[i].offset = which;
+    }
+    rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(lag->client, list, timeout_ms);
+    for (int i = 0; i < list->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        const rd_kafka_topic_partition_t *at = &list->elems[i];
+        struct ps_lag_topic *topic = topic_by_name(lag, at->topic);
+        bool good = at->err == RD_KAFKA_RESP_ERR_NO_ERROR && at->offset >= 0;
+        if (!good) {
+            lag->moved = true;
+        }
+        if (good && topic != NULL && at->partition >= 0 && (uint32_t)at->partition < topic->partition_count) {
+            *(which == LATEST ? &topic->ends[at->partition] : &topic->log_starts[at->partition]) = at->offset;
+        }
+    }
+    return err;
+}
+
+/* librdkafka answers for a whole list with the error of one of its partitions. So a list that the broker answered with
+ * an error is halved until the faulty ones stand alone, while the budget of calls lasts. */
+static rd_kafka_resp_err_t offsets_halve(struct ps_lag *lag, const rd_kafka_topic_partition_list_t *list, int from,
+                                         int count, int64_t which, int timeout_ms, int *budget)
+{
+    if (--*budget < 0 || ps_lag_stopping(lag)) {
+        return RD_KAFKA_RESP_ERR__TIMED_OUT;
+    }
+    rd_kafka_topic_partition_list_t *part = rd_kafka_topic_partition_list_new(count);
+    for (int i = from; i < from + count; i++) {
+        rd_kafka_topic_partition_list_add(part, list->elems[i].topic, list->elems[i].partition);
+    }
+    rd_kafka_resp_err_t err = offsets_call(lag, part, which, timeout_ms);
+    rd_kafka_topic_partition_list_destroy(part);
+    if (err > RD_KAFKA_RESP_ERR_NO_ERROR && count > 1) { /* below 0 are librdkafka's own: no connection, no answer */
+        int half = count / 2;
+        rd_kafka_resp_err_t first = offsets_halve(lag, list, from, half, which, timeout_ms, budget);
+        rd_kafka_resp_err_t second = offsets_halve(lag, list, from + half, count - half, which, timeout_ms, budget);
+        err = first < RD_KAFKA_RESP_ERR_NO_ERROR ? first : second;
+    }
+    return err;
+}
+
+/* Partitions of the wanted topics; leader -1: of all leaders, else of that one. */
+static rd_kafka_topic_partition_list_t *partitions_of(const struct ps_lag *lag, const bool *topics, int32_t leader)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
+    for (size_t t = 0; t < lag->topic_count; t++) {
+        for (uint32_t p = 0; topics[t] && p < lag->topics[t].partition_count; p++) {
+            if (leader == -1 || lag->topics[t].leaders[p] == leader) {
+                rd_kafka_topic_partition_list_add(list, lag->topics[t].name, (int32_t)p);
+            }
+        }
+    }
+    return list;
+}
+
+/* The smallest leader id above `after`, INT32_MAX if there is none: an iteration over leaders without a list. */
+static int32_t next_leader(const struct ps_lag *lag, const bool *topics, int32_t after)
+{
+    int32_t next = INT32_MAX;
+    for (size_t t = 0; t < lag->topic_count; t++) {
+        for (uint32_t p = 0; topics[t] && p < lag->topics[t].partition_count; p++) {
+            int32_t leader = lag->topics[t].leaders[p];
+            next = leader > after && leader < next ? leader : next;
+        }
+    }
+    return next;
+}
+
+/* Asks every leader on its own, those that failed last time briefly; and so learns whom to suspect. */
+static void offsets_by_leader(struct ps_lag *lag, const bool *topics, int64_t which)
+{
+    int32_t suspects[PS_LAG_SUSPECTS_MAX];
+    size_t count = 0;
+    int32_t leader = -1;
+    while ((leader = next_leader(lag, topics, leader)) != INT32_MAX && !ps_lag_stopping(lag)) {
+        rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, leader);
+        int timeout_ms = is_suspect(lag, leader) ? PS_LAG_SUSPECT_MS : PS_LAG_CALL_MS;
+        int budget = HALVINGS_MAX;
+        rd_kafka_resp_err_t err = offsets_halve(lag, list, 0, list->cnt, which, timeout_ms, &budget);
+        rd_kafka_topic_partition_list_destroy(list);
+        if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            ps_lag_failed(lag, "cannot read %s offsets from broker %d: %s", which == LATEST ? "end" : "log start",
+                          (int)leader, rd_kafka_err2str(err));
+            lag->moved = true;
+        }
+        if (err < RD_KAFKA_RESP_ERR_NO_ERROR && count < PS_LAG_SUSPECTS_MAX) {
+            suspects[count++] = leader;
+        }
+    }
+    memcpy(lag->suspects, suspects, count * sizeof(suspects[0]));
+    lag->suspect_count = count;
+}
+
+static void offsets_read(struct ps_lag *lag, const bool *topics, int64_t which)
+{
+    for (size_t t = 0; t < lag->topic_count; t++) {
+        for (uint32_t p = 0; topics[t] && p < lag->topics[t].partition_count; p++) {
+            *(which == LATEST ? &lag->topics[t].ends[p] : &lag->topics[t].log_starts[p]) = -1;
+        }
+    }
+    rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, -1);
+    if (list->cnt > 0 && (lag->suspect_count > 0 ||
+                          offsets_call(lag, list, which, PS_LAG_CALL_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)) {
+        offsets_by_leader(lag, topics, which);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+void ps_lag_log_starts_read(struct ps_lag *lag)
+{
+    bool *topics = ps_alloc(lag->topic_count, sizeof(*topics));
+    for (size_t t = 0; t < lag->topic_count; t++) {
+        topics[t] = true;
+    }
+    offsets_read(lag, topics, EARLIEST);
+    free(topics);
+}
+
+static void sample_post(struct ps_lag *lag, const struct ps_lag_group *group, const struct ps_lag_topic *topic,
+                        ps_ns end_at)
+{
+    struct ps_partition_sample *partitions = ps_alloc(topic->partition_count, sizeof(*partitions));
+    bool any_end = false;
+    for (uint32_t p = 0; p < topic->partition_count; p++) {
+        partitions[p] = (struct ps_partition_sample){-1, topic->log_starts[p], topic->ends[p]};
+        any_end = any_end || topic->ends[p] >= 0;
+    }
+    for (int i = 0; i < group->committed->cnt; i++) {
+        const rd_kafka_topic_partition_t *at = &group->committed->elems[i];
+        if (strcmp(at->topic, topic->name) == 0 && at->partition >= 0 &&
+            (uint32_t)at->partition < topic->partition_count && at->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            partitions[at->partition].committed = at->offset >= 0 ? at->offset : -1;
+        }
+    }
+    if (any_end) { /* else the signal just grows older */
+        struct ps_sample sample = {group->committed_at, ps_ns_max(end_at, group->committed_at), topic->partition_count,
+                                   partitions};
+        ps_lag_post(lag, ps_lag_message_sample(group->name, topic->name, &sample));
+    }
+    free(partitions);
+}
+
+static void round_run(struct ps_lag *lag, struct round *round)
+{
+    if (!committed_read(lag, round) || ps_lag_stopping(lag)) {
+        return;
+    }
+    ps_ns before = ps_now();
+    offsets_read(lag, round->topics, LATEST);
+    ps_ns end_at = before + (ps_now() - before) / 2;
+    for (size_t g = 0; g < lag->group_count; g++) {
+        for (size_t t = 0; t < lag->topic_count && lag->groups[g].committed != NULL; t++) {
+            if (round->pairs[g * lag->topic_count + t]) {
+                sample_post(lag, &lag->groups[g], &lag->topics[t], end_at);
+            }
+        }
+    }
+}
+
+void ps_lag_poll(struct ps_lag *lag, ps_ns now)
+{
+    struct round round = {
+        .pairs = ps_alloc(lag->group_count * lag->topic_count, sizeof(bool)),
+        .topics = ps_alloc(lag->topic_count, sizeof(bool)),
+    };
+    if (round_plan(lag, &round, now)) {
+        round_run(lag, &round);
+    }
+    for (size_t g = 0; g < lag->group_count; g++) {
+        if (lag->groups[g].committed != NULL) {
+            rd_kafka_topic_partition_list_destroy(lag->groups[g].committed);
+            lag->groups[g].committed = NULL;
+        }
+    }
+    free(round.pairs);
+    free(round.topics);
+}

@@ -1,0 +1,327 @@
+/* lag_topology.c - what there is to sample: brokers, covered topics, governing groups, and who is in them.
+ *
+ * Read at start, every few seconds, and when somebody wrote to a covered topic that was not known. */
+#include "lag_private.h"
+
+#include "alloc.h"
+#include "log.h"
+
+#define MEMBERS_MAX     1024 /* of one group; the rest is not exempt by this way */
+#define MEMBERS_REFUSED (60 * PS_SECOND) /* until brokers that refused DescribeGroups are asked again */
+
+/* librdkafka ends a call itself after PS_LAG_CALL_MS; this is for when even that does not happen. */
+static ps_ns call_deadline(void)
+{
+    return ps_now() + (PS_LAG_CALL_MS + 200) * PS_MILLISECOND;
+}
+
+bool ps_lag_is_glob(const char *text)
+{
+    return strpbrk(text, "*?") != NULL;
+}
+
+/* Topics that no producer writes to; a policy for "*" does not mean them. */
+static bool is_internal(const char *topic)
+{
+    return strcmp(topic, "__consumer_offsets") == 0 || strcmp(topic, "__transaction_state") == 0 ||
+           strcmp(topic, "__share_group_state") == 0;
+}
+
+static bool is_covered(const struct ps_lag *lag, const char *topic)
+{
+    for (size_t i = 0; i < lag->config->policy_count; i++) {
+        if (ps_strings_match(&lag->config->policies[i].topics, ps_span_of(topic))) {
+            return !is_internal(topic);
+        }
+    }
+    return false;
+}
+
+static void topic_free(struct ps_lag_topic *topic)
+{
+    free(topic->name);
+    free(topic->leaders);
+    free(topic->ends);
+    free(topic->log_starts);
+}
+
+static struct ps_lag_topic *topic_find(struct ps_lag_topic *topics, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (topics[i].name != NULL && strcmp(topics[i].name, name) == 0) {
+            return &topics[i];
+        }
+    }
+    return NULL;
+}
+
+/* Takes leaders from a metadata answer. A topic that has an error for the moment keeps what was known. */
+static void topic_update(struct ps_lag_topic *topic, const struct rd_kafka_metadata_topic *from)
+{
+    uint32_t count = from->err == RD_KAFKA_RESP_ERR_NO_ERROR && from->partition_cnt > 0 ? (uint32_t)from->partition_cnt
+                                                                                         : topic->partition_count;
+    count = count > PS_PARTITIONS_MAX ? PS_PARTITIONS_MAX : count;
+    if (count > topic->partition_count) {
+        size_t old = topic->partition_count;
+        topic->leaders = ps_alloc_more(topic->leaders, old, count, sizeof(*topic->leaders));
+        topic->ends = ps_alloc_more(topic->ends, old, count, sizeof(*topic->ends));
+        topic->log_starts = ps_alloc_more(topic->log_starts, old, count, sizeof(*topic->log_starts));
+        for (size_t p = old; p < count; p++) {
+            topic->leaders[p] = topic->ends[p] = topic->log_starts[p] = -1;
+        }
+    }
+    topic->partition_count = count; /* fewer: the topic was made anew */
+    for (int i = 0; i < from->partition_cnt; i++) {
+        const struct rd_kafka_metadata_partition *partition = &from->partitions[i];
+        if (partition->id >= 0 && (uint32_t)partition->id < count) {
+            topic->leaders[partition->id] = partition->leader;
+        }
+    }
+}
+
+static void topics_update(struct ps_lag *lag, const struct rd_kafka_metadata *metadata)
+{
+    struct ps_lag_topic *topics = ps_alloc((size_t)metadata->topic_cnt, sizeof(*topics));
+    size_t count = 0;
+    for (int i = 0; i < metadata->topic_cnt && count < PS_SLOTS_MAX; i++) {
+        const char *name = metadata->topics[i].topic;
+        if (metadata->topics[i].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || !is_covered(lag, name)) {
+            continue;
+        }
+        struct ps_lag_topic *known = topic_find(lag->topics, lag->topic_count, name);
+        if (known != NULL) {
+            topics[count] = *known;
+            *known = (struct ps_lag_topic){0};
+        } else {
+            topics[count].name = ps_alloc_text(name);
+        }
+        topic_update(&topics[count++], &metadata->topics[i]);
+    }
+    for (size_t i = 0; i < lag->topic_count; i++) {
+        topic_free(&lag->topics[i]);
+    }
+    free(lag->topics);
+    lag->topics = topics;
+    lag->topic_count = count;
+    const char **names = ps_alloc(count, sizeof(*names));
+    for (size_t i = 0; i < count; i++) {
+        names[i] = topics[i].name;
+    }
+    ps_lag_post(lag, ps_lag_message_names(PS_LAG_TOPICS, names, count));
+    free(names);
+}
+
+static void brokers_post(struct ps_lag *lag, const struct rd_kafka_metadata *metadata)
+{
+    struct ps_lag_broker *brokers = ps_alloc((size_t)metadata->broker_cnt, sizeof(*brokers));
+    size_t count = 0;
+    for (int i = 0; i < metadata->broker_cnt; i++) {
+        const struct rd_kafka_metadata_broker *from = &metadata->brokers[i];
+        if (from->port > 0 && from->port <= UINT16_MAX) {
+            brokers[count].id = from->id;
+            brokers[count].port = (uint16_t)from->port;
+            ps_text_copy(brokers[count++].host, sizeof(brokers[0].host), from->host);
+        }
+    }
+    ps_lag_post(lag, ps_lag_message_brokers(brokers, count));
+    free(brokers);
+}
+
+static void group_free(struct ps_lag_group *group)
+{
+    free(group->name);
+    if (group->committed != NULL) {
+        rd_kafka_topic_partition_list_destroy(group->committed);
+    }
+}
+
+/* Adds a group that some policy wants; twice is once. */
+static void group_add(struct ps_lag *lag, struct ps_lag_group *groups, size_t *count, const char *name)
+{
+    bool wanted = false, exempts = false;
+    for (size_t i = 0; i < lag->config->policy_count; i++) {
+        const struct ps_policy_config *policy = &lag->config->policies[i];
+        if (ps_strings_match(&policy->groups, ps_span_of(name))) {
+            wanted = true;
+            exempts = exempts || policy->exempt_members;
+        }
+    }
+    for (size_t i = 0; i < *count; i++) {
+        wanted = wanted && strcmp(groups[i].name, name) != 0;
+    }
+    if (wanted && *count == PS_LAG_GROUPS_MAX) {
+        ps_log(PS_LOG_WARN, "groups_exceed_bound", "group=%s bound=%d", name, PS_LAG_GROUPS_MAX);
+    } else if (wanted) {
+        groups[*count] = (struct ps_lag_group){.name = ps_alloc_text(name), .exempts = exempts};
+        ++*count;
+    }
+}
+
+/* Adds the cluster's groups that match a glob. False if not all brokers could say theirs. */
+static bool groups_list(struct ps_lag *lag, struct ps_lag_group *groups, size_t *count)
+{
+    rd_kafka_AdminOptions_t *options = ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, PS_LAG_CALL_MS);
+    rd_kafka_ListConsumerGroups(lag->client, options, lag->queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_event_t *event = ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPS_RESULT, call_deadline());
+    const rd_kafka_ListConsumerGroups_result_t *result =
+        event == NULL ? NULL : rd_kafka_event_ListConsumerGroups_result(event);
+    bool complete = result != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (!complete) {
+        ps_lag_failed(lag, "cannot list the consumer groups: %s",
+                      event == NULL ? "no answer" : rd_kafka_event_error_string(event));
+    } else {
+        size_t errors = 0, listed = 0;
+        const rd_kafka_ConsumerGroupListing_t **list = rd_kafka_ListConsumerGroups_result_valid(result, &listed);
+        for (size_t i = 0; i < listed; i++) {
+            group_add(lag, groups, count, rd_kafka_ConsumerGroupListing_group_id(list[i]));
+        }
+        const rd_kafka_error_t **error = rd_kafka_ListConsumerGroups_result_errors(result, &errors);
+        if (errors > 0) {
+            complete = false;
+            ps_lag_failed(lag, "cannot list the groups of every broker: %s", rd_kafka_error_string(error[0]));
+        }
+    }
+    if (event != NULL) {
+        rd_kafka_event_destroy(event);
+    }
+    return complete;
+}
+
+static void groups_update(struct ps_lag *lag)
+{
+    struct ps_lag_group *groups = ps_alloc(PS_LAG_GROUPS_MAX, sizeof(*groups));
+    size_t count = 0;
+    bool globs = false;
+    for (size_t i = 0; i < lag->config->policy_count; i++) {
+        const struct ps_strings *names = &lag->config->policies[i].groups;
+        for (size_t k = 0; k < names->count; k++) {
+            if (ps_lag_is_glob(names->v[k])) {
+                globs = true;
+            } else {
+                group_add(lag, groups, &count, names->v[k]); /* whether it exists yet or not */
+            }
+        }
+    }
+    if (globs && !groups_list(lag, groups, &count)) {
+        for (size_t i = 0; i < lag->group_count; i++) { /* what cannot be listed now has not gone */
+            group_add(lag, groups, &count, lag->groups[i].name);
+        }
+    }
+    for (size_t i = 0; i < lag->group_count; i++) {
+        group_free(&lag->groups[i]);
+    }
+    free(lag->groups);
+    lag->groups = groups;
+    lag->group_count = count;
+    const char **names = ps_alloc(count, sizeof(*names));
+    for (size_t i = 0; i < count; i++) {
+        names[i] = groups[i].name;
+    }
+    ps_lag_post(lag, ps_lag_message_names(PS_LAG_GROUPS, names, count));
+    free(names);
+}
+
+bool ps_lag_topology_read(struct ps_lag *lag)
+{
+    const struct rd_kafka_metadata *metadata;
+    int all_topics = lag->config->policy_count > 0; /* observe only: brokers are enough */
+    rd_kafka_resp_err_t err = rd_kafka_metadata(lag->client, all_topics, NULL, &metadata, PS_LAG_CALL_MS);
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ps_lag_failed(lag, "cannot read the cluster's metadata: %s", rd_kafka_err2str(err));
+        return false;
+    }
+    brokers_post(lag, metadata);
+    topics_update(lag, metadata);
+    rd_kafka_metadata_destroy(metadata);
+    if (!ps_lag_stopping(lag)) {
+        groups_update(lag);
+    }
+    return true;
+}
+
+void ps_lag_topology_free(struct ps_lag *lag)
+{
+    for (size_t i = 0; i < lag->topic_count; i++) {
+        topic_free(&lag->topics[i]);
+    }
+    for (size_t i = 0; i < lag->group_count; i++) {
+        group_free(&lag->groups[i]);
+    }
+    free(lag->topics);
+    free(lag->groups);
+    lag->topics = NULL;
+    lag->groups = NULL;
+    lag->topic_count = lag->group_count = 0;
+    lag->known = false;
+}
+
+static void members_post(struct ps_lag *lag, const rd_kafka_ConsumerGroupDescription_t *group)
+{
+    size_t count = rd_kafka_ConsumerGroupDescription_member_count(group);
+    count = count > MEMBERS_MAX ? MEMBERS_MAX : count;
+    if (count == 0) {
+        return; /* nobody, or a KIP-848 group, which looks dead to this old request: group traffic tells its members */
+    }
+    struct ps_lag_member *members = ps_alloc(count, sizeof(*members));
+    for (size_t i = 0; i < count; i++) {
+        const rd_kafka_MemberDescription_t *member = rd_kafka_ConsumerGroupDescription_member(group, i);
+        const char *host = rd_kafka_MemberDescription_host(member);
+        ps_text_copy(members[i].client_id, sizeof(members[i].client_id), rd_kafka_MemberDescription_client_id(member));
+        ps_text_copy(members[i].address, sizeof(members[i].address), host[0] == '/' ? host + 1 : host);
+    }
+    ps_lag_post(lag, ps_lag_message_members(rd_kafka_ConsumerGroupDescription_group_id(group), members, count));
+    free(members);
+}
+
+/* Groups that may not be described are still sampled, so this is no failure of the source: it is said once. */
+static void members_error(struct ps_lag *lag, const rd_kafka_error_t *error)
+{
+    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+    if (code != RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE && code != RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION &&
+        code != RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
+        return; /* a coordinator is moving, say: the next time will do */
+    }
+    if (!lag->members_refused) {
+        lag->members_refused = true;
+        ps_log(PS_LOG_INFO, "members_unreadable", "why=%s effect=%s", rd_kafka_error_string(error),
+               "only members whose group traffic passes here are exempt");
+    }
+    lag->members_due = ps_now() + MEMBERS_REFUSED;
+}
+
+void ps_lag_members_read(struct ps_lag *lag)
+{
+    const char **names = ps_alloc(lag->group_count, sizeof(*names));
+    size_t count = 0;
+    for (size_t i = 0; i < lag->group_count; i++) {
+        if (lag->groups[i].exempts) {
+            names[count++] = lag->groups[i].name;
+        }
+    }
+    if (count > 0) {
+        rd_kafka_AdminOptions_t *options =
+            ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, PS_LAG_CALL_MS);
+        rd_kafka_DescribeConsumerGroups(lag->client, names, count, options, lag->queue);
+        rd_kafka_AdminOptions_destroy(options);
+        rd_kafka_event_t *event =
+            ps_lag_client_event(lag, RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT, call_deadline());
+        const rd_kafka_DescribeConsumerGroups_result_t *result =
+            event == NULL ? NULL : rd_kafka_event_DescribeConsumerGroups_result(event);
+        size_t described = 0;
+        const rd_kafka_ConsumerGroupDescription_t **groups =
+            result == NULL ? NULL : rd_kafka_DescribeConsumerGroups_result_groups(result, &described);
+        for (size_t i = 0; i < described; i++) {
+            const rd_kafka_error_t *error = rd_kafka_ConsumerGroupDescription_error(groups[i]);
+            if (error != NULL) {
+                members_error(lag, error);
+            } else {
+                members_post(lag, groups[i]);
+            }
+        }
+        if (event != NULL) {
+            rd_kafka_event_destroy(event);
+        }
+    }
+    free(names);
+}
