@@ -44,9 +44,12 @@ final class Common {
         }
     }
 
-    /** A timetable: so many a second, a late start of one is made up for, but no more than a tenth of a second's. */
+    /**
+     * A timetable: so many a second. What a hiccup of the machine delayed is made up for, up to a second's worth, so
+     * that the mean is kept; what was not done for lack of work (see rest) is not.
+     */
     static final class Pace {
-        private static final long CATCH_UP_NS = 100_000_000L;
+        private static final long CATCH_UP_NS = 1_000_000_000L;
         private volatile double perSecond;
         private long due = System.nanoTime();
 
@@ -56,6 +59,11 @@ final class Common {
 
         void set(double rate) {
             perSecond = rate;
+        }
+
+        /** There was nothing to do until now. */
+        void rest() {
+            due = Math.max(due, System.nanoTime());
         }
 
         /** Returns when `count` more may have been done; at once if the rate is 0 (no limit). */

@@ -21,6 +21,7 @@ import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -31,7 +32,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  *     ConsumerLoad SPEC.json CONSUMED.bin      "drain" on its input: read all that is left at full speed, then end
  *
  * Work is a timetable: a consumer is done with a record only when its time has come. The true lag is sampled in this
- * process: the end offsets as the brokers tell them (never through a proxy) minus what has been worked through.
+ * process: the end offsets as the brokers tell them (never through a proxy) minus what has been worked through. A
+ * group of no consumers is only watched.
  *
  * CONSUMED.bin: per record int group (its place in the spec), int partition, long offset, int origin, long seq,
  * int age (ms).
@@ -135,7 +137,11 @@ public final class ConsumerLoad {
                 pace.set(0);
             }
             int unpaid = 0;
-            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(100))) {
+            ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(100));
+            if (records.isEmpty()) {
+                pace.rest();
+            }
+            for (ConsumerRecord<byte[], byte[]> record : records) {
                 write(record);
                 unpaid++;
                 if (unpaid == chunk) {
@@ -249,7 +255,7 @@ public final class ConsumerLoad {
         boolean ready = false;
         try (Admin admin = Admin.create(p)) {
             long pause = spec.get("sample_ms").asLong();
-            while (threads.stream().anyMatch(Thread::isAlive)) {
+            while (!draining || threads.stream().anyMatch(Thread::isAlive)) {
                 sample(admin, groups);
                 if (!ready && groups.stream().allMatch(Group::assigned)) {
                     ready = true;

@@ -1,0 +1,150 @@
+"""A TCP hop: forwards bytes both ways, and on request records them, notes who connects, or cuts connections.
+
+It stands where a test must see the wire: between client and proxy, or between proxy and broker.
+"""
+
+import socket
+import struct
+import threading
+
+
+def process_of(port):
+    """The process that owns the outgoing loopback connection with this local port, or None."""
+    import glob
+    import os
+    inode = None
+    with open("/proc/net/tcp") as table:
+        for line in list(table)[1:]:
+            fields = line.split()
+            if int(fields[1].split(":")[1], 16) == port and fields[3] == "01":
+                inode = fields[9]
+                break
+    if inode is None:
+        return None
+    wanted = f"socket:[{inode}]"
+    for path in glob.glob("/proc/[0-9]*/fd/*"):
+        try:
+            if os.readlink(path) == wanted:
+                return int(path.split("/")[2])
+        except OSError:
+            continue
+    return None
+
+
+class Link:
+    """One forwarded connection. `up` is what the client sent, `down` what came back (if recorded)."""
+
+    def __init__(self, client, server, recorded):
+        self.client, self.server = client, server
+        self.client_id = None     # of the first request, once it has come
+        self.owner = None         # pid of the connecting process, if asked for
+        self.up = bytearray() if recorded else None
+        self.down = bytearray() if recorded else None
+        self.frozen = threading.Event()
+
+    def close(self):
+        for s in (self.client, self.server):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Hop:
+    def __init__(self, listen, target, record=False, owners=False):
+        self.target = target
+        self.record = record
+        self.owners = owners      # note the pid of whoever connects
+        self.links = []
+        self._frozen = lambda client_id: False
+        self._lock = threading.Lock()
+        self._server = socket.create_server(listen, backlog=256)
+        self.port = self._server.getsockname()[1]
+        self._closed = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while not self._closed:
+            try:
+                client, peer = self._server.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client, peer), daemon=True).start()
+
+    def _serve(self, client, peer):
+        try:
+            server = socket.create_connection(self.target, timeout=5)
+            server.settimeout(None)
+        except OSError:
+            client.close()
+            return
+        for s in (client, server):
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link = Link(client, server, self.record)
+        if self.owners:
+            link.owner = process_of(peer[1])
+        with self._lock:
+            self.links.append(link)
+        back = threading.Thread(target=self._pump, args=(link, server, client, False), daemon=True)
+        back.start()
+        self._pump(link, client, server, True)
+        back.join()
+        client.close()
+        server.close()
+
+    def _name(self, link, data):
+        """Reads the client id out of the first request and freezes the link at once if it is to be cut."""
+        if link.client_id is not None or len(data) < 14:
+            return
+        (size,) = struct.unpack_from(">h", data, 12)
+        link.client_id = data[14:14 + max(size, 0)].decode(errors="replace")
+        with self._lock:
+            if self._frozen(link.client_id):
+                link.frozen.set()
+
+    def _pump(self, link, source, sink, up):
+        record = link.up if up else link.down
+        try:
+            while True:
+                data = source.recv(1 << 16)
+                if not data:
+                    break
+                if up:
+                    self._name(link, data)
+                if record is not None:
+                    record += data
+                if not link.frozen.is_set():
+                    sink.sendall(data)
+        except OSError:
+            pass
+        try:
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def freeze(self, chosen):
+        """Black hole: what clients with a chosen id send, now or later, goes nowhere, and nothing comes back."""
+        with self._lock:
+            self._frozen = chosen
+            for link in self.links:
+                if link.client_id is not None and chosen(link.client_id):
+                    link.frozen.set()
+
+    def thaw(self):
+        """The network is back: connections that lost bytes are reset, new ones pass."""
+        with self._lock:
+            self._frozen = lambda client_id: False
+            frozen = [link for link in self.links if link.frozen.is_set()]
+            self.links = [link for link in self.links if not link.frozen.is_set()]
+        for link in frozen:
+            link.close()
+
+    def close(self):
+        self._closed = True
+        try:
+            self._server.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._server.close()
+        for link in self.links:
+            link.close()

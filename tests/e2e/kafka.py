@@ -1,0 +1,152 @@
+"""Real Kafka clusters (KRaft, one node or three) on random ports of the loopback.
+
+Every broker has two listeners for clients. DIRECT is for the tests themselves and for consumers that do not pass through
+the proxy. PROXIED is the one that Penstock is told of; with hops, the address that it advertises is that of a Hop,
+which sees every connection, may record it and may cut it.
+"""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+
+from harness import Process, WORK, classes, java, jars, ports, say, until
+from hop import Hop
+
+
+class Broker:
+    def __init__(self, cluster, node):
+        self.cluster = cluster
+        self.node = node
+        first = ports(3)
+        self.direct, self.proxied, self.controller = first, first + 1, first + 2
+        self.hop = Hop(("127.0.0.1", ports()), ("127.0.0.1", self.proxied)) if cluster.hops else None
+        self.advertised = self.hop.port if self.hop else self.proxied
+        self.folder = cluster.folder / f"node-{node}"
+        self.process = None
+
+    def configure(self, voters):
+        replicas = len(self.cluster.brokers)
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": self.node,
+            "controller.quorum.voters": voters,
+            "listeners": f"DIRECT://127.0.0.1:{self.direct},PROXIED://127.0.0.1:{self.proxied},"
+                         f"CONTROLLER://127.0.0.1:{self.controller}",
+            "advertised.listeners": f"DIRECT://127.0.0.1:{self.direct},PROXIED://127.0.0.1:{self.advertised}",
+            "listener.security.protocol.map": "DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "DIRECT",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": self.folder / "data",
+            "log.segment.bytes": 128 << 20,
+            "num.network.threads": 2,
+            "num.io.threads": 4,
+            "auto.create.topics.enable": "false",
+            "auto.leader.rebalance.enable": "false",
+            "offsets.topic.num.partitions": 4,
+            "offsets.topic.replication.factor": replicas,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "broker.heartbeat.interval.ms": 1000,
+            "broker.session.timeout.ms": 4000,
+        }
+        self.folder.mkdir(parents=True)
+        (self.folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+        subprocess.run(java("kafka.tools.StorageTool", "format", "-t", self.cluster.uuid, "-c",
+                            self.folder / "server.properties"), check=True, capture_output=True)
+
+    def start(self):
+        heap = "512m" if len(self.cluster.brokers) == 1 else "384m"
+        self.process = Process("kafka", java("kafka.Kafka", self.folder / "server.properties", heap=heap),
+                               self.folder)
+
+    def kill(self):
+        """As a machine dies."""
+        self.process.kill()
+
+    def stop(self):
+        if self.process is not None and self.process.alive():
+            self.process.popen.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        if self.hop:
+            self.hop.close()
+
+
+class Cluster:
+    def __init__(self, nodes, hops=False):
+        classes()
+        self.hops = hops
+        self.uuid = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.folder = WORK / "clusters" / f"{os.getpid()}-{nodes}{'-hops' if hops else ''}"
+        self._tidy()
+        self.brokers = {}
+        for node in range(1, nodes + 1):
+            self.brokers[node] = Broker(self, node)
+        self.direct = ",".join(f"127.0.0.1:{b.direct}" for b in self.brokers.values())
+        self.bootstrap = [f"127.0.0.1:{b.advertised}" for b in self.brokers.values()]
+        self.tool = None
+
+    def _tidy(self):
+        """What earlier runs left, and what this folder held."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for old in self.folder.parent.glob("*-*"):
+            if not os.path.exists(f"/proc/{old.name.split('-')[0]}"):
+                shutil.rmtree(old, ignore_errors=True)
+
+    def start(self):
+        say("kafka", f"starting {len(self.brokers)} node(s) from {jars().name}")
+        voters = ",".join(f"{b.node}@127.0.0.1:{b.controller}" for b in self.brokers.values())
+        for broker in self.brokers.values():
+            broker.configure(voters)
+        for broker in self.brokers.values():
+            broker.start()
+        with open(self.folder / "admin-tool.err", "wb") as err:
+            self.tool = subprocess.Popen(java("AdminTool", self.direct, heap="128m"), text=True, stderr=err,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        until("all brokers registered", lambda: self.count() == len(self.brokers), 60)
+        return self
+
+    def ask(self, **command):
+        self.tool.stdin.write(json.dumps(command) + "\n")
+        self.tool.stdin.flush()
+        answer = json.loads(self.tool.stdout.readline())
+        if "error" in answer:
+            raise RuntimeError(f"{command}: {answer['error']}")
+        return answer
+
+    def count(self):
+        dead = [b.node for b in self.brokers.values() if not b.process.alive()]
+        if dead:
+            raise RuntimeError(f"Kafka node(s) {dead} ended: see {self.folder}")
+        try:
+            return len(self.ask(op="brokers")["brokers"])
+        except RuntimeError:
+            return 0
+
+    def create(self, *topics, partitions=4):
+        self.ask(op="create", topics=list(topics), partitions=partitions, replication=len(self.brokers))
+
+    def leaders(self, topic):
+        return self.ask(op="leaders", topic=topic)["leaders"]
+
+    def in_sync(self, topic):
+        return min(self.ask(op="leaders", topic=topic)["insync"])
+
+    def lead(self, topic, partition, leader):
+        self.ask(op="lead", topic=topic, partition=partition, leader=leader)
+
+    def stop(self):
+        if self.tool:
+            self.tool.kill()
+            self.tool.wait()
+        for broker in self.brokers.values():
+            broker.stop()
+        for broker in self.brokers.values():
+            shutil.rmtree(broker.folder / "data", ignore_errors=True)
