@@ -1,0 +1,348 @@
+/* cli.c - the command line: options in, one call of commands.h out.
+ *
+ * A table of commands, each with its options and its help, so that what is understood and what is explained cannot
+ * drift apart. Wrong usage is exit status 2 with the nearest right word. */
+#include "commands.h"
+
+#include "config_load.h"
+#include "config_units.h"
+#include "log.h"
+#include "nearest.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+
+#define COMMANDS_MAX     16
+#define OPTIONS_MAX      16
+#define DEMO_SECONDS_MAX 3600
+
+/* What the options of any command may say. */
+struct arguments {
+    const char *config, *upstream, *listen, *admin, *workers; /* run, check */
+    const char *seconds, *json, *scenario;                    /* demo */
+    bool keys;                                                /* check --keys */
+    bool help;
+};
+
+struct command {
+    const char *name, *summary;
+    const char *help; /* usage, options and examples */
+    const struct option *options;
+    const char *shorts; /* for getopt */
+    int (*run)(const struct arguments *arguments);
+};
+
+/* ---- the commands ---- */
+
+static int usage_error(const char *command, const char *text)
+{
+    fprintf(stderr, "penstock %s: %s\nTry: penstock %s --help\n", command, text, command);
+    return PS_EXIT_USAGE;
+}
+
+static int command_run(const struct arguments *a)
+{
+    if ((a->config == NULL) == (a->upstream == NULL)) {
+        return usage_error("run", a->config == NULL
+                                      ? "give it a configuration (-c FILE) or a cluster (--upstream HOST:PORT)"
+                                      : "-c and --upstream exclude each other: the file names its cluster");
+    }
+    if (a->config != NULL && (a->listen != NULL || a->admin != NULL || a->workers != NULL)) {
+        return usage_error("run", "--listen, --admin and --workers go with --upstream; with -c the file says them");
+    }
+    static struct ps_config_errors errors;
+    struct ps_config_options options = {a->upstream, a->listen, a->admin, a->workers};
+    struct ps_config *config =
+        a->config != NULL ? ps_config_load(a->config, &errors) : ps_config_from_options(&options, &errors);
+    if (config == NULL) {
+        ps_config_errors_print(&errors, a->config != NULL ? a->config : "penstock run", stderr);
+        return PS_EXIT_USAGE;
+    }
+    ps_log_setup(config->log_level, config->log_format);
+    return ps_run(config);
+}
+
+static int command_check(const struct arguments *a)
+{
+    if (a->keys) {
+        ps_config_keys_print(stdout);
+        return PS_EXIT_OK;
+    }
+    if (a->config == NULL) {
+        return usage_error("check", "give it a configuration: -c FILE");
+    }
+    return ps_check(a->config, stdout, stderr);
+}
+
+static int command_demo(const struct arguments *a)
+{
+    uint64_t seconds = 0;
+    if (a->seconds != NULL && (ps_quantity_read(PS_QUANTITY_INTEGER, a->seconds, &seconds) != PS_QUANTITY_OK ||
+                               seconds == 0 || seconds > DEMO_SECONDS_MAX)) {
+        return usage_error("demo", "--seconds takes a whole number from 1 to 3600");
+    }
+    struct ps_demo_options options = {(unsigned)seconds, a->json, a->scenario};
+    return ps_demo(&options);
+}
+
+/* The values of `val` in the tables below: what an option sets. */
+enum {
+    OPTION_CONFIG = 'c',
+    OPTION_HELP = 'h',
+    OPTION_UPSTREAM = 256,
+    OPTION_LISTEN,
+    OPTION_ADMIN,
+    OPTION_WORKERS,
+    OPTION_SECONDS,
+    OPTION_JSON,
+    OPTION_SCENARIO,
+    OPTION_KEYS,
+    OPTION_LATER
+};
+
+static const struct option run_options[] = {{"config", required_argument, NULL, OPTION_CONFIG},
+                                            {"upstream", required_argument, NULL, OPTION_UPSTREAM},
+                                            {"listen", required_argument, NULL, OPTION_LISTEN},
+                                            {"admin", required_argument, NULL, OPTION_ADMIN},
+                                            {"workers", required_argument, NULL, OPTION_WORKERS},
+                                            {"help", no_argument, NULL, OPTION_HELP},
+                                            {NULL, 0, NULL, 0}};
+static const struct option check_options[] = {
+    {"config", required_argument, NULL, OPTION_CONFIG}, {"keys", no_argument, NULL, OPTION_KEYS},
+    {"connect", no_argument, NULL, OPTION_LATER},       {"matrix", no_argument, NULL, OPTION_LATER},
+    {"help", no_argument, NULL, OPTION_HELP},           {NULL, 0, NULL, 0}};
+static const struct option demo_options[] = {{"seconds", required_argument, NULL, OPTION_SECONDS},
+                                             {"json", required_argument, NULL, OPTION_JSON},
+                                             {"scenario", required_argument, NULL, OPTION_SCENARIO},
+                                             {"help", no_argument, NULL, OPTION_HELP},
+                                             {NULL, 0, NULL, 0}};
+
+static const struct command commands[] = {
+    {"run", "carry traffic between clients and brokers, in the foreground",
+     "usage: penstock run -c FILE\n"
+     "       penstock run --upstream HOST:PORT [--listen ADDRESS:PORT] [--admin ADDRESS:PORT] [--workers N]\n"
+     "\n"
+     "  -c, --config FILE          the configuration (YAML); SIGHUP reads it again\n"
+     "      --upstream HOST:PORT   no file: only observe this cluster; several brokers with commas\n"
+     "      --listen ADDRESS:PORT  where clients bootstrap (127.0.0.1:9192); the ports that follow are the brokers'\n"
+     "      --admin ADDRESS:PORT   metrics, health and state (127.0.0.1:9644); none: nowhere\n"
+     "      --workers N            threads that carry the traffic (auto: one for each processor)\n"
+     "\n"
+     "Logs go to stderr. SIGTERM stops accepting, answers what is in flight, and exits 0.\n"
+     "\n"
+     "examples:\n"
+     "  penstock run --upstream 127.0.0.1:9092\n"
+     "  penstock run -c penstock.yaml\n",
+     run_options, "c:h", command_run},
+    {"check", "say what a configuration means, or what is wrong with it",
+     "usage: penstock check -c FILE\n"
+     "       penstock check --keys\n"
+     "\n"
+     "  -c, --config FILE  the configuration (YAML)\n"
+     "      --keys         print every key with its values, default and meaning, as Markdown\n"
+     "\n"
+     "Valid: exit 0, with what follows from it (addresses, derived limits). Else exit 2, and for each mistake\n"
+     "FILE:LINE:COL: what is wrong, and the nearest valid key.\n"
+     "\n"
+     "examples:\n"
+     "  penstock check -c penstock.yaml\n"
+     "  penstock check --keys | less\n",
+     check_options, "c:h", command_check},
+    {"demo", "show it: a broker, producers, consumers and the proxy in one process",
+     "usage: penstock demo [--seconds N] [--json FILE] [--scenario NAME]\n"
+     "\n"
+     "      --seconds N      how long it takes (30)\n"
+     "      --json FILE      write the summary in figures\n"
+     "      --scenario NAME  which story is told\n"
+     "\n"
+     "Producers are faster than their consumers: first without pressure control, then with it.\n"
+     "\n"
+     "examples:\n"
+     "  penstock demo\n"
+     "  penstock demo --seconds 60 --json demo.json\n",
+     demo_options, "h", command_demo},
+};
+
+/* Part of the contract of the command line, for a later version. */
+static const char *const later_commands[] = {"simulate", "top", "explain", "replay"};
+
+/* ---- help ---- */
+
+static int print_help(FILE *out, int status)
+{
+    fprintf(out, "Penstock slows Kafka producers down when their consumers fall behind.\n\n"
+                 "usage: penstock COMMAND [OPTIONS]\n\n");
+    for (size_t i = 0; i < PS_ARRAY_LEN(commands); i++) {
+        fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].summary);
+    }
+    fprintf(out, "\n  penstock COMMAND --help   options and examples\n"
+                 "  penstock --version\n\n"
+                 "examples:\n"
+                 "  penstock demo\n"
+                 "  penstock run --upstream 127.0.0.1:9092\n"
+                 "  penstock check -c penstock.yaml\n");
+    return status;
+}
+
+/* ---- options ---- */
+
+static int unknown_option(const struct command *command, const char *word)
+{
+    const char *names[OPTIONS_MAX];
+    char text[160];
+    size_t count = 0;
+    for (const struct option *option = command->options; option->name != NULL; option++) {
+        PS_ASSERT(count < OPTIONS_MAX);
+        names[count++] = option->name;
+    }
+    size_t dashes = strspn(word, "-");
+    int len = (int)strcspn(word + dashes, "=");
+    char bare[64];
+    snprintf(bare, sizeof(bare), "%.*s", len, word + dashes);
+    const char *nearest = ps_nearest(bare, names, count);
+    snprintf(text, sizeof(text), "unknown option %.60s%s%s%s", word, nearest == NULL ? "" : ": did you mean --",
+             nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?");
+    return usage_error(command->name, text);
+}
+
+/* One option into its argument; false for those that end the parsing with a message. */
+static bool take_option(struct arguments *a, int option, const char *value)
+{
+    switch (option) {
+    case OPTION_CONFIG:
+        a->config = value;
+        return true;
+    case OPTION_UPSTREAM:
+        a->upstream = value;
+        return true;
+    case OPTION_LISTEN:
+        a->listen = value;
+        return true;
+    case OPTION_ADMIN:
+        a->admin = value;
+        return true;
+    case OPTION_WORKERS:
+        a->workers = value;
+        return true;
+    case OPTION_SECONDS:
+        a->seconds = value;
+        return true;
+    case OPTION_JSON:
+        a->json = value;
+        return true;
+    case OPTION_SCENARIO:
+        a->scenario = value;
+        return true;
+    case OPTION_KEYS:
+        a->keys = true;
+        return true;
+    case OPTION_HELP:
+        a->help = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* PS_EXIT_OK, or the status after a message. argv[0] is the command. */
+static int parse_options(const struct command *command, int argc, char **argv, struct arguments *a)
+{
+    char text[160];
+    optind = 0; /* glibc starts anew */
+    opterr = 0;
+    for (;;) {
+        int word = optind == 0 ? 1 : optind;
+        char shorts[16];
+        snprintf(shorts, sizeof(shorts), "+:%s", command->shorts);
+        int option = getopt_long(argc, argv, shorts, command->options, NULL);
+        if (option == -1) {
+            break;
+        }
+        if (option == OPTION_LATER) {
+            snprintf(text, sizeof(text), "%.60s is not in this version", argv[word]);
+            return usage_error(command->name, text);
+        }
+        if (option == ':') {
+            snprintf(text, sizeof(text), "%.60s needs a value", argv[word]);
+            return usage_error(command->name, text);
+        }
+        if (!take_option(a, option, optarg)) {
+            return unknown_option(command, argv[word]);
+        }
+    }
+    if (optind < argc && !a->help) {
+        snprintf(text, sizeof(text), "\"%.60s\" is one word too many%s", argv[optind],
+                 strcmp(command->name, "demo") == 0 ? "" : "; a configuration is given as -c FILE");
+        return usage_error(command->name, text);
+    }
+    return PS_EXIT_OK;
+}
+
+static int run_command(const struct command *command, int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    int status = parse_options(command, argc, argv, &arguments);
+    if (status != PS_EXIT_OK) {
+        return status;
+    }
+    if (arguments.help) {
+        printf("penstock %s - %s\n\n%s", command->name, command->summary, command->help);
+        return PS_EXIT_OK;
+    }
+    return command->run(&arguments);
+}
+
+static const struct command *command_of(const char *name)
+{
+    for (size_t i = 0; i < PS_ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[COMMANDS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < PS_ARRAY_LEN(later_commands); i++) {
+        if (strcmp(later_commands[i], word) == 0) {
+            fprintf(stderr, "penstock: \"%s\" is not in this version\nTry: penstock --help\n", word);
+            return PS_EXIT_USAGE;
+        }
+    }
+    for (size_t i = 0; i < PS_ARRAY_LEN(commands); i++) {
+        names[count++] = commands[i].name;
+    }
+    const char *nearest = ps_nearest(word + strspn(word, "-"), names, count);
+    fprintf(stderr, "penstock: unknown %s \"%.60s\"%s%s%s\nTry: penstock --help\n",
+            word[0] == '-' ? "option" : "command", word, nearest == NULL ? "" : ": did you mean \"penstock ",
+            nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"?");
+    return PS_EXIT_USAGE;
+}
+
+int ps_cli(int argc, char **argv)
+{
+    if (argc < 2) {
+        return print_help(stderr, PS_EXIT_USAGE);
+    }
+    const char *word = argv[1];
+    bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+    if (help && argc == 2) {
+        return print_help(stdout, PS_EXIT_OK);
+    }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0 || strcmp(word, "version") == 0) {
+        printf("penstock " PENSTOCK_VERSION "\n");
+        return PS_EXIT_OK;
+    }
+    const struct command *command = command_of(help ? argv[2] : word);
+    if (command == NULL) {
+        return unknown_command(help ? argv[2] : word);
+    }
+    if (help) {
+        char *asked[] = {argv[2], (char[]){"--help"}, NULL};
+        return run_command(command, 2, asked);
+    }
+    return run_command(command, argc - 1, argv + 1);
+}

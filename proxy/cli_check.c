@@ -1,0 +1,145 @@
+/* cli_check.c - `penstock check`: mistakes, or what follows from a valid configuration.
+ *
+ * Says what a reader of the file cannot see at a glance: the address plan, derived limits, and up to which consume rate
+ * a limit can be kept at all. Facts go to out, so that they can be compared between versions of a file. */
+#include "commands.h"
+
+#include "config_load.h"
+#include "config_units.h"
+
+#include <sys/resource.h>
+
+/* How long it takes to see that consumers have stopped: 1.4 commit periods of silence, a poll, and the act itself. */
+#define COMMIT_PERIOD   (5 * PS_SECOND) /* enable.auto.commit's default; unknown here, so it is said */
+#define PERIODS         1.4
+#define ACT_SECONDS     0.2
+#define REJECT_FRACTION 0.9 /* of the limit: level reject */
+
+static const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void print_host_port(const struct ps_host_port *address, FILE *out)
+{
+    fprintf(out, strchr(address->host, ':') != NULL ? "[%s]:%u" : "%s:%u", address->host, address->port);
+}
+
+static void print_strings(const struct ps_strings *strings, FILE *out)
+{
+    for (size_t i = 0; i < strings->count; i++) {
+        fprintf(out, "%s%s", i == 0 ? "" : ", ", strings->v[i]);
+    }
+}
+
+static void print_listener(const struct ps_listener_config *listener, FILE *out)
+{
+    fprintf(out, "listener %s\n  clients bootstrap at ", listener->name);
+    print_host_port(&listener->bind, out);
+    if (listener->broker_port_first == 0) {
+        fprintf(out, "; brokers have any free ports");
+    } else {
+        long last = (long)listener->first_id + listener->broker_port_last - listener->broker_port_first;
+        fprintf(out, "; brokers %d to %ld at ports %u to %u", listener->first_id, last, listener->broker_port_first,
+                listener->broker_port_last);
+    }
+    if (listener->advertise != NULL) {
+        fprintf(out, "\n  clients are told to connect to %s\n", listener->advertise);
+    } else {
+        fprintf(out, "\n  clients are told to connect to the address that they have reached\n");
+    }
+}
+
+/* After consumers stop, lag grows by the consume rate times the time to notice; that must fit above the target. */
+static double feasible_rate(const struct ps_policy_config *policy, ps_ns commit_period)
+{
+    double seconds =
+        PERIODS * (double)commit_period / (double)PS_SECOND + (double)policy->poll / (double)PS_SECOND + ACT_SECONDS;
+    return (policy->limit_records - policy->target_records) / seconds;
+}
+
+static void print_policy(const struct ps_policy_config *policy, FILE *out)
+{
+    static const char *const modes[] = {
+        [PS_MODE_ENFORCE] = "enforce", [PS_MODE_SHADOW] = "shadow: decides and counts only", [PS_MODE_OFF] = "off"};
+    fprintf(out, "policy %s (%s)\n  producers of ", policy->name, modes[policy->mode]);
+    print_strings(&policy->topics, out);
+    fprintf(out, " (tenants: ");
+    print_strings(&policy->tenants, out);
+    fprintf(out, ") wait for ");
+    print_strings(&policy->groups, out);
+    fprintf(out, "\n  lag is held at %.0f records; the limit is %.0f\n", policy->target_records, policy->limit_records);
+    fprintf(out,
+            "  when consumers stop, the limit is kept up to a consume rate of %.0f records/s if they commit every "
+            "5s (the default of auto-commit), of %.0f if every 1s\n",
+            feasible_rate(policy, COMMIT_PERIOD), feasible_rate(policy, PS_SECOND));
+    if (policy->target_records >= REJECT_FRACTION * policy->limit_records) {
+        fprintf(out,
+                "  note: the target is above 0.9 of the limit, where produce requests are refused: expect that all "
+                "the time\n");
+    }
+}
+
+/* Two sockets for each connection; what else is open is a handful. */
+static void print_descriptors(const struct ps_config *config, FILE *out)
+{
+    struct rlimit limit;
+    uint64_t needed = 2 * (uint64_t)config->limits.connections + 64;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed) {
+        fprintf(out, "note: limits.connections needs %llu open files; here only %llu are allowed (ulimit -Hn)\n",
+                (unsigned long long)needed, (unsigned long long)limit.rlim_max);
+    }
+}
+
+static void print_facts(const struct ps_config *config, FILE *out)
+{
+    fprintf(out, "%s: valid\nupstream\n  asks ", config->path);
+    for (size_t i = 0; i < config->bootstrap_count; i++) {
+        fprintf(out, "%s", i == 0 ? "" : ", ");
+        print_host_port(&config->bootstrap[i], out);
+    }
+    fprintf(out, "\n");
+    for (size_t i = 0; i < config->listener_count; i++) {
+        print_listener(&config->listeners[i], out);
+    }
+    fprintf(out, "tenant%s", plural(config->tenant_count));
+    for (size_t i = 0; i < config->tenant_count; i++) {
+        const struct ps_tenant_config *tenant = &config->tenants[i];
+        fprintf(out, "\n  %s, weight %g: ", tenant->name, tenant->weight);
+        if (tenant->client_id == NULL) {
+            fprintf(out, "everybody else");
+        } else {
+            fprintf(out, "client.id %s", tenant->client_id);
+        }
+    }
+    fprintf(out, "\n");
+    for (size_t i = 0; i < config->policy_count; i++) {
+        print_policy(&config->policies[i], out);
+    }
+    if (config->policy_count == 0) {
+        fprintf(out, "no policies: only observes\n");
+    }
+    fprintf(out, "admin\n  ");
+    if (config->admin.host == NULL) {
+        fprintf(out, "none\n");
+    } else {
+        fprintf(out, "http://");
+        print_host_port(&config->admin, out);
+        fprintf(out, "%s\n", config->admin_token != NULL ? ", with the token" : ", without a token");
+    }
+    fprintf(out, "%u worker%s\n", config->workers, plural(config->workers));
+    print_descriptors(config, out);
+}
+
+int ps_check(const char *path, FILE *out, FILE *err)
+{
+    static struct ps_config_errors errors; /* too large for the stack, and there is one check in a process */
+    const struct ps_config *config = ps_config_load(path, &errors);
+    if (config == NULL) {
+        ps_config_errors_print(&errors, path, err);
+        return PS_EXIT_USAGE;
+    }
+    print_facts(config, out);
+    ps_config_put(config);
+    return PS_EXIT_OK;
+}

@@ -1,0 +1,477 @@
+/* config_keys.c - the table of config_keys.h, and its print as documentation. */
+#include "config_keys.h"
+
+#include "config_load.h"
+
+/* clang-format off */
+#define AT(type, field) .offset = offsetof(struct type, field)
+#define LATER(key)      {.name = key, .kind = PS_KEY_LATER}
+#define END             {.name = NULL}
+/* clang-format on */
+
+static const struct ps_key upstream_keys[] = {
+    {.name = "bootstrap",
+     .kind = PS_KEY_BROKERS,
+     AT(ps_config, bootstrap),
+     .required = true,
+     .least = "1",
+     .most = "64",
+     .count_offset = offsetof(struct ps_config, bootstrap_count),
+     .help = "Brokers that are asked for the addresses of all others, the first that answers"},
+    LATER("tls"),
+    LATER("sasl"),
+    END,
+};
+
+static const struct ps_key listener_keys[] = {
+    {.name = "name",
+     .kind = PS_KEY_NAME,
+     AT(ps_listener_config, name),
+     .required = true,
+     .help = "What metrics and logs call it; unique"},
+    {.name = "bind",
+     .kind = PS_KEY_ADDRESS,
+     AT(ps_listener_config, bind),
+     .required = true,
+     .help = "The address and port where clients bootstrap; port 0 takes any free one"},
+    {.name = "advertise",
+     .kind = PS_KEY_HOST,
+     AT(ps_listener_config, advertise),
+     .help = "The host that clients are told to connect to; without it the address that they have reached"},
+    {.name = "broker_ports",
+     .kind = PS_KEY_PORTS,
+     AT(ps_listener_config, broker_port_first),
+     .help =
+         "One port for each broker: broker b is at first + b - first_id; without it the 100 ports that follow bind. "
+         "A broker outside the range cannot be reached through this listener"},
+    {.name = "first_id",
+     .kind = PS_KEY_INTEGER,
+     AT(ps_listener_config, first_id),
+     .fallback = "0",
+     .least = "0",
+     .most = "2147483647",
+     .help = "The broker id that has the first of broker_ports"},
+    LATER("sni"),
+    LATER("tls"),
+    LATER("proxy_protocol"),
+    END,
+};
+
+static const struct ps_key match_keys[] = {
+    {.name = "client_id",
+     .kind = PS_KEY_GLOB,
+     AT(ps_tenant_config, client_id),
+     .required = true,
+     .help = "The client.id that the client gave itself"},
+    LATER("principal"),
+    LATER("listener"),
+    LATER("cidr"),
+    END,
+};
+
+static const struct ps_section match_section = {.name = "tenants[].match", .keys = match_keys};
+
+static const struct ps_key tenant_keys[] = {
+    {.name = "name",
+     .kind = PS_KEY_NAME,
+     AT(ps_tenant_config, name),
+     .required = true,
+     .help = "What policies, metrics and logs call it; unique"},
+    {.name = "match",
+     .kind = PS_KEY_SECTION,
+     .section = &match_section,
+     .help = "Who belongs to it; required, except for the tenant named default, which has none"},
+    {.name = "weight",
+     .kind = PS_KEY_NUMBER,
+     AT(ps_tenant_config, weight),
+     .fallback = "1",
+     .least = "0.001",
+     .most = "1000",
+     .help = "Its share of what a policy admits, in proportion to the weights of those who send"},
+    LATER("priority"),
+    LATER("quota"),
+    END,
+};
+
+static const struct ps_choice modes[] = {
+    {"enforce", PS_MODE_ENFORCE, false}, {"shadow", PS_MODE_SHADOW, false}, {"off", PS_MODE_OFF, false}, {0}};
+static const struct ps_choice losses[] = {{"never", 0, false}, {"allowed", 0, true}, {0}};
+static const struct ps_choice aggregates[] = {{"sum", PS_AGGREGATE_SUM, false}, {"max", PS_AGGREGATE_MAX, false}, {0}};
+static const struct ps_choice stales[] = {
+    {"hold_last", PS_STALE_HOLD_LAST, false}, {"open", PS_STALE_OPEN, false}, {"factor", PS_STALE_FACTOR, false}, {0}};
+static const struct ps_choice controllers[] = {{"drain", 0, false}, {"watermark", 0, true}, {"steps", 0, true}, {0}};
+
+static const struct ps_key signal_keys[] = {
+    {.name = "groups",
+     .kind = PS_KEY_GLOBS,
+     AT(ps_policy_config, groups),
+     .required = true,
+     .least = "1",
+     .most = "64",
+     .help = "Consumer groups whose lag governs; the one that allows least decides"},
+    {.name = "target",
+     .kind = PS_KEY_LAG,
+     AT(ps_policy_config, target_records),
+     .least = "1",
+     .most = "1000G",
+     .help = "The lag to hold, in records; without it 0.6 of the limit. One of target and limit is required"},
+    {.name = "limit",
+     .kind = PS_KEY_LAG,
+     AT(ps_policy_config, limit_records),
+     .least = "1",
+     .most = "1000G",
+     .help = "The lag never to reach, in records; without it the target divided by 0.6"},
+    {.name = "aggregate",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_policy_config, aggregate),
+     .fallback = "sum",
+     .choices = aggregates,
+     .help = "Over partitions: the sum of their lags, or the worst (max) times their number"},
+    {.name = "poll",
+     .kind = PS_KEY_DURATION,
+     AT(ps_policy_config, poll),
+     .fallback = "1s",
+     .least = "200ms",
+     .most = "5m",
+     .help = "How often the lag is read; four times as often while the policy holds anybody back"},
+    {.name = "stale_after",
+     .kind = PS_KEY_DURATION,
+     AT(ps_policy_config, stale_after),
+     .fallback = "10s",
+     .least = "1s",
+     .most = "1h",
+     .help = "A lag older than this is not trusted any more: on_stale says what then"},
+    END,
+};
+
+static const struct ps_key stale_keys[] = {
+    {.name = "do",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_policy_config, on_stale),
+     .fallback = "hold_last",
+     .choices = stales,
+     .help = "Keep admitting the last known consume rate (hold_last), admit everything (open), or a part of that rate "
+             "(factor)"},
+    {.name = "factor",
+     .kind = PS_KEY_NUMBER,
+     AT(ps_policy_config, stale_factor),
+     .fallback = "0.5",
+     .least = "0.01",
+     .most = "1",
+     .help = "The part of the last known consume rate that is admitted; only with do: factor"},
+    END,
+};
+
+static const struct ps_key controller_keys[] = {
+    {.name = "type",
+     .kind = PS_KEY_CHOICE,
+     .offset = PS_KEY_NOWHERE,
+     .fallback = "drain",
+     .choices = controllers,
+     .help = "How the admitted rate follows from the lag: drain holds a standing queue of target records"},
+    LATER("watermark"),
+    LATER("steps"),
+    LATER("high"),
+    LATER("low"),
+    LATER("levels"),
+    END,
+};
+
+static const struct ps_key wait_keys[] = {
+    {.name = "max",
+     .kind = PS_KEY_DURATION,
+     AT(ps_policy_config, wait_max),
+     .fallback = "5s",
+     .least = "10ms",
+     .most = "5m",
+     .help = "The longest that a produce request waits before it is refused or let through"},
+    {.name = "told_max",
+     .kind = PS_KEY_DURATION,
+     AT(ps_policy_config, told_max),
+     .fallback = "5s",
+     .least = "0s",
+     .most = "5m",
+     .help = "The longest that a client is asked to stay away (throttle_time_ms)"},
+    {.name = "client_timeout",
+     .kind = PS_KEY_DURATION,
+     AT(ps_policy_config, client_timeout),
+     .fallback = "15s",
+     .least = "1s",
+     .most = "1h",
+     .help = "Nothing older than this is held back; well below the request.timeout.ms of the clients"},
+    END,
+};
+
+static const struct ps_section signal_section = {.name = "policies[].signal", .keys = signal_keys};
+static const struct ps_section stale_section = {.name = "policies[].on_stale", .keys = stale_keys};
+static const struct ps_section controller_section = {.name = "policies[].controller", .keys = controller_keys};
+static const struct ps_section wait_section = {.name = "policies[].wait", .keys = wait_keys};
+
+static const struct ps_key policy_keys[] = {
+    {.name = "name",
+     .kind = PS_KEY_NAME,
+     AT(ps_policy_config, name),
+     .required = true,
+     .help = "What metrics and logs call it; unique"},
+    {.name = "topics",
+     .kind = PS_KEY_TOPICS,
+     AT(ps_policy_config, topics),
+     .required = true,
+     .least = "1",
+     .most = "256",
+     .help = "The topics that it governs, each with a rate of its own"},
+    {.name = "tenants",
+     .kind = PS_KEY_GLOBS,
+     AT(ps_policy_config, tenants),
+     .fallback = "*",
+     .least = "1",
+     .most = "256",
+     .help = "The tenants that it governs"},
+    {.name = "mode",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_policy_config, mode),
+     .fallback = "enforce",
+     .choices = modes,
+     .help = "Act on decisions (enforce), only count them (shadow), or do not decide (off)"},
+    {.name = "loss",
+     .kind = PS_KEY_CHOICE,
+     .offset = PS_KEY_NOWHERE,
+     .fallback = "never",
+     .choices = losses,
+     .help = "Whether an action may lose records"},
+    {.name = "signal",
+     .kind = PS_KEY_SECTION,
+     .section = &signal_section,
+     .required = true,
+     .help = "Whose lag, and how much of it"},
+    {.name = "on_stale",
+     .kind = PS_KEY_SECTION,
+     .section = &stale_section,
+     .help = "What to do when the lag is not known any more"},
+    {.name = "controller",
+     .kind = PS_KEY_SECTION,
+     .section = &controller_section,
+     .help = "How the admitted rate is found"},
+    {.name = "wait", .kind = PS_KEY_SECTION, .section = &wait_section, .help = "How long produce requests may wait"},
+    {.name = "exempt_members",
+     .kind = PS_KEY_BOOL,
+     AT(ps_policy_config, exempt_members),
+     .fallback = "true",
+     .help =
+         "Let producers pass that are members of a governing group: to hold them would stop the consumers they are"},
+    LATER("actions"),
+    LATER("sample"),
+    LATER("divert"),
+    LATER("shed"),
+    LATER("hold"),
+    LATER("queue"),
+    LATER("breaker"),
+    END,
+};
+
+static const struct ps_key admin_keys[] = {
+    {.name = "bind",
+     .kind = PS_KEY_ADDRESS_OR_NONE,
+     AT(ps_config, admin),
+     .fallback = "127.0.0.1:9644",
+     .help = "Where metrics, health and state are served; none: nowhere. Beyond loopback it needs a token_file"},
+    {.name = "token_file",
+     .kind = PS_KEY_FILE,
+     AT(ps_config, admin_token),
+     .help = "A file with the token that requests must bring; relative to the directory of the configuration"},
+    END,
+};
+
+static const struct ps_key limits_keys[] = {
+    {.name = "connections",
+     .kind = PS_KEY_INTEGER,
+     AT(ps_config, limits.connections),
+     .fallback = "20000",
+     .least = "1",
+     .most = "1000000",
+     .help = "Client connections at a time; each also has one to a broker"},
+    {.name = "frame",
+     .kind = PS_KEY_SIZE,
+     AT(ps_config, limits.frame),
+     .fallback = "100MiB",
+     .least = "1KiB",
+     .most = "2147483647",
+     .help = "The longest request; a longer one closes its connection. Responses have no limit"},
+    {.name = "gather",
+     .kind = PS_KEY_SIZE,
+     AT(ps_config, limits.gather),
+     .fallback = "8MiB",
+     .least = "1KiB",
+     .most = "1GiB",
+     .help = "The longest request that is kept whole when a decision needs it; longer ones stream"},
+    {.name = "memory",
+     .kind = PS_KEY_SIZE,
+     AT(ps_config, limits.memory),
+     .fallback = "256MiB",
+     .least = "1MiB",
+     .most = "1TiB",
+     .help = "All requests that are kept whole, together"},
+    {.name = "idle",
+     .kind = PS_KEY_DURATION,
+     AT(ps_config, limits.idle),
+     .fallback = "10m",
+     .least = "1s",
+     .most = "168h",
+     .help = "A connection on which nothing moved for so long is closed"},
+    END,
+};
+
+static const struct ps_choice log_levels[] = {{"error", PS_LOG_ERROR, false},
+                                              {"warn", PS_LOG_WARN, false},
+                                              {"info", PS_LOG_INFO, false},
+                                              {"debug", PS_LOG_DEBUG, false},
+                                              {0}};
+static const struct ps_choice log_formats[] = {{"text", PS_LOG_TEXT, false}, {"json", PS_LOG_JSON, false}, {0}};
+
+static const struct ps_key log_keys[] = {
+    {.name = "level",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_config, log_level),
+     .fallback = "info",
+     .choices = log_levels,
+     .help = "The least severe events that are written"},
+    {.name = "format",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_config, log_format),
+     .fallback = "text",
+     .choices = log_formats,
+     .help = "Lines for people, or JSON objects"},
+    END,
+};
+
+static const struct ps_section upstream_section = {.name = "upstream", .keys = upstream_keys};
+static const struct ps_section listener_section = {
+    .name = "listeners[]", .keys = listener_keys, .item_size = sizeof(struct ps_listener_config)};
+static const struct ps_section tenant_section = {
+    .name = "tenants[]", .keys = tenant_keys, .item_size = sizeof(struct ps_tenant_config)};
+static const struct ps_section policy_section = {
+    .name = "policies[]", .keys = policy_keys, .item_size = sizeof(struct ps_policy_config)};
+static const struct ps_section admin_section = {.name = "admin", .keys = admin_keys};
+static const struct ps_section limits_section = {.name = "limits", .keys = limits_keys};
+static const struct ps_section log_section = {.name = "log", .keys = log_keys};
+
+static const struct ps_key root_keys[] = {
+    {.name = "upstream",
+     .kind = PS_KEY_SECTION,
+     .section = &upstream_section,
+     .required = true,
+     .help = "The Kafka cluster behind Penstock"},
+    {.name = "listeners",
+     .kind = PS_KEY_SECTIONS,
+     .section = &listener_section,
+     AT(ps_config, listeners),
+     .count_offset = offsetof(struct ps_config, listener_count),
+     .least = "1",
+     .most = "64",
+     .help = "Where clients connect; without any, one named default on 127.0.0.1:9192"},
+    {.name = "tenants",
+     .kind = PS_KEY_SECTIONS,
+     .section = &tenant_section,
+     AT(ps_config, tenants),
+     .count_offset = offsetof(struct ps_config, tenant_count),
+     .most = "1000",
+     .help = "Who is asking: the first that matches; whom none matches belongs to the tenant default"},
+    {.name = "policies",
+     .kind = PS_KEY_SECTIONS,
+     .section = &policy_section,
+     AT(ps_config, policies),
+     .count_offset = offsetof(struct ps_config, policy_count),
+     .most = "1000",
+     .help = "Which lag holds back whom; every policy that matches applies. Without any, Penstock only observes"},
+    {.name = "admin", .kind = PS_KEY_SECTION, .section = &admin_section, .help = "The HTTP interface for operators"},
+    {.name = "limits", .kind = PS_KEY_SECTION, .section = &limits_section, .help = "Bounds of what is used"},
+    {.name = "workers",
+     .kind = PS_KEY_WORKERS,
+     AT(ps_config, workers),
+     .fallback = "auto",
+     .least = "1",
+     .most = "256",
+     .help = "Threads that carry the traffic; auto: one for each processor this process may use"},
+    {.name = "log", .kind = PS_KEY_SECTION, .section = &log_section, .help = "What is written to stderr"},
+    LATER("faults"),
+    END,
+};
+
+const struct ps_section ps_config_root = {.name = "the file", .keys = root_keys};
+
+/* ---- documentation ---- */
+
+static const char *const kind_words[] = {
+    [PS_KEY_NAME] = "name of letters, digits and . _ -",
+    [PS_KEY_HOST] = "host name or address",
+    [PS_KEY_ADDRESS] = "address:port",
+    [PS_KEY_ADDRESS_OR_NONE] = "address:port, or none",
+    [PS_KEY_BROKERS] = "list of host:port",
+    [PS_KEY_PORTS] = "range of ports, like 9200-9299",
+    [PS_KEY_GLOB] = "name or glob",
+    [PS_KEY_GLOBS] = "list of names or globs",
+    [PS_KEY_TOPICS] = "list of names or globs",
+    [PS_KEY_CHOICE] = "one of ",
+    [PS_KEY_BOOL] = "true or false",
+    [PS_KEY_INTEGER] = "whole number",
+    [PS_KEY_NUMBER] = "number",
+    [PS_KEY_LAG] = "count, like 300k or 1M",
+    [PS_KEY_SIZE] = "size, like 64KiB",
+    [PS_KEY_DURATION] = "duration, like 250ms or 5s",
+    [PS_KEY_FILE] = "path of a file",
+    [PS_KEY_WORKERS] = "whole number, or auto",
+    [PS_KEY_SECTION] = "map",
+    [PS_KEY_SECTIONS] = "list of maps",
+    [PS_KEY_LATER] = "not supported yet",
+};
+
+const char *ps_key_type(const struct ps_key *key, char out[PS_KEY_TYPE_MAX])
+{
+    size_t len = (size_t)snprintf(out, PS_KEY_TYPE_MAX, "%s", kind_words[key->kind]);
+    size_t choices = 0;
+    for (const struct ps_choice *choice = key->choices; choice != NULL && choice->name != NULL; choice++) {
+        if (!choice->later) {
+            len += (size_t)snprintf(out + len, PS_KEY_TYPE_MAX - len, "%s%s", choices == 0 ? "" : ", ", choice->name);
+            choices++;
+        }
+        PS_ASSERT(len < PS_KEY_TYPE_MAX);
+    }
+    if (choices == 1) {
+        memmove(out, out + strlen(kind_words[PS_KEY_CHOICE]), len + 1 - strlen(kind_words[PS_KEY_CHOICE]));
+    }
+    if (key->most != NULL) {
+        bool both = key->least != NULL;
+        snprintf(out + len, PS_KEY_TYPE_MAX - len, "; %s%s%s", both ? key->least : "at most ", both ? " to " : "",
+                 key->most);
+    }
+    return out;
+}
+
+static void print_section(const struct ps_section *section, FILE *out)
+{
+    bool root = section == &ps_config_root;
+    char type[PS_KEY_TYPE_MAX];
+    fprintf(out, "### %s%s%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", root ? "" : "`",
+            root ? "The file" : section->name, root ? "" : "`");
+    for (const struct ps_key *key = section->keys; key->name != NULL; key++) {
+        if (key->kind != PS_KEY_LATER) {
+            const char *quote = key->fallback == NULL ? "" : "`";
+            fprintf(out, "| `%s` | %s | %s%s%s | %s |\n", key->name, ps_key_type(key, type), quote,
+                    key->required           ? "**required**"
+                    : key->fallback != NULL ? key->fallback
+                                            : "",
+                    quote, key->help);
+        }
+    }
+    fprintf(out, "\n");
+    for (const struct ps_key *key = section->keys; key->name != NULL; key++) {
+        if (key->section != NULL) {
+            print_section(key->section, out);
+        }
+    }
+}
+
+void ps_config_keys_print(FILE *out)
+{
+    print_section(&ps_config_root, out);
+}
