@@ -83,11 +83,12 @@ void ps_session_connected(struct ps_session *s, ps_ns now)
     }
 }
 
-struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason)
+struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason, ps_ns now)
 {
     if (s->close_reason == PS_CLOSE_NONE) {
         s->close_reason = reason;
     }
+    ps_produce_abandon(s, now);
     if (s->state != PS_SESSION_CLOSING) {
         set_state(s, PS_SESSION_CLOSING);
         PS_COUNT(s->env->stats->closes[s->close_reason], 1);
@@ -98,7 +99,7 @@ struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason)
 struct ps_order ps_session_next(struct ps_session *s, enum ps_side side, struct ps_span in, ps_ns now)
 {
     if (s->close_reason != PS_CLOSE_NONE) {
-        return ps_session_fail(s, s->close_reason);
+        return ps_session_fail(s, s->close_reason, now);
     }
     if (s->state == PS_SESSION_CONNECTING) {
         return ps_order_wait(PS_NEVER);

@@ -208,8 +208,8 @@ struct ps_session {
     char software[PS_SOFTWARE_KEPT];
 };
 
-/* session.c */
-struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason);
+/* session.c. Ends the session: takes its ticket back and orders CLOSE. */
+struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason, ps_ns now);
 static inline struct ps_order ps_order_need(uint64_t n)
 {
     return (struct ps_order){.kind = PS_ORDER_NEED, .n = n};

@@ -243,7 +243,7 @@ struct ps_request_walk *ps_produce_walk(struct ps_session *s)
 static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
     if (!push_in_flight(s, look->governed, now)) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     struct ps_gate *g = s->gate;
     if (look->governed) {
@@ -265,7 +265,7 @@ static struct ps_order admit(struct ps_session *s, const struct ps_look *look, s
         return pass_whole(s, look, now);
     }
     if (!push_in_flight(s, look->governed, now) || ps_produce_walk(s) == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     s->request_phase = PS_REQUEST_STREAM;
     return ps_produce_stream(s, in, now);
@@ -278,7 +278,7 @@ static struct ps_order refuse(struct ps_session *s, struct ps_span in, ps_ns now
     ps_gate_cancel(s, true, now);
     struct ps_request_walk *w = ps_produce_walk(s);
     if (w == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     w->throttle_ms = ps_gate_throttle_ms(s, slot, now);
     w->message_len = ps_text_refusal(w->message, sizeof w->message,
@@ -329,8 +329,9 @@ static struct ps_order judge(struct ps_session *s, const struct ps_look *look, s
     if (ps_gate_ask(s, now) == PS_GATE_OPEN) {
         return admit(s, look, in, now);
     }
+    s->request_phase = PS_REQUEST_WAIT;
     if (s->client_left && s->request.acks != 0) {
-        return ps_session_fail(s, PS_CLOSE_CLIENT_LEFT_WAITING); /* it would retry what we forward late */
+        return ps_session_fail(s, PS_CLOSE_CLIENT_LEFT_WAITING, now); /* it would retry what we forward late */
     }
     ps_ns deadline = ps_produce_deadline(s);
     if (now >= s->read_empty_at[PS_CLIENT] + g->client_timeout && s->request.acks != 0) {
@@ -340,7 +341,6 @@ static struct ps_order judge(struct ps_session *s, const struct ps_look *look, s
         return give_up(s, look, in, now);
     }
     g->look = *look;
-    s->request_phase = PS_REQUEST_WAIT;
     return ps_order_wait(deadline);
 }
 
@@ -386,13 +386,13 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
     peek_frame(s, in, &peek, now);
     switch (peek.result) {
     case PEEK_BAD:
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST);
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
     case PEEK_MEMORY:
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     case PEEK_MORE: {
         uint64_t more = in.len + 256;
         if (in.len >= s->request.frame_len || more > PS_NEED_MAX) {
-            return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST);
+            return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
         }
         return ps_order_need(more < s->request.frame_len ? more : s->request.frame_len);
     }

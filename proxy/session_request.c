@@ -40,14 +40,14 @@ static uint64_t tags_len(struct ps_span in, uint64_t at, uint64_t frame_len, boo
 }
 
 /* Completes header_len. False: *order says what is missing. */
-static bool read_header(struct ps_session *s, struct ps_span in, const struct ps_api *api, struct ps_order *order)
+static bool read_header(struct ps_session *s, struct ps_span in, const struct ps_api *api, struct ps_order *order, ps_ns now)
 {
     struct ps_request *r = &s->request;
     int16_t client_id_len = (int16_t)ps_load16(in.base + 12);
     uint64_t len = PS_HEAD_MIN + (uint64_t)(client_id_len > 0 ? client_id_len : 0);
     bool flexible = api != NULL && ps_api_flexible(api, r->api_version);
     if (client_id_len < -1 || len > r->frame_len || (flexible && len == r->frame_len)) {
-        *order = ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST);
+        *order = ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
         return false;
     }
     uint64_t needed = len + (flexible ? 1 : 0);
@@ -59,7 +59,7 @@ static bool read_header(struct ps_session *s, struct ps_span in, const struct ps
         bool bad = false;
         uint64_t tags = tags_len(in, len, r->frame_len, &bad);
         if (tags == 0) {
-            *order = bad ? ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST)
+            *order = bad ? ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now)
                          : ps_order_need(in.len + 256 < r->frame_len ? in.len + 256 : r->frame_len);
             return false;
         }
@@ -90,7 +90,7 @@ static struct ps_order pass(struct ps_session *s, enum ps_answer answer, ps_ns n
 {
     struct ps_inflight *entry = ps_inflight_push(s);
     if (entry == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     const struct ps_request *r = &s->request;
     entry->correlation_id = r->correlation_id;
@@ -111,7 +111,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     }
     int32_t len = (int32_t)ps_load32(in.base);
     if (len < PS_HEAD_MIN - 4 || (uint64_t)len > s->env->limits->frame) {
-        return ps_session_fail(s, guess_mistake(in, len));
+        return ps_session_fail(s, guess_mistake(in, len), now);
     }
     if (in.len < PS_HEAD_MIN) {
         return ps_order_need(PS_HEAD_MIN);
@@ -126,7 +126,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     bool produce = r->api_key == PS_API_PRODUCE;
     bool wanted = knows && (produce || ps_identity_wants(s, r, now) > 0);
     struct ps_order order;
-    if ((wanted || !s->first_request_seen) && !read_header(s, in, knows ? api : NULL, &order)) {
+    if ((wanted || !s->first_request_seen) && !read_header(s, in, knows ? api : NULL, &order, now)) {
         return order;
     }
     if (knows && produce) {
@@ -153,7 +153,7 @@ struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns n
     switch (s->request_phase) {
     case PS_REQUEST_HEAD:
         if (s->state == PS_SESSION_DRAINING) {
-            return s->in_flight.count == 0 ? ps_session_fail(s, PS_CLOSE_DRAINED) : ps_order_wait(PS_NEVER);
+            return s->in_flight.count == 0 ? ps_session_fail(s, PS_CLOSE_DRAINED, now) : ps_order_wait(PS_NEVER);
         }
         s->head_blocked = s->in_flight.count >= PS_IN_FLIGHT_MAX;
         return s->head_blocked ? ps_order_wait(PS_NEVER) : head(s, in, now);

@@ -97,7 +97,7 @@ static struct ps_order begin_edit(struct ps_session *s, struct ps_span in, ps_ns
     const struct ps_inflight *entry = ps_inflight_head(s);
     struct ps_response_work *w = work_of(s);
     if (w == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     const struct ps_api *api = ps_api_find(entry->api_key);
     switch (ps_rewrite_init(&w->rewrite, &w->env, api, entry->api_version, in.base, s->response_len)) {
@@ -113,7 +113,7 @@ static struct ps_order begin_edit(struct ps_session *s, struct ps_span in, ps_ns
     case PS_REWRITE_BAD:
         break;
     }
-    return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+    return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
 }
 
 static struct ps_order gather(struct ps_session *s, struct ps_span in, ps_ns now)
@@ -137,14 +137,14 @@ static struct ps_order tail(struct ps_session *s, struct ps_span in, ps_ns now)
     size_t used = len - header;
     enum ps_tail_step step = used == 0 ? PS_TAIL_PASS : ps_tail_next(&w->tail, in.base + header, len - header, &used);
     if (step == PS_TAIL_BAD) {
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
     }
     uint64_t n = step == PS_TAIL_PASS ? len : header + used;
     s->response_at -= n;
     if (step == PS_TAIL_HERE) {
         s->response_phase = PS_RESPONSE_TAIL_GATHER;
         if (s->response_at > TAIL_MAX) {
-            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
         }
         if (n == 0) {
             return ps_response_next(s, in, now);
@@ -170,13 +170,13 @@ static struct ps_order tail_gathered(struct ps_session *s, struct ps_span in, ps
     }
     uint8_t *out = s->env->block_get(s->env->ctx, len);
     if (out == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     enum ps_rewrite_result result = ps_tail_rewrite(&w->tail, &w->env, in.base, len, out);
     if (result != PS_REWRITE_OK) {
         s->env->block_put(s->env->ctx, out, len);
         s->map_retry_at = now + PS_MAP_RETRY;
-        return result == PS_REWRITE_WAIT ? ps_order_wait(s->map_retry_at) : ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+        return result == PS_REWRITE_WAIT ? ps_order_wait(s->map_retry_at) : ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
     }
     s->map_retry_at = 0;
     s->spent_block = out;
@@ -205,15 +205,15 @@ static struct ps_order begin_tail(struct ps_session *s, const struct ps_api *api
     uint64_t header = header_len(api, version, in);
     if (header == 0) {
         uint64_t more = in.len + 64;
-        return in.len >= s->response_len || more > PS_NEED_MAX ? ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE)
+        return in.len >= s->response_len || more > PS_NEED_MAX ? ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now)
                                                                : ps_order_need(more < s->response_len ? more : s->response_len);
     }
     struct ps_response_work *w = work_of(s);
     if (w == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     if (header > s->response_len) {
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
     }
     w->header_left = (uint32_t)header;
     w->put_done = false;
@@ -251,11 +251,11 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     }
     int32_t len = (int32_t)ps_load32(in.base);
     if (len < 4) {
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE);
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
     }
     entry = match(s, (int32_t)ps_load32(in.base + 4));
     if (entry == NULL) {
-        return ps_session_fail(s, PS_CLOSE_CORRELATION);
+        return ps_session_fail(s, PS_CLOSE_CORRELATION, now);
     }
     s->response_len = 4 + (uint64_t)len;
     const struct ps_api *api = ps_api_find(entry->api_key);
@@ -279,7 +279,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         return begin_tail(s, api, version, in, now);
     case PS_REWRITE_WHOLE:
         if (work_of(s) == NULL) {
-            return ps_session_fail(s, PS_CLOSE_MEMORY);
+            return ps_session_fail(s, PS_CLOSE_MEMORY, now);
         }
         s->response_work->env.throttle_time_ms = throttle_ms;
         if (throttle_ms > 0) {

@@ -102,7 +102,7 @@ struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns
     bool waits = false, bad = false;
     size_t n = stream_chunk(s, in, &waits, &bad, now);
     if (bad) {
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST);
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
     }
     s->request.left -= n;
     if (s->request.left == 0) {
@@ -195,7 +195,7 @@ struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_n
         enum ps_produce_step step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
         at += used;
         if (step == PS_PRODUCE_BAD || !reply_room(s)) {
-            return ps_session_fail(s, step == PS_PRODUCE_BAD ? PS_CLOSE_MALFORMED_REQUEST : PS_CLOSE_MEMORY);
+            return ps_session_fail(s, step == PS_PRODUCE_BAD ? PS_CLOSE_MALFORMED_REQUEST : PS_CLOSE_MEMORY, now);
         }
         if (step == PS_PRODUCE_HEAD) {
             ps_reply_begin(&w->reply, w->reply_block, w->reply_cap, s->request.api_version, s->request.correlation_id,
@@ -210,7 +210,7 @@ struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_n
     }
     s->request.left -= len;
     if (s->request.left == 0 && !swallow_end(s, now)) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY);
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     return ps_order_move(PS_ORDER_DISCARD, len);
 }
