@@ -3,8 +3,8 @@
  *     | size | correlation id, tags | body ..... count ... host port ... | tag 0 | size | ... host port ... |
  *       ^ patched if anything grew                 ^ by what was kept               ^ by what changed inside
  *
- * What stands before the things it counts (sizes, counts) needs the sum of what comes after: the first walk makes the edits
- * only to add them up, the second hands them out. */
+ * What stands before the things it counts (sizes, counts) needs the sum of what comes after: the first walk makes the
+ * edits only to add them up, the second hands them out. */
 #include "node.h"
 #include "penstock/bytes.h"
 #include "penstock/reply.h"
@@ -267,9 +267,8 @@ static bool is_refusal(const struct ps_rewrite *r)
            ps_load16(body_of(r)) == PS_ERROR_UNSUPPORTED_VERSION;
 }
 
-enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rewrite_env *env,
-                                       const struct ps_api *api, int16_t version,
-                                       const uint8_t *frame, uint64_t frame_len)
+enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rewrite_env *env, const struct ps_api *api,
+                                       int16_t version, const uint8_t *frame, uint64_t frame_len)
 {
     PS_ASSERT(ps_rewrite_mode_of(api, version) == PS_REWRITE_WHOLE);
     r->env = env;

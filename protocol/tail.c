@@ -15,13 +15,13 @@ enum { FILLER_TAG = 127, FILLER_TAG_WIDE = 16383, FILLER_MIN = 2 };
 
 /* What a walk over the tail learns. Offsets count from its first byte. */
 struct plan {
-    bool unbound;        /* a node has no address yet */
-    bool edited;         /* a node changes */
-    uint32_t arrays;     /* arrays of nodes met: more than one is malformed */
-    int64_t delta;       /* bytes that the nodes grow */
-    struct ps_hit tag;   /* of the tagged field that holds them; kind 0 if they are in none */
+    bool unbound;      /* a node has no address yet */
+    bool edited;       /* a node changes */
+    uint32_t arrays;   /* arrays of nodes met: more than one is malformed */
+    int64_t delta;     /* bytes that the nodes grow */
+    struct ps_hit tag; /* of the tagged field that holds them; kind 0 if they are in none */
     size_t array_at, array_end;
-    uint32_t count;      /* tagged fields of the outermost struct */
+    uint32_t count; /* tagged fields of the outermost struct */
     size_t count_at, count_end;
 };
 
@@ -83,8 +83,7 @@ static void pass_init(struct pass *pass, const struct ps_tail *t, const uint8_t 
 static enum ps_walk_step pass_next(struct pass *pass, struct ps_hit *hit)
 {
     size_t used;
-    enum ps_walk_step step =
-        ps_walk_next(&pass->walk, pass->tail + pass->walked, pass->len - pass->walked, &used, hit);
+    enum ps_walk_step step = ps_walk_next(&pass->walk, pass->tail + pass->walked, pass->len - pass->walked, &used, hit);
     pass->walked += used;
     if (step == PS_WALK_HIT) {
         hit->at -= pass->tail_at;
@@ -121,8 +120,8 @@ static void plan_hit(struct plan *plan, struct pass *pass, const struct ps_rewri
 }
 
 /* False if the tail is malformed. */
-static bool make_plan(struct plan *plan, const struct ps_tail *t, const struct ps_rewrite_env *env,
-                      const uint8_t *tail, size_t len)
+static bool make_plan(struct plan *plan, const struct ps_tail *t, const struct ps_rewrite_env *env, const uint8_t *tail,
+                      size_t len)
 {
     *plan = (struct plan){0};
     struct pass pass;
@@ -240,8 +239,8 @@ static void write_plan(struct ps_writer *w, const struct plan *plan, struct pass
     ps_write_raw(w, tail + rest_at, pass->len - rest_at);
 }
 
-enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_rewrite_env *env,
-                                       const uint8_t *tail, size_t len, uint8_t *out)
+enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_rewrite_env *env, const uint8_t *tail,
+                                       size_t len, uint8_t *out)
 {
     struct plan plan;
     struct pass pass;

@@ -3,9 +3,13 @@
  * State is what the next bytes are (enum ps_walk_state), a stack of the structs that are open, and a count of
  * bytes to pass unseen. Each state takes one item and names the next:
  *
- *     ROW -> VALUE | LENGTH -> CONTENT | COUNT -> ARRAY -> (ROW of an element | ITEM...) -> ARRAY_END | MARKER -> ROW of a kid
- *      ^------------------------------------ FIELD_END <-------------------------------------------------------'
- *     after the last row of a flexible struct: TAG_COUNT -> TAG_NUMBER -> TAG_SIZE -> TAG_CONTENT -> ... -> TAG_NUMBER
+ *     ROW --+-- VALUE ------------------------------------------------------+-- FIELD_END -- ROW ...
+ *           |-- LENGTH -- CONTENT ------------------------------------------|
+ *           |-- MARKER, or at once: ROWs of the kids -----------------------|
+ *           '-- COUNT -- ARRAY -- ROWs of each element, or ITEMs -- ARRAY_END
+ *
+ *     after the last row of a flexible struct:
+ *     TAG_COUNT -- TAG_NUMBER -- TAG_SIZE -- TAG_CONTENT -- (as a field) -- TAG_NUMBER ... -- end of the struct
  *
  * An item that is cut by the end of the data waits in the stash, and the state is entered again with it. Before an item
  * is taken it is checked against the room left in the enclosing tagged field or body, so a walk that wants more
@@ -157,8 +161,13 @@ static enum got take_prefix(struct ps_walk *w, struct feed *in, const struct ps_
 static enum ps_walk_step tell(struct ps_walk *w, struct ps_hit *hit, enum ps_hit_kind kind, uint64_t len)
 {
     const struct ps_field *row = current(w);
-    *hit = (struct ps_hit){.kind = kind, .tap = (enum ps_tap)row->tap, .field = row, .at = w->field_at, .len = len,
-                           .size_len = w->size_len, .number = w->number};
+    *hit = (struct ps_hit){.kind = kind,
+                           .tap = (enum ps_tap)row->tap,
+                           .field = row,
+                           .at = w->field_at,
+                           .len = len,
+                           .size_len = w->size_len,
+                           .number = w->number};
     return PS_WALK_HIT;
 }
 
@@ -577,8 +586,8 @@ void ps_walk_init(struct ps_walk *w, const struct ps_schema *schema, int16_t ver
     w->tail_told = false;
     w->depth = 0;
     w->stash_len = 0;
-    w->level[0] = (struct ps_walk_level){
-        .fields = schema->fields, .field_count = schema->field_count, .limit = body_len};
+    w->level[0] =
+        (struct ps_walk_level){.fields = schema->fields, .field_count = schema->field_count, .limit = body_len};
 }
 
 enum ps_walk_step ps_walk_next(struct ps_walk *w, const uint8_t *data, size_t len, size_t *used, struct ps_hit *hit)

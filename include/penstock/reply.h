@@ -14,10 +14,10 @@
 /* When a call finds the buffer too small it sets w.full and writes nothing at all: move to a larger buffer and
  * repeat that call. Nothing may be called in between. Versions are those of the tables (3 and later). */
 struct ps_reply {
-    struct ps_writer w;   /* over the caller's buffer */
+    struct ps_writer w; /* over the caller's buffer */
     int16_t version;
     bool flexible;
-    bool topic_open;      /* a topic was begun, so the next one or the end closes it */
+    bool topic_open; /* a topic was begun, so the next one or the end closes it */
 };
 
 /* Size prefix is patched by ps_reply_end. */
@@ -26,8 +26,8 @@ void ps_reply_begin(struct ps_reply *r, uint8_t *buffer, size_t cap, int16_t ver
 /* Continues in a larger buffer that begins with the bytes written so far. */
 void ps_reply_move(struct ps_reply *r, uint8_t *buffer, size_t cap);
 void ps_reply_topic(struct ps_reply *r, struct ps_span name_or_id, int32_t partition_count);
-/* error: Kafka's code, e.g. 19 NOT_ENOUGH_REPLICAS; message: written from v8 on, may be absent (null). Offsets and times
- * are -1. */
+/* error: Kafka's code, e.g. 19 NOT_ENOUGH_REPLICAS; message: written from v8 on, may be absent (null). Offsets and
+ * times are -1. */
 void ps_reply_partition(struct ps_reply *r, int32_t index, int16_t error, struct ps_span message);
 /* Returns the length of the whole frame, 0 if it did not fit. */
 size_t ps_reply_end(struct ps_reply *r, int32_t throttle_time_ms);

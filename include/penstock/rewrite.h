@@ -1,7 +1,7 @@
 /* rewrite.h - which bytes of a response change on its way to the client, as a sequence of edits.
  *
- * An edit replaces `cut` bytes at offset `at` by `put`. Edits come in order, do not overlap, and include the frame's own
- * size prefix and the size of a tagged field that contains them; what lies between them passes untouched. Nothing
+ * An edit replaces `cut` bytes at offset `at` by `put`. Edits come in order, do not overlap, and include the frame's
+ * own size prefix and the size of a tagged field that contains them; what lies between them passes untouched. Nothing
  * is stored: a first walk over the gathered frame sums the differences, a second one hands out the edits.
  *
  * Rewritten: broker addresses (Metadata, FindCoordinator, DescribeCluster, ShareAcknowledge, the NodeEndpoints of
@@ -27,13 +27,12 @@ enum ps_map_result {
     PS_MAP_UNKNOWN  /* not bound yet: the frame must wait; see ps_rewrite_init */
 };
 
-/* What the session brings. `map` is asked twice or more for each node of a frame and must answer the same until the last
- * edit is out (a snapshot of the bindings). It is not asked for nodes without an address (host "" or port -1).
+/* What the session brings. `map` is asked twice or more for each node of a frame and must answer the same until the
+ * last edit is out (a snapshot of the bindings). It is not asked for nodes without an address (host "" or port -1).
  * `topic` (may be NULL) is told every (id, name) pair of a Metadata response v10+. */
 struct ps_rewrite_env {
     void *ctx;
-    enum ps_map_result (*map)(void *ctx, int32_t node_id, struct ps_span host, int32_t port,
-                              struct ps_address *out);
+    enum ps_map_result (*map)(void *ctx, int32_t node_id, struct ps_span host, int32_t port, struct ps_address *out);
     void (*topic)(void *ctx, const uint8_t id[16], struct ps_span name);
     int32_t throttle_time_ms; /* Produce: at least this */
     int16_t produce_max;      /* ceiling of Produce beyond the tables; INT16_MAX for none */
@@ -45,8 +44,9 @@ enum ps_rewrite_mode {
     PS_REWRITE_TAIL      /* stream it through a ps_tail, gather from where that says */
 };
 
-/* What a response of this API and version needs at the least. api may be NULL. An API or version unknown to the tables: NONE,
- * except that ApiVersions is WHOLE in every version, because its refusal (error 35) always has the layout of version 0. */
+/* What a response of this API and version needs at the least. api may be NULL. An API or version unknown to the tables:
+ * NONE, except that ApiVersions is WHOLE in every version, because its refusal (error 35) always has the layout of
+ * version 0. */
 enum ps_rewrite_mode ps_rewrite_mode_of(const struct ps_api *api, int16_t version);
 
 struct ps_edit {
@@ -60,14 +60,14 @@ struct ps_edit {
 /* A node (broker, coordinator, endpoint) being read: id, host and port stand in this order wherever they occur. */
 struct ps_node {
     int32_t id;
-    uint64_t host_at;     /* in the body, where the length of the host begins */
-    struct ps_span host;  /* content, in the frame */
+    uint64_t host_at;    /* in the body, where the length of the host begins */
+    struct ps_span host; /* content, in the frame */
     uint8_t put[PS_NODE_PUT_MAX];
 };
 
 /* An entry of ApiVersions being read. */
 struct ps_key_range {
-    uint64_t at;          /* in the body */
+    uint64_t at; /* in the body */
     int16_t key, min, max;
     bool dropped;
 };
@@ -85,7 +85,7 @@ struct ps_rewrite {
     const uint8_t *frame;
     uint64_t frame_len;
     uint64_t body_at;
-    int16_t version;      /* of the layout: 0 for an ApiVersions refusal */
+    int16_t version; /* of the layout: 0 for an ApiVersions refusal */
     enum ps_rewrite_phase phase;
     bool unbound;         /* a node has no address yet */
     int64_t delta;        /* of the whole frame */
@@ -94,7 +94,7 @@ struct ps_rewrite {
     uint32_t keys_kept;   /* ApiVersions: entries that stay */
     struct ps_hit prefix; /* of the tagged field or of the array of keys: its length follows from the first walk */
     struct ps_walk walk;
-    uint64_t walked;      /* bytes of the body fed to the walk */
+    uint64_t walked; /* bytes of the body fed to the walk */
     struct ps_node node;
     struct ps_key_range range;
     struct ps_span topic; /* name of the topic being read (Metadata) */
@@ -107,17 +107,16 @@ enum ps_rewrite_result {
     PS_REWRITE_BAD   /* malformed response */
 };
 
-/* frame: the whole frame with its 4-byte size prefix; it and env must outlive the edits. The mode of the version must be
- * WHOLE. Every node is shown to env->map, also when the result is WAIT. */
-enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rewrite_env *env,
-                                       const struct ps_api *api, int16_t version,
-                                       const uint8_t *frame, uint64_t frame_len) PS_MUST_CHECK;
+/* frame: the whole frame with its 4-byte size prefix; it and env must outlive the edits. The mode of the version must
+ * be WHOLE. Every node is shown to env->map, also when the result is WAIT. */
+enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rewrite_env *env, const struct ps_api *api,
+                                       int16_t version, const uint8_t *frame, uint64_t frame_len) PS_MUST_CHECK;
 /* The next edit, in order; false when there are no more. Only after PS_REWRITE_OK. */
 bool ps_rewrite_next(struct ps_rewrite *r, struct ps_edit *edit);
 
 /* Fetch v16+ and ShareFetch: the addresses stand at the very end of a response that may be huge. */
 struct ps_tail {
-    struct ps_walk walk;  /* once the tail is found, it stands at its first byte */
+    struct ps_walk walk; /* once the tail is found, it stands at its first byte */
     const struct ps_api *api;
     int16_t version;
     uint64_t body_len;
@@ -139,7 +138,7 @@ uint64_t ps_tail_len(const struct ps_tail *t);
 /* Rewrites a gathered tail into out, at exactly its own length: shorter addresses are made up for by an unknown tagged
  * field, and if that cannot be, the endpoints are left out (the client then refreshes its metadata: KIP-951). `tail`
  * and `out` may not overlap. */
-enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_rewrite_env *env,
-                                       const uint8_t *tail, size_t len, uint8_t *out) PS_MUST_CHECK;
+enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_rewrite_env *env, const uint8_t *tail,
+                                       size_t len, uint8_t *out) PS_MUST_CHECK;
 
 #endif

@@ -33,10 +33,11 @@ enum ps_hit_kind {
     PS_HIT_VALUE = 1, /* a tapped scalar, string, uuid, bytes or records field */
     PS_HIT_ARRAY,     /* a tapped array begins: `number` elements (-1 null) */
     PS_HIT_ARRAY_END, /* it ended; `at` is the offset of the byte after it */
-    PS_HIT_TAG,       /* a tapped tagged field begins: `at` its tag number, size_len the bytes of the size uvarint after that,
-                       * `number` the bytes of the content. The hits of the field itself follow */
-    PS_HIT_TAIL       /* from `at` on only node addresses (if they are the last row) and the tagged fields of the outermost
-                       * struct follow. Nothing of it has been consumed. Flexible versions, and ends with tapped nodes */
+    PS_HIT_TAG,       /* a tapped tagged field begins: `at` its tag number, size_len the bytes of the size
+                       * uvarint after that, `number` the bytes of the content. The field's own hits follow */
+    PS_HIT_TAIL       /* from `at` on only node addresses (if they are the last row) and the tagged fields of
+                       * the outermost struct follow; nothing of it is consumed. In flexible versions, and where
+                       * tapped nodes end the message */
 };
 
 struct ps_hit {
@@ -44,11 +45,13 @@ struct ps_hit {
     enum ps_tap tap;
     const struct ps_field *field; /* NULL for PS_HIT_TAIL */
     uint64_t at;         /* offset from the start of the body where the field begins (with its length prefix) */
-    uint64_t len;        /* bytes of the whole field, prefix included (VALUE); of what precedes the content (ARRAY, TAG) */
+    uint64_t len;        /* bytes of the whole field, prefix included (VALUE); of what precedes the content (ARRAY,
+                          * TAG); else 0 */
     uint32_t size_len;   /* bytes of the length prefix */
     int64_t number;      /* integers, bool; count of an array; length of the content of string/bytes, -1 null */
     struct ps_span text; /* captured content: string, uuid, the first bytes of RECORDS (up to 61). At most
-                          * PS_WALK_CAPTURE_MAX bytes; in the walker or in what it was fed: valid until either moves on */
+                          * PS_WALK_CAPTURE_MAX bytes; in the walker or in what it was fed, so valid until the next
+                          * call and as long as that */
 };
 
 enum ps_walk_state { /* what the next bytes are; walk.c */
