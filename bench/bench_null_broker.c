@@ -21,7 +21,7 @@
 #define DATA_LEN   (1024 * 1024) /* fetch data is sent from the same bytes over and over */
 #define EVENTS_MAX 256
 #define TURNS_MAX  16            /* reads of one connection before the others have theirs */
-#define IOV_MAX_US 64
+#define IOV_COUNT 64
 
 struct conn {
     int fd;
@@ -69,7 +69,7 @@ static int out_vector(const struct null_out *out, const uint8_t *data, struct io
 {
     int count = 0;
     size_t at = out->at;
-    for (size_t i = out->hole_at; count < IOV_MAX_US - 1; i++) {
+    for (size_t i = out->hole_at; count < IOV_COUNT - 1; i++) {
         size_t until = i < out->hole_count ? out->hole[i].at : out->len;
         if (until > at) {
             iov[count++] = (struct iovec){out->bytes + at, until - at};
@@ -78,7 +78,7 @@ static int out_vector(const struct null_out *out, const uint8_t *data, struct io
         if (i == out->hole_count) {
             break;
         }
-        for (uint64_t left = out->hole[i].len; left > 0 && count < IOV_MAX_US - 1;) {
+        for (uint64_t left = out->hole[i].len; left > 0 && count < IOV_COUNT - 1;) {
             size_t part = left < DATA_LEN ? (size_t)left : DATA_LEN;
             iov[count++] = (struct iovec){(void *)(uintptr_t)data, part};
             left -= part;
@@ -112,7 +112,7 @@ static bool conn_flush(struct loop *loop, struct conn *conn)
     struct null_out *out = &conn->session.out;
     bool blocked = false;
     while (!blocked && (out->at < out->len || out->hole_at < out->hole_count)) {
-        struct iovec iov[IOV_MAX_US];
+        struct iovec iov[IOV_COUNT];
         struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)out_vector(out, loop->data, iov)};
         ssize_t n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
