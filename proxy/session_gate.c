@@ -34,6 +34,7 @@ struct ps_gate *ps_gate_of(struct ps_session *s)
         for (size_t i = 0; i < PS_STICKY_MAX; i++) {
             g->sticky[i].producer_id = -1;
         }
+        ps_gate_reset(g);
         s->gate = g;
     }
     return s->gate;
