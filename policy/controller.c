@@ -41,6 +41,13 @@ void ps_controller_configure(struct ps_controller *c, const struct ps_controller
 
 /* -------------------------------------------------------------------------------------- own admitted records */
 
+/* Between two ticks: where an instant lies in the rings of counts. */
+struct ps_tick_place {
+    uint32_t before, after; /* indexes */
+    double fraction;        /* of the way from before to after */
+    bool newest;            /* at or past the newest tick: the running count is the best there is */
+};
+
 static struct ps_tick_place tick_place(const struct ps_group_state *g, ps_ns at)
 {
     uint32_t newest = g->tick_count - 1;
@@ -114,6 +121,21 @@ static void rebase_ends(struct ps_controller *c)
     }
 }
 
+/* At first sight the log may already hold what we had forwarded until then: nobody has read that for certain. */
+static void credit_first(struct ps_controller *c)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    double before = (g->spread - g->spread_since_end) / c->partition_count;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        if (p->first_sight) {
+            p->first_sight = false;
+            p->first = (double)p->first > before ? p->first - (int64_t)before : 0;
+            p->base = p->committed >= 0 ? p->base : p->first < p->log_start ? p->log_start : p->first;
+        }
+    }
+}
+
 /* The log grows by more than what we forward: others write past us, and their share is not ours to give. */
 static void learn_foreign(struct ps_controller *c)
 {
@@ -122,7 +144,7 @@ static void learn_foreign(struct ps_controller *c)
     double admitted = admitted_at(g->total_history, g->total, &place);
     double end = 0.0;
     for (uint32_t i = 0; i < c->partition_count; i++) {
-        end += (double)(c->partitions[i].end - c->partitions[i].first_end);
+        end += (double)(c->partitions[i].end - c->partitions[i].first);
     }
     double dt = ps_seconds(g->foreign_at, g->end_at);
     if (g->foreign_at != 0 && dt > 0.0) {
@@ -134,14 +156,122 @@ static void learn_foreign(struct ps_controller *c)
     g->foreign_at = g->end_at;
 }
 
+/* ------------------------------------------------------------------------------------- unread, run forward to now */
+
+static struct ps_reader *reader_of(struct ps_group_state *g, const struct ps_partition_state *p)
+{
+    bool known = p->round != 0 && g->round - p->round < PS_ROUNDS;
+    return &g->readers[known ? p->round % PS_ROUNDS : PS_READER_OLD];
+}
+
+/* Silence beyond what the commit period explains is a stall: 1 alive ... 0 stalled. */
+static void judge_alive(struct ps_controller *c)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    double patience_s = PS_STALL_FROM * g->period_s + PS_JITTER_S;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        double quiet_s = ps_seconds(p->alive_at, g->observed_at);
+        double stalled = (quiet_s - patience_s) / (PS_STALL_SPAN * g->period_s + 2.0 * PS_JITTER_S);
+        p->alive = 1.0 - fmin(fmax(stalled, 0.0), 1.0);
+    }
+}
+
+/* One tick of all readers: each reads at its rate, but never what is not there. A reader that ran dry has lost that
+ * time, which is why this is done in steps and not by one multiplication. */
+static void readers_step(struct ps_group_state *g)
+{
+    for (uint32_t i = 0; i < PS_READERS; i++) {
+        g->readers[i].unread = fmax(g->readers[i].unread, 0.0);
+    }
+}
+
+/* Records of a partition's that were unread at `at` if nothing beyond base had been read. */
+static double unread_at(const struct ps_controller *c, const struct ps_partition_state *p, ps_ns at)
+{
+    const struct ps_group_state *g = (const struct ps_group_state *)(const void *)c->state;
+    struct ps_tick_place place = tick_place(g, at);
+    double own_after = p->admitted - admitted_at(p->history, p->admitted, &place);
+    double spread_after = g->spread - admitted_at(g->spread_history, g->spread, &place);
+    return (double)(p->end - p->base) + p->since_end - own_after +
+           (g->spread_since_end - spread_after) / c->partition_count;
+}
+
+/* Seconds of [from, until] in which a partition's consumer is taken to have read on since p->from: for one commit period
+ * and a little, and again since the sample, which says nothing against it. */
+static double reading_s(const struct ps_group_state *g, const struct ps_partition_state *p, ps_ns from, ps_ns until)
+{
+    ps_ns begin = p->fitted ? g->observed_at : p->from;
+    ps_ns rest = begin + (ps_ns)((PS_STALL_FROM * g->period_s + PS_JITTER_S) * (double)PS_SECOND);
+    rest = ps_ns_min(rest, ps_ns_max(g->observed_at, begin));
+    double before = ps_seconds(ps_ns_max(from, begin), ps_ns_min(until, rest));
+    return before + ps_seconds(ps_ns_max(from, ps_ns_max(g->observed_at, begin)), until);
+}
+
+/* Adds to its reader what a partition contributes between two ticks (indexes of the rings; before == after: up to
+ * the first tick that is known of, all that came before). */
+static void partition_step(struct ps_controller *c, const struct ps_partition_state *p, uint32_t before, uint32_t after,
+                           double trust)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    struct ps_reader *reader = reader_of(g, p);
+    ps_ns begin = p->fitted ? g->observed_at : p->from;
+    ps_ns from = before == after ? 0 : g->tick_at[before];
+    ps_ns until = g->tick_at[after];
+    if (begin > until) {
+        return; /* its story begins later */
+    }
+    if (before == after || begin > from) {
+        double ahead = p->fitted ? fmin(fmax(p->line, 0.0), ps_rate_known(p) * PS_STALL_FROM * g->period_s) : 0.0;
+        reader->unread += unread_at(c, p, until) - p->alive * ahead;
+    } else {
+        reader->unread += p->history[after] - p->history[before] +
+                          (g->spread_history[after] - g->spread_history[before]) / c->partition_count;
+    }
+    reader->unread -= trust * p->alive * ps_rate_known(p) * reading_s(g, p, from, until);
+}
+
+/* Runs all readers from the commits of the last sample to the newest tick. */
+static void readers_replay(struct ps_controller *c, double trust)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    memset(g->readers, 0, sizeof(g->readers));
+    uint32_t kept = g->tick_count < PS_TICKS ? g->tick_count : PS_TICKS;
+    for (uint32_t back = kept; back-- > 0;) {
+        uint32_t after = (g->tick_count - 1 - back) % PS_TICKS;
+        uint32_t before = back + 1 == kept ? after : (g->tick_count - 2 - back) % PS_TICKS;
+        for (uint32_t i = 0; i < c->partition_count; i++) {
+            partition_step(c, &c->partitions[i], before, after, trust);
+        }
+        readers_step(g);
+    }
+}
+
+static void readers_advance(struct ps_controller *c, double trust)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    uint32_t after = (g->tick_count - 1) % PS_TICKS;
+    uint32_t before = (g->tick_count - 2) % PS_TICKS;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        partition_step(c, &c->partitions[i], before, after, trust);
+    }
+    readers_step(g);
+}
+
 void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out)
 {
     struct ps_group_state *g = ps_group_of(c);
     remember_tick(c, now);
-    if (g->rebase_due && now >= g->end_at) {
-        g->rebase_due = false;
+    double trust = 1.0 - ps_law_margin(c, now);
+    if (g->observed) {
+        g->observed = false;
         rebase_ends(c);
+        credit_first(c);
         learn_foreign(c);
+        judge_alive(c);
+        readers_replay(c, trust);
+    } else {
+        readers_advance(c, trust);
     }
     ps_law_decide(c, held, now, out);
 }
@@ -197,10 +327,11 @@ static void partition_appear(struct ps_controller *c, struct ps_partition_state 
     const struct ps_group_state *g = ps_group_of(c);
     memset(p, 0, sizeof(*p));
     p->committed = -1;
-    p->first_end = sample->end < 0 ? 0 : sample->end;
-    p->end = p->first_end;
-    p->base = p->first_end;
+    p->end = sample->end < 0 ? 0 : sample->end;
+    p->first = p->end;
+    p->base = p->first;
     p->rate = (double)NAN;
+    p->first_sight = g->observed_at == 0;
     p->alive = 1.0;
     p->alive_at = at;
     for (uint32_t i = 0; i < g->point_count; i++) {
@@ -210,10 +341,10 @@ static void partition_appear(struct ps_controller *c, struct ps_partition_state 
 
 void ps_controller_observe(struct ps_controller *c, const struct ps_sample *sample, ps_ns now)
 {
-    (void)now;
     struct ps_group_state *g = ps_group_of(c);
     uint32_t count = sample->partition_count < c->partition_cap ? sample->partition_count : c->partition_cap;
-    if (sample->committed_at <= g->observed_at || sample_frozen(c, sample, count)) {
+    ps_ns at = ps_ns_min(sample->committed_at, now);
+    if (at <= g->observed_at || sample_frozen(c, sample, count)) {
         return;
     }
     if (count != c->partition_count) {
@@ -223,15 +354,23 @@ void ps_controller_observe(struct ps_controller *c, const struct ps_sample *samp
         struct ps_partition_sample s = sample_of(c, sample, i);
         struct ps_partition_state *p = &c->partitions[i];
         if (i >= c->partition_count) {
-            partition_appear(c, p, &s, sample->committed_at);
+            partition_appear(c, p, &s, at);
         }
         p->end = s.end >= 0 ? s.end : p->end;
         p->seen = s.committed;
         p->log_start = s.log_start;
     }
     c->partition_count = count;
-    g->end_at = sample->end_at;
-    g->rebase_due = true;
-    rebase_ends(c);
-    ps_estimate_observe(c, sample->committed_at);
+    g->end_at = ps_ns_min(sample->end_at, now);
+    g->observed = true;
+    ps_edges_observe(c, at);
+    for (uint32_t i = 0; i < count; i++) {
+        c->partitions[i].fitted = false;
+    }
+    if (ps_points_needed(g)) {
+        ps_points_observe(c, at);
+    } else {
+        g->point_count = 0;
+    }
+    g->observed_at = at;
 }

@@ -18,7 +18,6 @@
 #define PS_BLIND_LOSS     0.2  /* of the consume rate, that may be lost unseen while the signal is stale */
 #define PS_BLIND_STARVE   0.1  /* the margin that consumers are denied at most to begin with... */
 #define PS_BLIND_LAST_S   60.0 /* ...and so that the standing queue feeds them for so long */
-#define PS_BLIND_MOST     0.5
 
 struct estimate {
     double lag;       /* L_hat */
@@ -27,15 +26,6 @@ struct estimate {
     double effective; /* C_eff */
     bool stalled;
 };
-
-/* How much less than the last known rate is trusted, after so long without a signal. */
-static double blind_margin(const struct ps_controller *c, double rate, double age_s)
-{
-    double target = c->config.target_records;
-    double starve = fmin(PS_BLIND_STARVE, target / (fmax(rate, 1.0) * PS_BLIND_LAST_S));
-    double room = fmax(c->config.limit_records - target, 0.0);
-    return fmin(fmax(starve, PS_BLIND_LOSS - room / (fmax(rate, 1.0) * age_s)), PS_BLIND_MOST);
-}
 
 static double rate_known(const struct ps_controller *c)
 {
@@ -49,34 +39,70 @@ static double rate_known(const struct ps_controller *c)
     return sum;
 }
 
+static bool is_stale(struct ps_controller *c, ps_ns now)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    ps_ns since = g->observed_at != 0 ? g->observed_at : g->started_at;
+    return now > since && now - since > c->config.stale_after;
+}
+
+/* While the signal is stale the model reads on, but a little slower than the consumers did, so that it loses, of `age`
+ * seconds, the larger of two sums: so much that the standing queue would feed consumers for PS_BLIND_LAST_S if nothing
+ * happened, and so much that a loss of PS_BLIND_LOSS of their capacity would not take the lag past the limit. What
+ * is returned is the share lost now. */
+double ps_law_margin(struct ps_controller *c, ps_ns now)
+{
+    double rate = rate_known(c);
+    if (isnan(rate) || !is_stale(c, now)) {
+        return 0.0;
+    }
+    double target = c->config.target_records;
+    double age_s = ps_seconds(ps_group_of(c)->observed_at, now);
+    double starve = fmin(PS_BLIND_STARVE, target / (fmax(rate, 1.0) * PS_BLIND_LAST_S));
+    double room_s = fmax(c->config.limit_records - target, 0.0) / fmax(rate, 1.0);
+    double starved_s = starve * (age_s - ps_seconds(0, c->config.stale_after));
+    return PS_BLIND_LOSS * age_s - room_s > starved_s ? fmax(PS_BLIND_LOSS, starve) : starve;
+}
+
+/* The worst partition counts for all: what it has unread now, if its consumer reads on at its rate. */
+static double unread_worst(struct ps_controller *c, ps_ns now, double margin)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    double spread = g->spread_since_end / c->partition_count;
+    double most_s = PS_STALL_FROM * g->period_s;
+    double worst = 0.0;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        const struct ps_partition_state *p = &c->partitions[i];
+        double seen_s = fmin(ps_seconds(p->from, g->observed_at), most_s) + ps_seconds(g->observed_at, now);
+        double read = (1.0 - margin) * p->alive * ps_rate_known(p) * seen_s;
+        worst = fmax(worst, (double)(p->end - p->base) + p->since_end + spread - read);
+    }
+    return worst * c->partition_count;
+}
+
 static struct estimate estimate(struct ps_controller *c, ps_ns now, double margin)
 {
     const struct ps_group_state *g = ps_group_of(c);
     struct estimate e = {.committed = (double)NAN, .rate = rate_known(c)};
-    double blind_s = ps_seconds(g->observed_at, now) * (1.0 - margin);
-    double spread = c->partition_count > 0 ? g->spread_since_end / c->partition_count : 0.0;
-    double worst = 0.0;
     bool lagging = false;
     bool moving = false;
     for (uint32_t i = 0; i < c->partition_count; i++) {
         const struct ps_partition_state *p = &c->partitions[i];
-        double rate = isnan(p->rate) ? 0.0 : p->rate;
-        double polled = (double)(p->end - p->base);
-        double unread = polled + p->since_end + spread - p->ahead - p->alive * rate * blind_s;
-        e.lag += fmax(unread, 0.0);
-        worst = fmax(worst, unread);
-        e.effective += (1.0 - margin) * p->alive * rate;
+        double polled = fmax((double)(p->end - p->base), 0.0);
+        e.effective += (1.0 - margin) * p->alive * ps_rate_known(p);
         if (p->committed >= 0) {
-            e.committed = (isnan(e.committed) ? 0.0 : e.committed) + fmax(polled, 0.0);
+            e.committed = (isnan(e.committed) ? 0.0 : e.committed) + polled;
         }
         lagging = lagging || polled > 1.0;
         moving = moving || (polled > 1.0 && p->alive > 0.0);
     }
-    if (c->config.aggregate_max) {
-        e.lag = worst * c->partition_count;
+    for (uint32_t i = 0; i < PS_READERS; i++) {
+        e.lag += g->readers[i].unread;
     }
     if (c->partition_count == 0) {
         e.lag = g->spread; /* no sample yet: all that was forwarded may be unread */
+    } else if (c->config.aggregate_max) {
+        e.lag = unread_worst(c, now, margin);
     }
     e.stalled = lagging && !moving;
     return e;
@@ -143,10 +169,8 @@ void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_deci
     const struct ps_group_state *g = ps_group_of(c);
     const struct ps_controller_config *config = &c->config;
     bool heard = g->observed_at != 0;
-    ps_ns silent_since = heard ? g->observed_at : g->started_at;
-    bool stale = now > silent_since && now - silent_since > config->stale_after;
-    double rate = rate_known(c);
-    double margin = stale && !isnan(rate) ? blind_margin(c, rate, ps_seconds(silent_since, now)) : 0.0;
+    bool stale = is_stale(c, now);
+    double margin = ps_law_margin(c, now);
     struct estimate e = estimate(c, now, margin);
     *out = (struct ps_decision){
         .lag_estimated = heard ? e.lag : (double)NAN,
@@ -156,7 +180,7 @@ void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_deci
         .stalled = e.stalled,
         .cold = isnan(e.rate),
         .signal = !heard ? PS_SIGNAL_NONE : stale ? PS_SIGNAL_STALE : PS_SIGNAL_FRESH,
-        .signal_age = heard ? (now > g->observed_at ? now - g->observed_at : 0) : PS_NEVER,
+        .signal_age = !heard ? PS_NEVER : now > g->observed_at ? now - g->observed_at : 0,
     };
     if (stale && config->stale == PS_STALE_OPEN) {
         open_to(out, (double)INFINITY);

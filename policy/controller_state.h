@@ -1,8 +1,9 @@
-/* controller_state.h - what the three files of the drain controller share, and nobody else sees.
+/* controller_state.h - what the files of the drain controller share, and nobody else sees.
  *
- *     controller.c           samples and admitted records come in; E is kept up to date
- *     controller_estimate.c  committed offsets -> consume rate, position, life signs of each partition
- *     controller_law.c       lag and consume rate -> admitted rate
+ *     controller.c          samples and admitted records come in; how much is unread, run forward to now
+ *     controller_edges.c    committed offsets -> rounds of commits, the commit period, rates from edge to edge
+ *     controller_points.c   rates by least squares, where commits come about as often as polls
+ *     controller_law.c      lag and consume rate -> admitted rate
  *
  * Offsets are integers throughout; only differences of them become doubles. */
 #ifndef PENSTOCK_CONTROLLER_STATE_H
@@ -12,10 +13,17 @@
 #include "penstock/controller.h"
 
 #define PS_TICKS        64  /* ticks whose counts of admitted records are remembered: 6.4 s */
+#define PS_ROUNDS       64  /* polls that saw commits and are remembered */
+#define PS_READERS      (PS_ROUNDS + 1)
+#define PS_READER_OLD   PS_ROUNDS /* the reader of partitions whose last round is forgotten */
 #define PS_PERIOD_POOL  8   /* commit gaps that the commit period is learned from */
 #define PS_PERIOD_START 5.0 /* seconds; what Kafka's auto-commit does by default */
+#define PS_JITTER_S     0.05 /* of commits and polls */
+#define PS_STALL_FROM   1.15 /* periods of silence at which a partition begins to count as stalled... */
+#define PS_STALL_SPAN   0.25 /* ...and over how many more it becomes fully so */
+#define PS_RATE_GAIN    0.5  /* with which the rate of busy consumers is believed */
 
-/* An instant at which the committed offset was seen to move. */
+/* An instant at which a partition's consumer committed. */
 struct ps_edge {
     ps_ns at;       /* between the poll that saw the old offset and the one that saw the new */
     int64_t offset; /* committed there */
@@ -24,25 +32,39 @@ struct ps_edge {
 
 struct ps_partition_state {
     int64_t committed;  /* as last seen; -1 never */
-    int64_t first_end;  /* K0: the end offset at first sight */
+    int64_t first;      /* K0: the end offset at first sight, less what we had forwarded before */
     int64_t base;       /* read for certain: committed, or K0, and never before the start of the log */
     int64_t end;        /* as last polled */
     int64_t seen;       /* committed and log start of the sample being observed; -1 unknown */
     int64_t log_start;
+    bool moved;         /* in the sample being observed */
+    bool first_sight;   /* seen in the very first sample, and `first` not yet corrected */
     double admitted;    /* own records forwarded here since init */
     double since_end;   /* of these, since `end` was read */
     double rate;        /* C, records/s; NAN unknown */
-    double ahead;       /* records read beyond base when last observed, as the estimate has it */
-    double line;        /* the same by least squares, if `fitted` */
-    bool fitted;
     double alive;       /* 1 commits come, 0 stalled */
-    ps_ns edge_at;      /* newest edge; 0 none yet */
-    ps_ns alive_at;     /* last sample in which it moved or had nothing to read */
-    bool moved;         /* in the sample being observed */
+    ps_ns alive_at;     /* last sample in which its consumer committed or it had nothing to read */
+    ps_ns from;         /* the position was exactly `base` then; 0 unknown */
+    double line;        /* if `fitted`: records beyond base at the last sample, by least squares */
+    bool fitted;
+    uint32_t round, round_before; /* of the last two edges; 0 none */
+    bool inferred;      /* the newest edge: others of its round moved, it did not */
     uint32_t edge_count;
     struct ps_edge edges[PS_EDGES];  /* oldest first */
     int64_t points[PS_POINTS];       /* base at each of the group's points */
     double history[PS_TICKS];        /* admitted at each of the group's ticks */
+};
+
+/* One poll that saw commits. */
+struct ps_round {
+    ps_ns at, between; /* the poll; the middle between it and the poll before */
+    bool busy;
+};
+
+/* Partitions that one consumer seems to read: those of one round. It works on whatever of them is unread, so their
+ * unread records are one queue and their rates one rate. */
+struct ps_reader {
+    double unread; /* records, now */
 };
 
 /* Of the whole group: overlays ps_controller.state. */
@@ -50,6 +72,7 @@ struct ps_group_state {
     ps_ns started_at;
     ps_ns observed_at;      /* committed_at of the last sample; 0 none */
     ps_ns end_at;           /* of the last sample */
+    bool observed;          /* a sample came since the last tick */
     double poll_s;          /* distance of samples as measured */
     double period_s;        /* of commits, learned */
     double gaps[PS_PERIOD_POOL];
@@ -57,7 +80,6 @@ struct ps_group_state {
     double foreign_rate;    /* growth of the log that is not ours, records/s */
     double foreign_end, foreign_admitted; /* sums at foreign_at */
     ps_ns foreign_at;
-    bool rebase_due;        /* the last sample was read after the last tick: the next tick knows better what it contains */
     double spread;          /* own records whose partition is not known, since init */
     double spread_since_end;
     double total;           /* own records, since init */
@@ -65,18 +87,14 @@ struct ps_group_state {
     ps_ns tick_at[PS_TICKS];
     double spread_history[PS_TICKS];
     double total_history[PS_TICKS];
+    uint32_t round, round_closed; /* the newest, and the newest that was learned from */
+    struct ps_round rounds[PS_ROUNDS];
+    struct ps_reader readers[PS_READERS];
     uint32_t point_count;
     ps_ns point_at[PS_POINTS]; /* oldest first */
     bool point_busy[PS_POINTS];
     bool engaged;
     ps_ns free_at;          /* last instant at which the valve was needed */
-};
-
-/* Between two ticks: where an instant lies in the rings of counts. */
-struct ps_tick_place {
-    uint32_t before, after; /* indexes */
-    double fraction;        /* of the way from before to after */
-    bool newest;            /* at or past the newest tick: the running count is the best there is */
 };
 
 static inline struct ps_group_state *ps_group_of(struct ps_controller *c)
@@ -89,12 +107,23 @@ static inline double ps_seconds(ps_ns from, ps_ns to)
     return to > from ? (double)(to - from) / (double)PS_SECOND : 0.0;
 }
 
-/* Records that a busy consumer still has before it: below this its rate may be that of the producers. */
-double ps_estimate_idle_lag(const struct ps_controller *c, double rate);
-/* A sample whose committed offsets were read at `at` stands in seen, log_start and end of each partition. */
-void ps_estimate_observe(struct ps_controller *c, ps_ns at);
+/* controller_edges.c: a sample whose committed offsets were read at `at` stands in seen, log_start and end of each
+ * partition. */
+void ps_edges_observe(struct ps_controller *c, ps_ns at);
+/* Of a busy consumer there is more unread than this; with less, its rate may be that of the producers. */
+double ps_rate_idle_lag(const struct ps_controller *c, double rate);
+/* The gain with which a sum of samples is believed that took so many seconds to gather. */
+double ps_rate_gain(double sample, double rate, bool busy, double seconds);
+void ps_rate_move(struct ps_partition_state *p, double sample, double gain);
+double ps_rate_known(const struct ps_partition_state *p); /* 0 while unknown */
 
-/* Own admitted records are up to date for this tick. */
+/* controller_points.c */
+bool ps_points_needed(const struct ps_group_state *g);
+void ps_points_observe(struct ps_controller *c, ps_ns at);
+
+/* controller_law.c: everything is up to date at this tick. */
 void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
+/* How much less than the known rate is trusted, now that the signal is stale; 0 while it is not. */
+double ps_law_margin(struct ps_controller *c, ps_ns now);
 
 #endif

@@ -359,6 +359,7 @@ static void measure_step(struct plant *w)
     r->lag[second] = lag;
     r->estimate[second] = w->decision.lag_estimated;
     r->rate[second] = w->decision.rate;
+    r->capacity[second] = w->decision.consume_rate_effective;
     r->seconds = second + 1;
 }
 

@@ -75,6 +75,7 @@ struct ps_sim_result {
     double passed[PS_SIM_SECONDS_MAX];   /* records admitted in that second */
     double read[PS_SIM_SECONDS_MAX];     /* records consumed in that second */
     double rate[PS_SIM_SECONDS_MAX];     /* decided at the end of that second */
+    double capacity[PS_SIM_SECONDS_MAX]; /* what the controller took the consume rate for; NAN unknown */
     double shares[PS_SIM_PRODUCERS_MAX]; /* records of each producer */
 };
 

@@ -65,7 +65,7 @@ struct ps_controller {
     struct ps_controller_config config;
     struct ps_partition_state *partitions;
     uint32_t partition_count, partition_cap;
-    uint64_t state[288];     /* controller.c: overlaid by its private struct (static assert there) */
+    uint64_t state[768];     /* controller.c: overlaid by its private struct (static assert there) */
 };
 
 size_t ps_controller_partition_size(void);

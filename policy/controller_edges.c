@@ -1,0 +1,352 @@
+/* controller_edges.c - how fast consumers read, from committed offsets that move in steps.
+ *
+ *     offset ▲            ┌────●   polled      A consumer commits every P seconds, so what is committed is a staircase
+ *            │      ┌────●┘  ╱                 below the line of what is read. From edge to edge its slope is exact,
+ *            │┌────●┘╱   ╱ read                where from poll to poll it would be 0, 0, 0, 0, 5 C.
+ *            │┘ ╱
+ *            └──────────────────► time
+ *
+ * A consumer commits all its partitions at one instant, but those that it did not read since do not move: it reads them in
+ * turns, some for longer than P. So polls are kept as rounds: when partitions move that moved together with p the last
+ * time, p's consumer has committed, and p has an edge as well, at the same offset. A round is learned from a little
+ * later, lest two consumers that happened to fall into one poll be taken for one.
+ *
+ * Rates are kept per partition, but whether consumers were busy and whether their capacity has changed is decided on sums
+ * over a round, and the same gain used for all, so that the sum is right however a consumer takes turns. */
+#include "controller_state.h"
+
+#include <math.h>
+
+#define PS_GAP_OUTAGE     2.5  /* periods without a commit that are an outage, not an interval to average over */
+#define PS_ROUND_OPEN     0.1  /* of a period: how long a round waits for latecomers */
+#define PS_ROUND_APART    0.7  /* of a period: one consumer does not commit twice within this */
+#define PS_PERIOD_MIN     0.2
+#define PS_PERIOD_MAX     120.0
+#define PS_RATE_RAISE     0.3  /* gain of a sample that only shows that the capacity is at least so much */
+#define PS_RATE_FORGET_S  120.0 /* while consumers are caught up their capacity is unseen, and slowly forgotten */
+#define PS_RATE_JUMP      2.5  /* a sample raises the rate at most so many times: a seek is not a capacity */
+#define PS_CHANGE_GAIN    0.4
+#define PS_CHANGE_FROM    0.25 /* relative deviation of the last interval that is a change, not noise */
+
+/* Sums over the partitions that moved in one poll. */
+struct moves {
+    uint32_t count, timed;  /* timed: of those with an edge before this one */
+    double gap;             /* mean seconds since the edge before, of the timed */
+    double lag;             /* records left to read */
+    double rate;            /* as known */
+    double done, expected;  /* records since the edge before, and what the known rate would have done */
+};
+
+double ps_rate_idle_lag(const struct ps_controller *c, double rate)
+{
+    return fmin(fmax(50.0, 0.25 * rate), 0.2 * c->config.target_records);
+}
+
+double ps_rate_known(const struct ps_partition_state *p)
+{
+    return isnan(p->rate) ? 0.0 : p->rate;
+}
+
+double ps_rate_gain(double sample, double rate, bool busy, double seconds)
+{
+    if (sample > rate) {
+        double most = rate > 0.0 ? (PS_RATE_JUMP - 1.0) * rate / (sample - rate) : 1.0; /* of the way to the sample */
+        return fmin(busy ? PS_RATE_GAIN : PS_RATE_RAISE, most);
+    }
+    return busy ? PS_RATE_GAIN : fmin(seconds / PS_RATE_FORGET_S, 1.0);
+}
+
+void ps_rate_move(struct ps_partition_state *p, double sample, double gain)
+{
+    if (isnan(p->rate)) {
+        p->rate = sample > 0.0 ? sample : p->rate; /* not having read is not a rate */
+    } else {
+        p->rate = fmax(p->rate + gain * (sample - p->rate), 0.0);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------- what has moved */
+
+/* The first commit, a reset or a seek back: a new staircase begins; its rate is still the consumer's. */
+static void edges_restart(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at)
+{
+    bool first_sample = g->observed_at == 0; /* when it was committed is not known, so it is no edge */
+    p->committed = p->seen;
+    p->from = first_sample ? at : between;
+    p->edge_count = first_sample ? 0 : 1;
+    p->edges[0] = (struct ps_edge){.at = p->from, .offset = p->committed, .busy = true};
+    p->alive_at = at;
+    p->round = p->round_before = 0;
+    p->inferred = false;
+    g->point_count = 0;
+}
+
+static ps_ns edge_newest(const struct ps_partition_state *p)
+{
+    return p->edge_count > 0 ? p->edges[p->edge_count - 1].at : 0;
+}
+
+/* If a partition moves soon after it was given an edge that it did not show itself, its consumer is another one. */
+static void retract_inferred(const struct ps_group_state *g, struct ps_partition_state *p, ps_ns between)
+{
+    if (p->inferred && ps_seconds(edge_newest(p), between) < PS_ROUND_APART * g->period_s) {
+        p->edge_count--;
+        p->round = 0;
+    }
+    p->inferred = false;
+}
+
+/* Compares the sample with what is known, and leaves `moved` where the commit is an edge of a running staircase. */
+static void note_move(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at)
+{
+    p->moved = false;
+    if (p->seen < 0 || p->seen == p->committed) {
+        return;
+    }
+    bool lost = p->committed < p->log_start; /* retention ate unread records: the step is not reading alone */
+    if (p->committed < 0 || p->seen < p->committed || lost) {
+        edges_restart(g, p, between, at);
+    } else {
+        p->moved = true;
+        retract_inferred(g, p, between);
+    }
+}
+
+static void note_base(struct ps_partition_state *p, ps_ns at)
+{
+    int64_t base = p->committed < 0 ? p->first : p->committed;
+    p->base = base < p->log_start ? p->log_start : base;
+    if (p->end - p->base <= 1) { /* 1: the marker of a transaction may stay unread for ever */
+        p->alive_at = at;
+        p->from = at;
+    }
+}
+
+static struct moves sum_moves(const struct ps_controller *c, ps_ns between)
+{
+    struct moves m = {0};
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        const struct ps_partition_state *p = &c->partitions[i];
+        if (!p->moved) {
+            continue;
+        }
+        m.count++;
+        m.lag += (double)(p->end - p->seen);
+        m.rate += ps_rate_known(p);
+        if (p->edge_count > 0) {
+            double gap = ps_seconds(edge_newest(p), between);
+            m.timed++;
+            m.gap += gap;
+            m.done += (double)(p->seen - p->committed);
+            m.expected += ps_rate_known(p) * gap;
+        }
+    }
+    m.gap = m.timed > 0 ? m.gap / m.timed : 0.0;
+    return m;
+}
+
+/* A trimmed mean of the last gaps. Long gaps count too: a pool that refused them would never learn that a consumer
+ * commits less often now, and would take it for stalled for ever. */
+static void learn_period(struct ps_group_state *g, const struct moves *m)
+{
+    if (m->timed == 0 || m->gap < 0.02) {
+        return;
+    }
+    bool worked_on = m->expected > 0.0 && m->done >= 0.7 * m->expected;
+    if (m->gap > PS_GAP_OUTAGE * g->period_s && worked_on) {
+        g->gap_count = g->gap_next = 0; /* it read all along: this is its period now */
+    }
+    g->gaps[g->gap_next++ % PS_PERIOD_POOL] = m->gap;
+    g->gap_count = g->gap_count < PS_PERIOD_POOL ? g->gap_count + 1 : PS_PERIOD_POOL;
+    double sorted[PS_PERIOD_POOL];
+    for (uint32_t i = 0; i < g->gap_count; i++) {
+        uint32_t at = i;
+        for (; at > 0 && sorted[at - 1] > g->gaps[i]; at--) {
+            sorted[at] = sorted[at - 1];
+        }
+        sorted[at] = g->gaps[i];
+    }
+    double sum = 0.0;
+    uint32_t count = 0;
+    for (; count < g->gap_count && sorted[count] <= PS_GAP_OUTAGE * sorted[g->gap_count / 2]; count++) {
+        sum += sorted[count];
+    }
+    g->period_s = fmin(fmax(sum / count, PS_PERIOD_MIN), PS_PERIOD_MAX);
+}
+
+/* ---------------------------------------------------------------------------------------------------- edges */
+
+static void edge_push(const struct ps_group_state *g, struct ps_partition_state *p, uint32_t round)
+{
+    const struct ps_round *r = &g->rounds[round % PS_ROUNDS];
+    double window_s = fmax(2.0 * g->period_s, 3.0);
+    ps_ns at = ps_ns_max(r->between, edge_newest(p) + PS_MILLISECOND);
+    if (p->edge_count == PS_EDGES) {
+        p->edge_count--;
+        memmove(&p->edges[0], &p->edges[1], p->edge_count * sizeof(p->edges[0]));
+    }
+    p->edges[p->edge_count++] = (struct ps_edge){.at = at, .offset = p->committed, .busy = r->busy};
+    uint32_t drop = 0;
+    while (p->edge_count - drop > 2 && ps_seconds(p->edges[drop + 1].at, at) >= window_s) {
+        drop++;
+    }
+    p->edge_count -= drop;
+    memmove(&p->edges[0], &p->edges[drop], p->edge_count * sizeof(p->edges[0]));
+    p->round_before = p->round;
+    p->round = round;
+    p->from = at;
+    p->alive_at = ps_ns_max(p->alive_at, r->at);
+}
+
+static double edge_slope(const struct ps_partition_state *p, uint32_t from)
+{
+    const struct ps_edge *a = &p->edges[from];
+    const struct ps_edge *b = &p->edges[p->edge_count - 1];
+    return (double)(b->offset - a->offset) / fmax(ps_seconds(a->at, b->at), 0.05);
+}
+
+/* Makes a round of the moves; what happened over an outage is not averaged. */
+static void open_round(struct ps_controller *c, const struct moves *m, ps_ns between, ps_ns at)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    uint32_t round = ++g->round;
+    bool busy = m->lag > ps_rate_idle_lag(c, m->rate);
+    g->rounds[round % PS_ROUNDS] = (struct ps_round){.at = at, .between = between, .busy = busy};
+    double outage_s = PS_GAP_OUTAGE * fmax(g->period_s, 0.3) + 1.1 * g->poll_s;
+    bool worked_on = m->done >= 0.7 * m->expected;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        if (!p->moved) {
+            continue;
+        }
+        bool outage = p->edge_count > 0 && !isnan(p->rate) && ps_seconds(edge_newest(p), between) > outage_s;
+        if (outage && !worked_on) {
+            p->edge_count = 0;
+            g->point_count = 0;
+        }
+        p->committed = p->seen;
+        edge_push(g, p, round);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------------------- rates */
+
+/* Partitions whose consumer committed in this round although they did not move get their edge. */
+static void complete_round(struct ps_controller *c, uint32_t round)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    bool together[PS_ROUNDS] = {false}; /* rounds whose partitions moved in this one */
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        const struct ps_partition_state *p = &c->partitions[i];
+        if (p->round == round && p->round_before != 0 && round - p->round_before < PS_ROUNDS) {
+            together[p->round_before % PS_ROUNDS] = true;
+        }
+    }
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        bool known = p->round != 0 && p->round < round && round - p->round < PS_ROUNDS;
+        if (known && !p->moved && together[p->round % PS_ROUNDS]) {
+            edge_push(g, p, round);
+            p->inferred = true;
+        }
+    }
+}
+
+/* One whole commit interval far off the known rate, busy at both ends, is a change of capacity: older edges are history. */
+static void find_change(struct ps_controller *c, uint32_t round)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    double last = 0.0;
+    double rate = 0.0;
+    bool busy = true;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        const struct ps_partition_state *p = &c->partitions[i];
+        if (p->round == round && p->edge_count > 2 && !isnan(p->rate)) {
+            last += edge_slope(p, p->edge_count - 2);
+            rate += p->rate;
+            busy = busy && p->edges[p->edge_count - 1].busy && p->edges[p->edge_count - 2].busy;
+        }
+    }
+    double from = fmax(PS_CHANGE_FROM, 1.2 * g->poll_s / g->period_s);
+    if (!busy || rate <= 0.0 || fabs(last / rate - 1.0) <= from) {
+        return;
+    }
+    double gain = fmin(PS_CHANGE_GAIN, ps_rate_gain(last, rate, true, 0.0));
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        if (p->round == round && p->edge_count > 2 && !isnan(p->rate)) {
+            ps_rate_move(p, edge_slope(p, p->edge_count - 2), gain);
+            memmove(&p->edges[0], &p->edges[p->edge_count - 2], 2 * sizeof(p->edges[0]));
+            p->edge_count = 2;
+        }
+    }
+}
+
+static bool edges_measure(const struct ps_group_state *g, const struct ps_partition_state *p, uint32_t round)
+{
+    return p->round == round && p->edge_count >= 2 && ps_seconds(p->edges[0].at, edge_newest(p)) >= 0.8 * g->period_s;
+}
+
+static void learn_rates(struct ps_controller *c, uint32_t round)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    find_change(c, round);
+    double sample = 0.0;
+    double rate = 0.0;
+    bool busy = true;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        const struct ps_partition_state *p = &c->partitions[i];
+        if (edges_measure(g, p, round)) {
+            sample += edge_slope(p, 0);
+            rate += ps_rate_known(p);
+            for (uint32_t k = 0; k < p->edge_count; k++) {
+                busy = busy && p->edges[k].busy;
+            }
+        }
+    }
+    double gain = ps_rate_gain(sample, rate, busy, g->period_s);
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        if (edges_measure(g, p, round)) {
+            ps_rate_move(p, edge_slope(p, 0), gain);
+        }
+    }
+}
+
+static void close_rounds(struct ps_controller *c, ps_ns at)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    while (g->round_closed < g->round) {
+        uint32_t round = g->round_closed + 1;
+        if (ps_seconds(g->rounds[round % PS_ROUNDS].at, at) < PS_ROUND_OPEN * g->period_s && g->round - round < PS_ROUNDS - 1) {
+            return;
+        }
+        complete_round(c, round);
+        if (!ps_points_needed(g)) {
+            learn_rates(c, round);
+        }
+        g->round_closed = round;
+    }
+}
+
+void ps_edges_observe(struct ps_controller *c, ps_ns at)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    ps_ns between = at;
+    if (g->observed_at != 0) {
+        between = g->observed_at + (at - g->observed_at) / 2;
+        g->poll_s += 0.5 * (fmin(ps_seconds(g->observed_at, at), 60.0) - g->poll_s);
+    }
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        note_move(g, &c->partitions[i], between, at);
+    }
+    close_rounds(c, at);
+    struct moves m = sum_moves(c, between);
+    if (m.count > 0) {
+        open_round(c, &m, between, at);
+        learn_period(g, &m);
+    }
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        note_base(&c->partitions[i], at);
+    }
+}
