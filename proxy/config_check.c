@@ -36,8 +36,9 @@ static void check_unique(const struct ps_config_reader *r, struct ps_node *list)
 struct claim {
     const char *host;
     uint32_t first, last;
-    struct ps_node *node; /* where it is said; NULL: by default */
-    bool derived;         /* broker ports that follow from bind */
+    struct ps_node *node;   /* where it is said; NULL: by default */
+    const char *by_default; /* what it is then called */
+    bool derived;           /* broker ports that follow from bind */
 };
 
 struct claims {
@@ -56,7 +57,7 @@ static bool hosts_meet(const char *a, const char *b)
 static const char *claim_name(const struct claim *claim, char out[PS_NODE_PATH_MAX + 64])
 {
     char path[PS_NODE_PATH_MAX];
-    const char *what = claim->node == NULL ? "the default" : ps_node_path(claim->node, path);
+    const char *what = claim->node == NULL ? claim->by_default : ps_node_path(claim->node, path);
     if (claim->derived) {
         snprintf(out, PS_NODE_PATH_MAX + 64, "the broker ports %u-%u that follow %s", claim->first, claim->last, what);
     } else if (claim->first == claim->last) {
@@ -77,11 +78,14 @@ static void add_claim(const struct ps_config_reader *r, struct claims *claims, s
         const struct claim *taken = &claims->v[i];
         if (hosts_meet(claim.host, taken->host) && claim.first <= taken->last && taken->first <= claim.last) {
             struct ps_node *node = claim.node != NULL ? claim.node : taken->node;
-            if (node != NULL) {
-                ps_node_wrong(node, r->errors, "%s overlap%s %s%s", claim_name(&claim, name),
-                              claim.first == claim.last ? "s" : "", claim_name(taken, other),
-                              claim.derived || taken->derived ? ": set broker_ports" : "");
+            if (node == NULL) {
+                return; /* two defaults, which do not meet */
             }
+            const char *cure = node->option != NULL              ? ": choose another --listen or --admin"
+                               : claim.derived || taken->derived ? ": set broker_ports"
+                                                                 : "";
+            ps_node_wrong(node, r->errors, "%s overlap%s %s%s", claim_name(&claim, name),
+                          claim.first == claim.last ? "s" : "", claim_name(taken, other), cure);
             return;
         }
     }
@@ -124,10 +128,19 @@ static void settle_listener(const struct ps_config_reader *r, struct ps_config *
         return; /* bind is missing or wrong, and that was said */
     }
     settle_broker_ports(r, listener, node, config->bootstrap_count);
-    add_claim(r, claims, (struct claim){listener->bind.host, listener->bind.port, listener->bind.port, bind, false});
     add_claim(r, claims,
-              (struct claim){listener->bind.host, listener->broker_port_first, listener->broker_port_last,
-                             ports == NULL ? bind : ports, ports == NULL});
+              (struct claim){.host = listener->bind.host,
+                             .first = listener->bind.port,
+                             .last = listener->bind.port,
+                             .node = bind,
+                             .by_default = "the default listener"});
+    add_claim(r, claims,
+              (struct claim){.host = listener->bind.host,
+                             .first = listener->broker_port_first,
+                             .last = listener->broker_port_last,
+                             .node = ports == NULL ? bind : ports,
+                             .by_default = "the default listener",
+                             .derived = ports == NULL});
 }
 
 /* Beyond loopback anybody could switch the policies off. */
@@ -166,8 +179,11 @@ static void settle_ports(const struct ps_config_reader *r, struct ps_config *con
     }
     if (config->admin.host != NULL && ps_node_good(root, "admin.bind")) {
         add_claim(r, &claims,
-                  (struct claim){config->admin.host, config->admin.port, config->admin.port,
-                                 ps_node_find(root, "admin.bind"), false});
+                  (struct claim){.host = config->admin.host,
+                                 .first = config->admin.port,
+                                 .last = config->admin.port,
+                                 .node = ps_node_find(root, "admin.bind"),
+                                 .by_default = "the default admin.bind"});
         check_admin(r, config, root);
     }
     free(claims.v);
