@@ -59,7 +59,6 @@ static void client_reopen(struct ps_lag *lag)
 {
     char error[PS_LAG_TEXT_MAX];
     ps_lag_client_close(lag);
-    ps_lag_topology_free(lag);
     lag->suspect_count = 0;
     if (!ps_lag_client_open(lag, error, sizeof(error))) {
         ps_lag_failed(lag, "cannot make a Kafka client: %s", error);
@@ -82,6 +81,7 @@ static void adopt(struct ps_lag *lag, const struct ps_config *config, ps_ns now)
     lag->refresh_due = lag->members_due = lag->log_starts_due = now;
     lag->members_refused = false;
     if (reopen) {
+        ps_lag_topology_free(lag); /* of another cluster */
         client_reopen(lag);
     }
 }
@@ -114,17 +114,18 @@ static void take_orders(struct ps_lag *lag, ps_ns now)
     }
 }
 
-static void refresh_topology(struct ps_lag *lag, ps_ns now)
+static bool refresh_topology(struct ps_lag *lag, ps_ns now)
 {
     lag->refreshed_at = now;
     if (ps_lag_topology_read(lag)) {
         lag->known = true;
         lag->retry = PS_LAG_RETRY_MIN;
         lag->refresh_due = now + PS_LAG_REFRESH;
-    } else {
-        lag->refresh_due = now + lag->retry;
-        lag->retry = ps_ns_min(2 * lag->retry, PS_LAG_RETRY_MAX);
+        return true;
     }
+    lag->refresh_due = now + lag->retry;
+    lag->retry = ps_ns_min(2 * lag->retry, PS_LAG_RETRY_MAX);
+    return false;
 }
 
 static void run_rounds(struct ps_lag *lag, ps_ns now)
@@ -133,7 +134,7 @@ static void run_rounds(struct ps_lag *lag, ps_ns now)
     for (size_t i = 0; i < lag->config->policy_count; i++) {
         next = ps_ns_min(next, lag->due[i]);
     }
-    if (!lag->known || next > now) {
+    if (next > now) {
         return;
     }
     ps_lag_poll(lag, now + ROUND_SLACK);
@@ -160,33 +161,31 @@ static ps_ns next_due(const struct ps_lag *lag)
 ps_ns ps_lag_step(struct ps_lag *lag, ps_ns now)
 {
     take_orders(lag, now);
-    if (lag->client == NULL) {
+    if (lag->client == NULL || lag->spoiled) {
         client_reopen(lag);
+        lag->refresh_due = now;
+    }
+    if (lag->client == NULL) {
         return now + PS_LAG_RETRY_MAX;
     }
     lag->failed_now = false;
-    if (lag->refresh_due <= now) {
-        refresh_topology(lag, now);
-    }
-    if (lag->known && lag->log_starts_due <= now && !ps_lag_stopping(lag)) {
+    bool reachable = lag->refresh_due > now || refresh_topology(lag, now);
+    bool usable = lag->known && reachable;
+    if (usable && !lag->spoiled && lag->log_starts_due <= now && !ps_lag_stopping(lag)) {
         lag->log_starts_due = now + PS_LAG_REFRESH;
         ps_lag_log_starts_read(lag);
     }
-    if (!ps_lag_stopping(lag)) {
+    if (usable && !lag->spoiled && !ps_lag_stopping(lag)) {
         run_rounds(lag, now);
     }
-    if (lag->known && !lag->failed_now && lag->members_due <= now && !ps_lag_stopping(lag)) {
+    if (usable && !lag->failed_now && lag->members_due <= now && !ps_lag_stopping(lag)) {
         lag->members_due = now + PS_LAG_REFRESH;
         ps_lag_members_read(lag);
     }
     if (lag->failing && !lag->failed_now && !ps_lag_stopping(lag)) {
         ps_lag_recovered(lag);
-    } else if (lag->failing && ps_now() - lag->failing_since > PS_LAG_RESET_AFTER) {
-        lag->failing_since = ps_now();
-        client_reopen(lag);
-        lag->refresh_due = now;
     }
-    return next_due(lag);
+    return lag->spoiled ? now : next_due(lag);
 }
 
 static void *run(void *arg)

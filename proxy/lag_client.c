@@ -1,7 +1,12 @@
 /* lag_client.c - the librdkafka handle of the lag thread, and which of its failures are told.
  *
  * One handle does everything. It is a consumer without a group, because only a consumer's handle has an isolation
- * level, and read_uncommitted is wanted: its end offset is the high watermark, not the last stable offset. */
+ * level, and read_uncommitted is wanted: its end offset is the high watermark, not the last stable offset.
+ *
+ * librdkafka (2.0.2, and still 2.15: its issue 4605) frees an admin call that times out although the lookup of the group's
+ * coordinator may still refer to it; when the coordinator appears, the process aborts. So no call is ever allowed
+ * to time out: each gets a minute, and one that has not answered after PS_LAG_CALL_MS spoils the handle, which
+ * is then closed (that ends open calls properly) and opened anew. */
 #include "lag_private.h"
 
 #include <stdarg.h>
@@ -11,6 +16,7 @@
 #include "log.h"
 
 #define TELL_CHANGED (1 * PS_SECOND)  /* a failure with another text is told at most this often */
+#define CLIENT_ERROR_FOR (30 * PS_SECOND) /* librdkafka does not repeat itself more often */
 #define TELL_AGAIN   (10 * PS_SECOND) /* the same one */
 
 /* On a thread of librdkafka. Its own lines are for debugging: what matters to a user is told by ps_lag_failed, which
@@ -99,7 +105,18 @@ void ps_lag_client_close(struct ps_lag *lag)
         rd_kafka_destroy_flags(lag->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
         lag->client = NULL;
         lag->queue = NULL;
+        lag->spoiled = false;
     }
+}
+
+rd_kafka_AdminOptions_t *ps_lag_client_options(struct ps_lag *lag, rd_kafka_admin_op_t op)
+{
+    char error[PS_LAG_TEXT_MAX];
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(lag->client, op);
+    PS_ASSERT(options != NULL);
+    rd_kafka_resp_err_t err = rd_kafka_AdminOptions_set_request_timeout(options, PS_LAG_ADMIN_MS, error, sizeof(error));
+    PS_ASSERT(err == RD_KAFKA_RESP_ERR_NO_ERROR);
+    return options;
 }
 
 rd_kafka_event_t *ps_lag_client_event(struct ps_lag *lag, rd_kafka_event_type_t type, ps_ns deadline)
@@ -112,23 +129,13 @@ rd_kafka_event_t *ps_lag_client_event(struct ps_lag *lag, rd_kafka_event_type_t 
         if (event != NULL && rd_kafka_event_type(event) == type) {
             return event;
         }
-        if (event == NULL && ps_now() >= deadline) {
-            return NULL;
-        }
         if (event != NULL) {
             rd_kafka_event_destroy(event);
+        } else if (ps_now() >= deadline) {
+            lag->spoiled = true;
+            return NULL;
         }
     }
-}
-
-rd_kafka_AdminOptions_t *ps_lag_client_options(struct ps_lag *lag, rd_kafka_admin_op_t op, int timeout_ms)
-{
-    char error[PS_LAG_TEXT_MAX];
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(lag->client, op);
-    PS_ASSERT(options != NULL);
-    rd_kafka_resp_err_t err = rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, error, sizeof(error));
-    PS_ASSERT(err == RD_KAFKA_RESP_ERR_NO_ERROR);
-    return options;
 }
 
 /* Adds what librdkafka said of a connection, if that was lately: it names the address and the reason. */
@@ -136,7 +143,7 @@ static void add_client_error(struct ps_lag *lag, char *text, size_t size, ps_ns 
 {
     size_t len = strlen(text);
     pthread_mutex_lock(&lag->shared.lock);
-    if (lag->shared.client_error_at > 0 && now - lag->shared.client_error_at < 2 * PS_LAG_CALL_MS * PS_MILLISECOND) {
+    if (lag->shared.client_error_at > 0 && now - lag->shared.client_error_at < CLIENT_ERROR_FOR) {
         snprintf(text + len, size - len, " (%s)", lag->shared.client_error);
     }
     pthread_mutex_unlock(&lag->shared.lock);
@@ -153,7 +160,6 @@ void ps_lag_failed(struct ps_lag *lag, const char *format, ...)
     bool first = !lag->failing;
     if (first) {
         lag->failing = true;
-        lag->failing_since = now;
     }
     lag->failed_now = true;
     bool same = strcmp(lag->told, text) == 0;

@@ -66,7 +66,7 @@ static void committed_ask(struct ps_lag *lag, struct round *round, size_t group)
         rd_kafka_ListConsumerGroupOffsets_t *request =
             rd_kafka_ListConsumerGroupOffsets_new(lag->groups[group].name, list);
         rd_kafka_AdminOptions_t *options =
-            ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, PS_LAG_CALL_MS);
+            ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
         rd_kafka_AdminOptions_set_opaque(options, (void *)(uintptr_t)lag->round);
         lag->groups[group].asked_at = ps_now();
         rd_kafka_ListConsumerGroupOffsets(lag->client, &request, 1, options, lag->queue);
@@ -101,7 +101,7 @@ static bool committed_read(struct ps_lag *lag, struct round *round)
     for (size_t g = 0; g < lag->group_count; g++) {
         committed_ask(lag, round, g);
     }
-    ps_ns deadline = ps_now() + (PS_LAG_CALL_MS + 200) * PS_MILLISECOND;
+    ps_ns deadline = ps_now() + PS_LAG_CALL_MS * PS_MILLISECOND;
     while (round->asked > 0) {
         rd_kafka_event_t *event =
             ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT, deadline);
@@ -300,7 +300,7 @@ static void sample_post(struct ps_lag *lag, const struct ps_lag_group *group, co
 
 static void round_run(struct ps_lag *lag, struct round *round)
 {
-    if (!committed_read(lag, round) || ps_lag_stopping(lag)) {
+    if (!committed_read(lag, round) || ps_lag_stopping(lag)) { /* a spoiled handle still reads end offsets */
         return;
     }
     ps_ns before = ps_now();

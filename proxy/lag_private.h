@@ -18,12 +18,12 @@
 #include "penstock/governor.h"
 
 #define PS_LAG_CALL_MS     3000 /* the longest that one call may take */
+#define PS_LAG_ADMIN_MS    60000 /* never reached: lag_client.c says why */
 #define PS_LAG_SUSPECT_MS  300  /* the same for a broker that failed in the last round */
 #define PS_LAG_REFRESH     (5 * PS_SECOND) /* brokers, topics, groups, members, log starts */
 #define PS_LAG_POLL_MIN    (100 * PS_MILLISECOND)
 #define PS_LAG_RETRY_MIN   (250 * PS_MILLISECOND)
 #define PS_LAG_RETRY_MAX   (1 * PS_SECOND)
-#define PS_LAG_RESET_AFTER (20 * PS_SECOND) /* of nothing but failures: begin with a new handle */
 #define PS_LAG_TEXT_MAX    512
 #define PS_LAG_SUSPECTS_MAX 32
 
@@ -61,6 +61,7 @@ struct ps_lag {
     pthread_t thread;
     rd_kafka_t *client;
     rd_kafka_queue_t *queue;
+    bool spoiled; /* an admin call is still open: no other call, a new handle first */
     const struct ps_config *config;
     bool *engaged; /* [policy_count], as all that follows */
     ps_ns *due;    /* next round of each policy */
@@ -77,9 +78,10 @@ struct ps_lag {
     int32_t suspects[PS_LAG_SUSPECTS_MAX]; /* brokers that did not answer in time: asked on their own, and not for long */
     size_t suspect_count;
     bool members_refused; /* the brokers do not know DescribeGroups, or forbid it */
+    size_t members_next;  /* group whose members are read next */
     /* Failures: told when they begin, when they change, and now and then. */
     bool failing, failed_now;
-    ps_ns failing_since, told_at;
+    ps_ns told_at;
     char told[PS_LAG_TEXT_MAX];
 };
 
@@ -94,10 +96,10 @@ void ps_lag_post(struct ps_lag *lag, struct ps_lag_message *m);
 /* lag_client.c */
 bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size);
 void ps_lag_client_close(struct ps_lag *lag);
-/* The next event of this type, NULL at the deadline. Others are answers that came too late for their call: dropped. */
+/* Options for an admin call, whose answer is to be fetched with ps_lag_client_event. */
+rd_kafka_AdminOptions_t *ps_lag_client_options(struct ps_lag *lag, rd_kafka_admin_op_t op);
+/* The next event of this type; NULL at the deadline, and then the handle is spoiled. */
 rd_kafka_event_t *ps_lag_client_event(struct ps_lag *lag, rd_kafka_event_type_t type, ps_ns deadline);
-/* Options for an admin call, bounded by timeout_ms. */
-rd_kafka_AdminOptions_t *ps_lag_client_options(struct ps_lag *lag, rd_kafka_admin_op_t op, int timeout_ms);
 /* Says that something could not be read. At the end of a step that failed at nothing ps_lag_recovered is called. */
 void ps_lag_failed(struct ps_lag *lag, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ps_lag_recovered(struct ps_lag *lag);

@@ -7,13 +7,9 @@
 #include "log.h"
 
 #define MEMBERS_MAX     1024 /* of one group; the rest is not exempt by this way */
-#define MEMBERS_REFUSED (60 * PS_SECOND) /* until brokers that refused DescribeGroups are asked again */
-
-/* librdkafka ends a call itself after PS_LAG_CALL_MS; this is for when even that does not happen. */
-static ps_ns call_deadline(void)
-{
-    return ps_now() + (PS_LAG_CALL_MS + 200) * PS_MILLISECOND;
-}
+#define MEMBERS_GROUPS  8    /* groups per refresh, in turn: a member is remembered for longer than a turn takes */
+#define MEMBERS_CALL_MS 500
+#define MEMBERS_REFUSED (30 * PS_SECOND) /* until brokers that did not answer are asked again */
 
 bool ps_lag_is_glob(const char *text)
 {
@@ -95,6 +91,7 @@ static void topics_update(struct ps_lag *lag, const struct rd_kafka_metadata *me
         } else {
             topics[count].name = ps_alloc_text(name);
         }
+        lag->moved = lag->moved || metadata->topics[i].err != RD_KAFKA_RESP_ERR_NO_ERROR;
         topic_update(&topics[count++], &metadata->topics[i]);
     }
     for (size_t i = 0; i < lag->topic_count; i++) {
@@ -160,10 +157,11 @@ static void group_add(struct ps_lag *lag, struct ps_lag_group *groups, size_t *c
 /* Adds the cluster's groups that match a glob. False if not all brokers could say theirs. */
 static bool groups_list(struct ps_lag *lag, struct ps_lag_group *groups, size_t *count)
 {
-    rd_kafka_AdminOptions_t *options = ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, PS_LAG_CALL_MS);
+    rd_kafka_AdminOptions_t *options = ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS);
     rd_kafka_ListConsumerGroups(lag->client, options, lag->queue);
     rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_event_t *event = ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPS_RESULT, call_deadline());
+    ps_ns deadline = ps_now() + PS_LAG_CALL_MS * PS_MILLISECOND;
+    rd_kafka_event_t *event = ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPS_RESULT, deadline);
     const rd_kafka_ListConsumerGroups_result_t *result =
         event == NULL ? NULL : rd_kafka_event_ListConsumerGroups_result(event);
     bool complete = result != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -256,72 +254,64 @@ void ps_lag_topology_free(struct ps_lag *lag)
     lag->known = false;
 }
 
-static void members_post(struct ps_lag *lag, const rd_kafka_ConsumerGroupDescription_t *group)
+static void members_post(struct ps_lag *lag, const char *name, const struct rd_kafka_group_info *group)
 {
-    size_t count = rd_kafka_ConsumerGroupDescription_member_count(group);
+    size_t count = group->member_cnt < 0 ? 0 : (size_t)group->member_cnt;
     count = count > MEMBERS_MAX ? MEMBERS_MAX : count;
     if (count == 0) {
         return; /* nobody, or a KIP-848 group, which looks dead to this old request: group traffic tells its members */
     }
     struct ps_lag_member *members = ps_alloc(count, sizeof(*members));
     for (size_t i = 0; i < count; i++) {
-        const rd_kafka_MemberDescription_t *member = rd_kafka_ConsumerGroupDescription_member(group, i);
-        const char *host = rd_kafka_MemberDescription_host(member);
-        ps_text_copy(members[i].client_id, sizeof(members[i].client_id), rd_kafka_MemberDescription_client_id(member));
-        ps_text_copy(members[i].address, sizeof(members[i].address), host[0] == '/' ? host + 1 : host);
+        const char *id = group->members[i].client_id, *host = group->members[i].client_host;
+        ps_text_copy(members[i].client_id, sizeof(members[i].client_id), id == NULL ? "" : id);
+        host = host == NULL ? "" : host[0] == '/' ? host + 1 : host;
+        ps_text_copy(members[i].address, sizeof(members[i].address), host);
     }
-    ps_lag_post(lag, ps_lag_message_members(rd_kafka_ConsumerGroupDescription_group_id(group), members, count));
+    ps_lag_post(lag, ps_lag_message_members(name, members, count));
     free(members);
 }
 
-/* Groups that may not be described are still sampled, so this is no failure of the source: it is said once. */
-static void members_error(struct ps_lag *lag, const rd_kafka_error_t *error)
+/* Groups that cannot be described are still sampled, so this is no failure of the source: it is said once. */
+static void members_error(struct ps_lag *lag, rd_kafka_resp_err_t err)
 {
-    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-    if (code != RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE && code != RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION &&
-        code != RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED) {
-        return; /* a coordinator is moving, say: the next time will do */
-    }
+    lag->members_due = ps_now() + MEMBERS_REFUSED;
     if (!lag->members_refused) {
         lag->members_refused = true;
-        ps_log(PS_LOG_INFO, "members_unreadable", "why=%s effect=%s", rd_kafka_error_string(error),
+        ps_log(PS_LOG_INFO, "members_unreadable", "why=%s effect=%s", rd_kafka_err2str(err),
                "only members whose group traffic passes here are exempt");
     }
-    lag->members_due = ps_now() + MEMBERS_REFUSED;
+}
+
+/* By the old blocking call: it survives brokers that are away or do not know the request (the mock cluster), which
+ * DescribeConsumerGroups of librdkafka 2.0.2 does not. */
+static bool members_of(struct ps_lag *lag, const char *name)
+{
+    const struct rd_kafka_group_list *list = NULL;
+    rd_kafka_resp_err_t err = rd_kafka_list_groups(lag->client, name, &list, MEMBERS_CALL_MS);
+    if (err != RD_KAFKA_RESP_ERR_NO_ERROR && err != RD_KAFKA_RESP_ERR__PARTIAL) {
+        members_error(lag, err);
+        return false;
+    }
+    for (int i = 0; i < list->group_cnt; i++) {
+        if (list->groups[i].group != NULL && strcmp(list->groups[i].group, name) == 0) {
+            members_post(lag, name, &list->groups[i]);
+        }
+    }
+    rd_kafka_group_list_destroy(list);
+    return true;
 }
 
 void ps_lag_members_read(struct ps_lag *lag)
 {
-    const char **names = ps_alloc(lag->group_count, sizeof(*names));
-    size_t count = 0;
-    for (size_t i = 0; i < lag->group_count; i++) {
-        if (lag->groups[i].exempts) {
-            names[count++] = lag->groups[i].name;
-        }
-    }
-    if (count > 0) {
-        rd_kafka_AdminOptions_t *options =
-            ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, PS_LAG_CALL_MS);
-        rd_kafka_DescribeConsumerGroups(lag->client, names, count, options, lag->queue);
-        rd_kafka_AdminOptions_destroy(options);
-        rd_kafka_event_t *event =
-            ps_lag_client_event(lag, RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT, call_deadline());
-        const rd_kafka_DescribeConsumerGroups_result_t *result =
-            event == NULL ? NULL : rd_kafka_event_DescribeConsumerGroups_result(event);
-        size_t described = 0;
-        const rd_kafka_ConsumerGroupDescription_t **groups =
-            result == NULL ? NULL : rd_kafka_DescribeConsumerGroups_result_groups(result, &described);
-        for (size_t i = 0; i < described; i++) {
-            const rd_kafka_error_t *error = rd_kafka_ConsumerGroupDescription_error(groups[i]);
-            if (error != NULL) {
-                members_error(lag, error);
-            } else {
-                members_post(lag, groups[i]);
+    size_t read = 0;
+    for (size_t i = 0; i < lag->group_count && read < MEMBERS_GROUPS && !ps_lag_stopping(lag); i++) {
+        const struct ps_lag_group *group = &lag->groups[lag->members_next++ % lag->group_count];
+        if (group->exempts) {
+            read++;
+            if (!members_of(lag, group->name)) {
+                return;
             }
         }
-        if (event != NULL) {
-            rd_kafka_event_destroy(event);
-        }
     }
-    free(names);
 }
