@@ -46,21 +46,29 @@ static bool is_tagged(const struct ps_walk *w, const struct ps_field *row)
     return within(w->version, row->tagged_since, row->tagged_until);
 }
 
-static struct ps_walk_level *top(struct ps_walk *w)
-{
-    return &w->level[w->depth];
-}
-
-static const struct ps_field *current(struct ps_walk *w)
-{
-    return &top(w)->fields[top(w)->next];
-}
-
 /* Bytes from pos to the end of what encloses it. */
-static uint64_t room(struct ps_walk *w)
+static uint64_t room(const struct ps_walk *w)
 {
-    const struct ps_walk_level *level = top(w);
-    return (level->in_tag ? level->tag_end : level->limit) - w->pos;
+    return w->top.limit - w->pos;
+}
+
+/* Drops what has come of the content to pass. */
+static void drop(struct ps_walk *w, struct feed *in)
+{
+    size_t have = (size_t)(in->end - in->at);
+    size_t part = w->skip < have ? (size_t)w->skip : have;
+    if (part > 0) {
+        in->at += part;
+        w->skip -= part;
+    }
+}
+
+/* Passes content unseen, at once or as it comes: nothing else is done before. The caller knows that there is room. */
+static void pass_over(struct ps_walk *w, struct feed *in, uint64_t n)
+{
+    w->pos += n;
+    w->skip = n;
+    drop(w, in);
 }
 
 static enum ps_walk_step bad(struct ps_walk *w)
@@ -75,23 +83,15 @@ static enum ps_walk_step enter(struct ps_walk *w, enum ps_walk_state state)
     return GO_ON;
 }
 
-/* The next n bytes in one piece, at most PS_WALK_CAPTURE_MAX; NULL if they have not all come. The caller knows that
- * there is room. */
-static const uint8_t *take(struct ps_walk *w, struct feed *in, size_t n)
+static const uint8_t *take_slowly(struct ps_walk *w, struct feed *in, size_t n)
 {
     size_t have = (size_t)(in->end - in->at);
-    if (w->stash_len == 0 && have >= n) {
-        const uint8_t *piece = n == 0 ? w->stash : in->at;
-        in->at += n;
-        w->pos += n;
-        return piece;
-    }
     size_t missing = n - w->stash_len;
     size_t part = have < missing ? have : missing;
     if (part > 0) {
         memcpy(w->stash + w->stash_len, in->at, part);
         in->at += part;
-        w->stash_len = (uint16_t)(w->stash_len + part);
+        w->stash_len += (uint32_t)part;
     }
     if (w->stash_len < n) {
         return NULL;
@@ -101,22 +101,33 @@ static const uint8_t *take(struct ps_walk *w, struct feed *in, size_t n)
     return w->stash;
 }
 
+/* The next n bytes in one piece, at most PS_WALK_CAPTURE_MAX; NULL if they have not all come. The caller knows that
+ * there is room. */
+static inline const uint8_t *take(struct ps_walk *w, struct feed *in, size_t n)
+{
+    if (w->stash_len > 0 || n == 0 || (size_t)(in->end - in->at) < n) {
+        return take_slowly(w, in, n);
+    }
+    const uint8_t *piece = in->at;
+    in->at += n;
+    w->pos += n;
+    return piece;
+}
+
 static enum got take_uvarint_slowly(struct ps_walk *w, struct feed *in, uint32_t *value)
 {
     uint64_t left = room(w);
-    for (;;) {
+    uint8_t byte;
+    do {
         if (w->stash_len >= left || w->stash_len >= UVARINT_MAX_LEN) {
             return WRONG;
         }
         if (in->at == in->end) {
             return STARVED;
         }
-        uint8_t byte = *in->at++;
+        byte = *in->at++;
         w->stash[w->stash_len++] = byte;
-        if ((byte & 0x80) == 0) {
-            break;
-        }
-    }
+    } while ((byte & 0x80) != 0);
     struct ps_reader r = {w->stash, w->stash + w->stash_len, false};
     *value = ps_read_uvarint(&r);
     w->size_len = w->stash_len;
@@ -125,16 +136,19 @@ static enum got take_uvarint_slowly(struct ps_walk *w, struct feed *in, uint32_t
     return r.bad ? WRONG : GOT;
 }
 
-/* Sets size_len to the bytes it took. */
+/* Sets size_len to the bytes it took. Nearly all are of one or two bytes, and here in full. */
 static inline enum got take_uvarint(struct ps_walk *w, struct feed *in, uint32_t *value)
 {
-    if (w->stash_len == 0 && in->at < in->end && *in->at < 0x80 && room(w) > 0) {
-        *value = *in->at++;
-        w->size_len = 1;
-        w->pos++;
-        return GOT;
+    const uint8_t *at = in->at;
+    if (w->stash_len > 0 || in->end - at < 2 || room(w) < 2 || (at[0] & at[1] & 0x80) != 0) {
+        return take_uvarint_slowly(w, in, value);
     }
-    return take_uvarint_slowly(w, in, value);
+    uint32_t len = at[0] < 0x80 ? 1 : 2;
+    *value = len == 1 ? at[0] : (uint32_t)(at[0] & 0x7F) | (uint32_t)at[1] << 7;
+    in->at += len;
+    w->pos += len;
+    w->size_len = len;
+    return GOT;
 }
 
 /* Reads the length of a string or bytes, or the count of an array, into w->number: -1 is null. */
@@ -160,7 +174,7 @@ static enum got take_prefix(struct ps_walk *w, struct feed *in, const struct ps_
 
 static enum ps_walk_step tell(struct ps_walk *w, struct ps_hit *hit, enum ps_hit_kind kind, uint64_t len)
 {
-    const struct ps_field *row = current(w);
+    const struct ps_field *row = w->top.row;
     *hit = (struct ps_hit){.kind = kind,
                            .tap = (enum ps_tap)row->tap,
                            .field = row,
@@ -180,97 +194,46 @@ static enum ps_walk_step tell_tail(struct ps_walk *w, struct ps_hit *hit)
 
 static void push(struct ps_walk *w, const struct ps_field *row, uint32_t elements)
 {
-    const struct ps_walk_level *outer = top(w);
-    uint64_t limit = outer->in_tag ? outer->tag_end : outer->limit;
-    w->depth++;
     PS_ASSERT(w->depth < PS_WALK_DEPTH_MAX);
-    *top(w) = (struct ps_walk_level){
-        .fields = row->kids, .field_count = row->kid_count, .limit = limit, .elements_left = elements - 1};
+    uint64_t limit = w->top.limit;
+    w->outer[w->depth++] = w->top;
+    w->top = (struct ps_walk_level){.fields = row->kids,
+                                    .end = row->kids + row->kid_count,
+                                    .row = row->kids,
+                                    .limit = limit,
+                                    .elements_left = elements - 1};
     w->state = PS_WALK_AT_ROW;
+}
+
+/* The field ends where pos is, even if some of it is still on its way. */
+static void end_field(struct ps_walk *w)
+{
+    if (!w->top.in_tag) {
+        w->top.row++;
+        w->state = PS_WALK_AT_ROW;
+        return;
+    }
+    w->state = w->pos == w->top.limit ? PS_WALK_AT_TAG_NUMBER : PS_WALK_AT_ERROR;
+    w->top.in_tag = false;
+    w->top.limit = w->top.outer_limit;
 }
 
 static enum ps_walk_step end_struct(struct ps_walk *w)
 {
-    struct ps_walk_level *level = top(w);
-    if (level->elements_left > 0) {
-        level->elements_left--;
-        level->next = 0;
+    if (w->top.elements_left > 0) {
+        w->top.elements_left--;
+        w->top.row = w->top.fields;
         return enter(w, PS_WALK_AT_ROW);
     }
     if (w->depth == 0) {
-        return w->pos == level->limit ? enter(w, PS_WALK_AT_END) : bad(w);
+        return w->pos == w->top.limit ? enter(w, PS_WALK_AT_END) : bad(w);
     }
-    w->depth--;
-    return enter(w, current(w)->array ? PS_WALK_AT_ARRAY_END : PS_WALK_AT_FIELD_END);
-}
-
-/* Decides how the current field is read. */
-static enum ps_walk_step begin_field(struct ps_walk *w)
-{
-    const struct ps_field *row = current(w);
-    w->field_at = w->pos;
-    if (row->array) {
-        return enter(w, PS_WALK_AT_COUNT);
+    w->top = w->outer[--w->depth];
+    if (w->top.row->array) {
+        return enter(w, PS_WALK_AT_ARRAY_END);
     }
-    if (row->type == PS_TYPE_STRUCT) {
-        if (within(w->version, row->nullable_since, row->nullable_until)) {
-            return enter(w, PS_WALK_AT_MARKER);
-        }
-        push(w, row, 1);
-        return GO_ON;
-    }
-    size_t width = width_of[row->type];
-    if (width == 0) {
-        return enter(w, PS_WALK_AT_LENGTH);
-    }
-    if (width > room(w)) {
-        return bad(w);
-    }
-    if (row->tap != PS_TAP_NONE) {
-        return enter(w, PS_WALK_AT_VALUE);
-    }
-    w->skip = width;
-    return enter(w, PS_WALK_AT_FIELD_END);
-}
-
-/* Finds the next row that this version has, passing untapped numbers on the way. */
-static enum ps_walk_step at_row(struct ps_walk *w, struct ps_hit *hit)
-{
-    struct ps_walk_level *level = top(w);
-    const struct ps_field *row = level->fields + level->next;
-    const struct ps_field *end = level->fields + level->field_count;
-    uint64_t skip = 0;
-    for (; row < end; row++) {
-        if (!within(w->version, row->since, row->until) || is_tagged(w, row)) {
-            continue;
-        }
-        size_t width = row->array || row->tap != PS_TAP_NONE ? 0 : width_of[row->type];
-        if (width == 0) {
-            break;
-        }
-        skip += width;
-    }
-    level->next = (uint16_t)(row - level->fields);
-    if (skip > 0) {
-        if (skip > room(w)) {
-            return bad(w);
-        }
-        w->skip = skip; /* and then here again, with nothing to pass */
-        return GO_ON;
-    }
-    if (row < end) {
-        if (w->depth == 0 && row->tap == PS_TAP_NODES && row + 1 == end && !w->tail_told) {
-            return tell_tail(w, hit);
-        }
-        return begin_field(w);
-    }
-    if (!w->flexible) {
-        return end_struct(w);
-    }
-    if (w->depth == 0 && !w->tail_told) {
-        return tell_tail(w, hit);
-    }
-    return enter(w, PS_WALK_AT_TAG_COUNT);
+    end_field(w);
+    return GO_ON;
 }
 
 static int64_t number_of(const struct ps_field *row, const uint8_t *p)
@@ -304,7 +267,7 @@ static int64_t number_of(const struct ps_field *row, const uint8_t *p)
 
 static enum ps_walk_step at_value(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
 {
-    const struct ps_field *row = current(w);
+    const struct ps_field *row = w->top.row;
     size_t width = width_of[row->type];
     const uint8_t *p = take(w, in, width);
     if (p == NULL) {
@@ -312,11 +275,11 @@ static enum ps_walk_step at_value(struct ps_walk *w, struct feed *in, struct ps_
     }
     w->number = number_of(row, p);
     w->size_len = 0;
-    w->state = PS_WALK_AT_FIELD_END;
     tell(w, hit, PS_HIT_VALUE, width);
     if (row->type == PS_TYPE_UUID) {
         hit->text = (struct ps_span){p, width};
     }
+    end_field(w);
     return PS_WALK_HIT;
 }
 
@@ -325,9 +288,29 @@ static size_t prefix_width(const struct ps_field *row)
     return row->type == PS_TYPE_STRING ? 2 : 4;
 }
 
-static enum ps_walk_step at_length(struct ps_walk *w, struct feed *in)
+static enum ps_walk_step at_content(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
 {
-    const struct ps_field *row = current(w);
+    uint64_t len = w->number > 0 ? (uint64_t)w->number : 0;
+    uint64_t most = w->top.row->type == PS_TYPE_RECORDS ? PS_BATCH_HEADER_LEN : PS_WALK_CAPTURE_MAX;
+    size_t part = (size_t)(len < most ? len : most);
+    const uint8_t *p = take(w, in, part);
+    if (p == NULL) {
+        return PS_WALK_MORE;
+    }
+    tell(w, hit, PS_HIT_VALUE, w->size_len + len);
+    if (w->number >= 0) {
+        hit->text = (struct ps_span){p, part};
+    }
+    /* Whoever is told of records may not want what follows their head yet: it is left to the next call. */
+    w->skip = len - part;
+    w->pos += len - part;
+    end_field(w);
+    return PS_WALK_HIT;
+}
+
+static enum ps_walk_step at_length(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
+{
+    const struct ps_field *row = w->top.row;
     enum got got = take_prefix(w, in, row, prefix_width(row));
     if (got == STARVED) {
         return PS_WALK_MORE;
@@ -336,28 +319,12 @@ static enum ps_walk_step at_length(struct ps_walk *w, struct feed *in)
         return bad(w);
     }
     if (row->tap != PS_TAP_NONE) {
-        return enter(w, PS_WALK_AT_CONTENT);
+        w->state = PS_WALK_AT_CONTENT;
+        return at_content(w, in, hit);
     }
-    w->skip = w->number > 0 ? (uint64_t)w->number : 0;
-    return enter(w, PS_WALK_AT_FIELD_END);
-}
-
-static enum ps_walk_step at_content(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
-{
-    uint64_t len = w->number > 0 ? (uint64_t)w->number : 0;
-    uint64_t most = current(w)->type == PS_TYPE_RECORDS ? PS_BATCH_HEADER_LEN : PS_WALK_CAPTURE_MAX;
-    size_t part = (size_t)(len < most ? len : most);
-    const uint8_t *p = take(w, in, part);
-    if (p == NULL) {
-        return PS_WALK_MORE;
-    }
-    w->skip = len - part;
-    w->state = PS_WALK_AT_FIELD_END;
-    tell(w, hit, PS_HIT_VALUE, w->size_len + len);
-    if (w->number >= 0) {
-        hit->text = (struct ps_span){p, part};
-    }
-    return PS_WALK_HIT;
+    pass_over(w, in, w->number > 0 ? (uint64_t)w->number : 0);
+    end_field(w);
+    return GO_ON;
 }
 
 static enum ps_walk_step at_marker(struct ps_walk *w, struct feed *in)
@@ -370,15 +337,16 @@ static enum ps_walk_step at_marker(struct ps_walk *w, struct feed *in)
         return PS_WALK_MORE;
     }
     if ((int8_t)p[0] < 0) {
-        return enter(w, PS_WALK_AT_FIELD_END);
+        end_field(w);
+    } else {
+        push(w, w->top.row, 1);
     }
-    push(w, current(w), 1);
     return GO_ON;
 }
 
 static enum ps_walk_step at_count(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
 {
-    const struct ps_field *row = current(w);
+    const struct ps_field *row = w->top.row;
     enum got got = take_prefix(w, in, row, 4);
     if (got == STARVED) {
         return PS_WALK_MORE;
@@ -392,9 +360,9 @@ static enum ps_walk_step at_count(struct ps_walk *w, struct feed *in, struct ps_
     return row->tap == PS_TAP_NONE ? GO_ON : tell(w, hit, PS_HIT_ARRAY, w->size_len);
 }
 
-static enum ps_walk_step at_array(struct ps_walk *w)
+static enum ps_walk_step at_array(struct ps_walk *w, struct feed *in)
 {
-    const struct ps_field *row = current(w);
+    const struct ps_field *row = w->top.row;
     if (w->number <= 0) {
         return enter(w, PS_WALK_AT_ARRAY_END);
     }
@@ -406,7 +374,7 @@ static enum ps_walk_step at_array(struct ps_walk *w)
         w->items_left = (uint32_t)w->number;
         return enter(w, PS_WALK_AT_ITEM);
     }
-    w->skip = (uint64_t)w->number * width_of[row->type];
+    pass_over(w, in, (uint64_t)w->number * width_of[row->type]);
     return enter(w, PS_WALK_AT_ARRAY_END);
 }
 
@@ -416,7 +384,7 @@ static enum ps_walk_step at_item(struct ps_walk *w, struct feed *in)
     if (w->items_left == 0) {
         return enter(w, PS_WALK_AT_ARRAY_END);
     }
-    const struct ps_field *row = current(w);
+    const struct ps_field *row = w->top.row;
     enum got got = take_prefix(w, in, row, prefix_width(row));
     if (got == STARVED) {
         return PS_WALK_MORE;
@@ -424,35 +392,22 @@ static enum ps_walk_step at_item(struct ps_walk *w, struct feed *in)
     if (got == WRONG || (w->number > 0 && (uint64_t)w->number > room(w))) {
         return bad(w);
     }
-    w->skip = w->number > 0 ? (uint64_t)w->number : 0;
+    pass_over(w, in, w->number > 0 ? (uint64_t)w->number : 0);
     w->items_left--;
     return GO_ON;
 }
 
 static enum ps_walk_step at_array_end(struct ps_walk *w, struct ps_hit *hit)
 {
-    w->state = PS_WALK_AT_FIELD_END;
-    if (current(w)->tap == PS_TAP_NONE) {
-        return GO_ON;
+    bool tapped = w->top.row->tap != PS_TAP_NONE;
+    if (tapped) {
+        w->field_at = w->pos;
+        w->size_len = 0;
+        w->number = 0;
+        tell(w, hit, PS_HIT_ARRAY_END, 0);
     }
-    w->field_at = w->pos;
-    w->size_len = 0;
-    w->number = 0;
-    return tell(w, hit, PS_HIT_ARRAY_END, 0);
-}
-
-static enum ps_walk_step at_field_end(struct ps_walk *w)
-{
-    struct ps_walk_level *level = top(w);
-    if (!level->in_tag) {
-        level->next++;
-        return enter(w, PS_WALK_AT_ROW);
-    }
-    if (w->pos != level->tag_end) {
-        return bad(w);
-    }
-    level->in_tag = false;
-    return enter(w, PS_WALK_AT_TAG_NUMBER);
+    end_field(w);
+    return tapped ? PS_WALK_HIT : GO_ON;
 }
 
 static enum ps_walk_step at_tag_count(struct ps_walk *w, struct feed *in)
@@ -465,13 +420,13 @@ static enum ps_walk_step at_tag_count(struct ps_walk *w, struct feed *in)
     if (got == WRONG || count > room(w) / 2) { /* a tagged field takes two bytes at the least */
         return bad(w);
     }
-    top(w)->tags_left = count;
-    return enter(w, PS_WALK_AT_TAG_NUMBER);
+    w->top.tags_left = count;
+    return count == 0 ? end_struct(w) : enter(w, PS_WALK_AT_TAG_NUMBER);
 }
 
 static enum ps_walk_step at_tag_number(struct ps_walk *w, struct feed *in)
 {
-    if (top(w)->tags_left == 0) {
+    if (w->top.tags_left == 0) {
         return end_struct(w);
     }
     w->field_at = w->pos;
@@ -482,9 +437,9 @@ static enum ps_walk_step at_tag_number(struct ps_walk *w, struct feed *in)
     return got == WRONG ? bad(w) : enter(w, PS_WALK_AT_TAG_SIZE);
 }
 
-static const struct ps_field *find_tag(const struct ps_walk *w, const struct ps_walk_level *level)
+static const struct ps_field *find_tag(const struct ps_walk *w)
 {
-    for (const struct ps_field *row = level->fields; row < level->fields + level->field_count; row++) {
+    for (const struct ps_field *row = w->top.fields; row < w->top.end; row++) {
         if (row->tag >= 0 && (uint32_t)row->tag == w->tag && is_tagged(w, row)) {
             return row;
         }
@@ -494,7 +449,6 @@ static const struct ps_field *find_tag(const struct ps_walk *w, const struct ps_
 
 static enum ps_walk_step at_tag_size(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
 {
-    struct ps_walk_level *level = top(w);
     uint32_t size;
     enum got got = take_uvarint(w, in, &size);
     if (got == STARVED) {
@@ -503,29 +457,109 @@ static enum ps_walk_step at_tag_size(struct ps_walk *w, struct feed *in, struct 
     if (got == WRONG || size > room(w)) {
         return bad(w);
     }
-    level->tags_left--;
-    const struct ps_field *row = find_tag(w, level);
+    w->top.tags_left--;
+    const struct ps_field *row = find_tag(w);
     if (row == NULL) {
-        w->skip = size;
+        pass_over(w, in, size);
         return enter(w, PS_WALK_AT_TAG_NUMBER);
     }
-    level->next = (uint16_t)(row - level->fields);
-    level->in_tag = true;
-    level->tag_end = w->pos + size;
+    w->top.row = row;
+    w->top.in_tag = true;
+    w->top.outer_limit = w->top.limit;
+    w->top.limit = w->pos + size;
     w->number = size;
     w->state = PS_WALK_AT_TAG_CONTENT;
     return row->tap == PS_TAP_NONE ? GO_ON : tell(w, hit, PS_HIT_TAG, w->pos - w->field_at);
+}
+
+/* Decides how the current field is read, and begins. */
+static enum ps_walk_step begin_field(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
+{
+    const struct ps_field *row = w->top.row;
+    w->field_at = w->pos;
+    if (row->array) {
+        w->state = PS_WALK_AT_COUNT;
+        return at_count(w, in, hit);
+    }
+    if (row->type == PS_TYPE_STRUCT) {
+        if (within(w->version, row->nullable_since, row->nullable_until)) {
+            return enter(w, PS_WALK_AT_MARKER);
+        }
+        push(w, row, 1);
+        return GO_ON;
+    }
+    size_t width = width_of[row->type];
+    if (width == 0) {
+        w->state = PS_WALK_AT_LENGTH;
+        return at_length(w, in, hit);
+    }
+    if (width > room(w)) {
+        return bad(w);
+    }
+    if (row->tap != PS_TAP_NONE) {
+        w->state = PS_WALK_AT_VALUE;
+        return at_value(w, in, hit);
+    }
+    pass_over(w, in, width);
+    end_field(w);
+    return GO_ON;
+}
+
+/* Goes to the first row that this version has and that is more than an untapped number, or to the end. Returns the
+ * bytes of the numbers before it. */
+static uint64_t next_row(struct ps_walk *w)
+{
+    uint64_t numbers = 0;
+    const struct ps_field *row = w->top.row;
+    for (; row < w->top.end; row++) {
+        if (!within(w->version, row->since, row->until) || is_tagged(w, row)) {
+            continue;
+        }
+        size_t width = row->array || row->tap != PS_TAP_NONE ? 0 : width_of[row->type];
+        if (width == 0) {
+            break;
+        }
+        numbers += width;
+    }
+    w->top.row = row;
+    return numbers;
+}
+
+static enum ps_walk_step at_row(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
+{
+    uint64_t skip = next_row(w);
+    if (skip > 0) {
+        if (skip > room(w)) {
+            return bad(w);
+        }
+        pass_over(w, in, skip);
+        if (w->skip > 0) {
+            return GO_ON;
+        }
+    }
+    const struct ps_field *row = w->top.row, *end = w->top.end;
+    if (w->depth == 0 && !w->tail_told && (row == end ? w->flexible : row->tap == PS_TAP_NODES && row + 1 == end)) {
+        return tell_tail(w, hit);
+    }
+    if (row < end) {
+        return begin_field(w, in, hit);
+    }
+    if (!w->flexible) {
+        return end_struct(w);
+    }
+    w->state = PS_WALK_AT_TAG_COUNT;
+    return at_tag_count(w, in);
 }
 
 static enum ps_walk_step advance(struct ps_walk *w, struct feed *in, struct ps_hit *hit)
 {
     switch (w->state) {
     case PS_WALK_AT_ROW:
-        return at_row(w, hit);
+        return at_row(w, in, hit);
     case PS_WALK_AT_VALUE:
         return at_value(w, in, hit);
     case PS_WALK_AT_LENGTH:
-        return at_length(w, in);
+        return at_length(w, in, hit);
     case PS_WALK_AT_CONTENT:
         return at_content(w, in, hit);
     case PS_WALK_AT_MARKER:
@@ -533,13 +567,11 @@ static enum ps_walk_step advance(struct ps_walk *w, struct feed *in, struct ps_h
     case PS_WALK_AT_COUNT:
         return at_count(w, in, hit);
     case PS_WALK_AT_ARRAY:
-        return at_array(w);
+        return at_array(w, in);
     case PS_WALK_AT_ITEM:
         return at_item(w, in);
     case PS_WALK_AT_ARRAY_END:
         return at_array_end(w, hit);
-    case PS_WALK_AT_FIELD_END:
-        return at_field_end(w);
     case PS_WALK_AT_TAG_COUNT:
         return at_tag_count(w, in);
     case PS_WALK_AT_TAG_NUMBER:
@@ -547,26 +579,13 @@ static enum ps_walk_step advance(struct ps_walk *w, struct feed *in, struct ps_h
     case PS_WALK_AT_TAG_SIZE:
         return at_tag_size(w, in, hit);
     case PS_WALK_AT_TAG_CONTENT:
-        return begin_field(w);
+        return begin_field(w, in, hit);
     case PS_WALK_AT_END:
         return PS_WALK_DONE;
     case PS_WALK_AT_ERROR:
         break;
     }
     return PS_WALK_BAD;
-}
-
-/* Passes content unseen; false if it has not all come. */
-static bool pass(struct ps_walk *w, struct feed *in)
-{
-    size_t have = (size_t)(in->end - in->at);
-    size_t part = w->skip < have ? (size_t)w->skip : have;
-    if (part > 0) {
-        in->at += part;
-    }
-    w->pos += part;
-    w->skip -= part;
-    return w->skip == 0;
 }
 
 void ps_walk_init(struct ps_walk *w, const struct ps_schema *schema, int16_t version, uint64_t body_len)
@@ -586,8 +605,8 @@ void ps_walk_init(struct ps_walk *w, const struct ps_schema *schema, int16_t ver
     w->tail_told = false;
     w->depth = 0;
     w->stash_len = 0;
-    w->level[0] =
-        (struct ps_walk_level){.fields = schema->fields, .field_count = schema->field_count, .limit = body_len};
+    w->top = (struct ps_walk_level){
+        .fields = schema->fields, .end = schema->fields + schema->field_count, .row = schema->fields, .limit = body_len};
 }
 
 enum ps_walk_step ps_walk_next(struct ps_walk *w, const uint8_t *data, size_t len, size_t *used, struct ps_hit *hit)
@@ -598,7 +617,10 @@ enum ps_walk_step ps_walk_next(struct ps_walk *w, const uint8_t *data, size_t le
     }
     enum ps_walk_step step = GO_ON;
     while (step == GO_ON) {
-        step = w->skip > 0 && !pass(w, &in) ? PS_WALK_MORE : advance(w, &in, hit);
+        if (w->skip > 0) {
+            drop(w, &in);
+        }
+        step = w->skip > 0 ? PS_WALK_MORE : advance(w, &in, hit);
     }
     *used = (size_t)(in.at - data);
     return step;

@@ -291,7 +291,9 @@ def rows(fields, name, out):
 def schema(message, out):
     name = snake(message.name)
     rows(message.fields, name, out)
-    body = f"{name}, PS_ARRAY_LEN({name})" if message.fields else "NULL, 0"
+    if not message.fields:  # a pointer to rows all the same, so that the walker needs not ask
+        out.append(f"static const struct ps_field {name}[1];")
+    body = f"{name}, PS_ARRAY_LEN({name})" if message.fields else f"{name}, 0"
     out.append(f"static const struct ps_schema schema_{name} = {{")
     out.append(f'    "{message.name}", {message.valid[0]}, {message.valid[1]}, {number(message.flexible_since)}, {body}}};')
     out.append("")

@@ -19,8 +19,8 @@
 
 #include "penstock/schema.h"
 
-#define PS_WALK_DEPTH_MAX   12   /* nesting of structs in any schema; the generated table asserts it */
-#define PS_WALK_CAPTURE_MAX 320  /* a captured string or batch header; topic names are at most 249 */
+#define PS_WALK_DEPTH_MAX   8   /* nesting of structs in any schema; the generated table asserts it */
+#define PS_WALK_CAPTURE_MAX 256 /* a captured string or batch header; topic names are at most 249 */
 
 enum ps_walk_step {
     PS_WALK_HIT = 1, /* *hit is filled */
@@ -64,7 +64,6 @@ enum ps_walk_state { /* what the next bytes are; walk.c */
     PS_WALK_AT_ARRAY,
     PS_WALK_AT_ITEM,
     PS_WALK_AT_ARRAY_END,
-    PS_WALK_AT_FIELD_END,
     PS_WALK_AT_TAG_COUNT,
     PS_WALK_AT_TAG_NUMBER,
     PS_WALK_AT_TAG_SIZE,
@@ -75,19 +74,19 @@ enum ps_walk_state { /* what the next bytes are; walk.c */
 
 struct ps_walk_level {
     const struct ps_field *fields; /* rows of the struct being read */
-    uint64_t limit;                /* offset that nothing in this struct may pass */
-    uint64_t tag_end;              /* while in_tag: where the tagged field must end */
+    const struct ps_field *end;    /* behind the last */
+    const struct ps_field *row;    /* being read, or to be read next */
+    uint64_t limit;                /* offset that nothing may pass now: the end of the body or of a tagged field */
+    uint64_t outer_limit;          /* while in_tag: what limit is after it */
     uint32_t elements_left;        /* elements after this one, of the array that holds this struct */
     uint32_t tags_left;            /* tagged fields still to come */
-    uint16_t field_count;
-    uint16_t next;                 /* index of the row being read, or to be read next */
-    bool in_tag;                   /* that row is being read as a tagged field */
+    bool in_tag;                   /* row is being read as a tagged field */
 };
 
 struct ps_walk {
     const struct ps_schema *schema;
-    uint64_t pos;              /* offset of the first byte that is not yet understood */
-    uint64_t skip;             /* content still to pass unseen, before anything else */
+    uint64_t pos;              /* offset of the first byte that is not yet understood or passed over */
+    uint64_t skip;             /* bytes before pos that have not come yet: they go before anything else */
     uint64_t field_at;         /* where the current field begins */
     int64_t number;            /* its length or count */
     uint32_t size_len;         /* bytes of its prefix */
@@ -97,9 +96,10 @@ struct ps_walk {
     int16_t version;
     bool flexible;
     bool tail_told;
-    uint8_t depth;             /* index of the top level */
-    uint16_t stash_len;        /* bytes of an unfinished item, already consumed */
-    struct ps_walk_level level[PS_WALK_DEPTH_MAX];
+    uint32_t depth;            /* structs around the one being read */
+    uint32_t stash_len;        /* bytes of an unfinished item, already consumed */
+    struct ps_walk_level top;  /* the struct being read */
+    struct ps_walk_level outer[PS_WALK_DEPTH_MAX];
     uint8_t stash[PS_WALK_CAPTURE_MAX];
 };
 
@@ -109,7 +109,7 @@ void ps_walk_init(struct ps_walk *w, const struct ps_schema *schema, int16_t ver
 /* Consumes from data and says what was met; *used is how much of data was consumed by this call. Call again with
  * the rest after PS_WALK_HIT. A hit is reported as soon as what it captures is there: a scalar or string after its
  * last byte (a longer string than PS_WALK_CAPTURE_MAX: after so many), RECORDS after the first 61 bytes, or all of
- * fewer. Bytes beyond the body are never consumed. */
+ * fewer; and nothing behind that is consumed with it. Bytes beyond the body are never consumed. */
 enum ps_walk_step ps_walk_next(struct ps_walk *w, const uint8_t *data, size_t len, size_t *used,
                                struct ps_hit *hit);
 
