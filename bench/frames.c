@@ -107,7 +107,7 @@ static void fill(void *ctx, enum message_event event, const struct ps_field *fie
     if (event == MESSAGE_ELEMENT) {
         filling->partition = value->number; /* of topics too, but those come before */
     } else if (message_is(field, "TopicData") || message_is(field, "Topics")) {
-        value->number = 1;
+        value->number = shape->topics == 0 ? 1 : shape->topics;
     } else if (message_is(field, "PartitionData") || message_is(field, "Partitions")) {
         value->number = shape->partitions;
     } else if (message_is(field, "Name") || message_is(field, "Topic")) {
@@ -133,7 +133,8 @@ static void fill(void *ctx, enum message_event event, const struct ps_field *fie
 
 static struct ps_span frame_new(const struct frame_shape *shape, int16_t key, int16_t version)
 {
-    size_t cap = 4096 + (size_t)shape->partitions * (shape->batch.len + 64);
+    size_t topics = shape->topics == 0 ? 1 : shape->topics;
+    size_t cap = 4096 + topics * (256 + (size_t)shape->partitions * (shape->batch.len + 64));
     struct message_out out = {.w = {.base = checked_malloc(cap), .cap = cap}};
     struct filling filling = {shape, 0};
     message_request(&out, ps_api_find(key), version, 0, ps_span_of(shape->client_id), fill, &filling);
