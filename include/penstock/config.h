@@ -1,7 +1,7 @@
 /* config.h - a configuration that has been read and checked: plain data, immutable, shared by reference count.
  *
- * config.c (io layer) makes it from YAML; everybody else only reads. Rates are per second, sizes bytes, times ps_ns.
- * Strings are owned by the configuration. */
+ * The io layer makes it from YAML (proxy/config_load.h); everybody else only reads. Sizes are bytes, times ps_ns.
+ * Strings are owned by the configuration. What depends on other values is resolved: no field waits for a default. */
 #ifndef PENSTOCK_CONFIG_H
 #define PENSTOCK_CONFIG_H
 
@@ -25,9 +25,9 @@ struct ps_host_port {
 
 struct ps_listener_config {
     char *name;
-    struct ps_host_port bind;      /* port 0: any free one (tests) */
+    struct ps_host_port bind;      /* host numeric, IPv4 or IPv6; port 0: any free one (tests) */
     char *advertise;               /* NULL: the local address of the accepted connection */
-    uint16_t broker_port_first, broker_port_last; /* 0,0: the range follows bind.port + 1 .. + 100 */
+    uint16_t broker_port_first, broker_port_last; /* inclusive; 0,0: any free ones, only if bind.port is 0 */
     int32_t first_id;              /* broker b is at broker_port_first + b - first_id */
 };
 
@@ -74,8 +74,8 @@ struct ps_config {
     size_t tenant_count;
     struct ps_policy_config *policies;
     size_t policy_count;
-    struct ps_host_port admin;     /* port 0 with host NULL: no admin */
-    char *admin_token;             /* content of token_file, NULL if none */
+    struct ps_host_port admin;     /* host numeric; NULL: no admin; port 0: any free one */
+    char *admin_token;             /* content of token_file, NULL if none: then admin is on loopback */
     struct ps_limits_config limits;
     unsigned workers;              /* resolved: never 0 */
     enum ps_log_level log_level;
