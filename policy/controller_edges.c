@@ -17,6 +17,7 @@
 
 #include <math.h>
 
+#define PS_BLIND_POLLS    5.0  /* polls missed after which it is not known when the commit was made that comes next */
 #define PS_GAP_OUTAGE     2.5  /* periods without a commit that are an outage, not an interval to average over */
 #define PS_ROUND_OPEN     0.1  /* of a period: how long a round waits for latecomers */
 #define PS_ROUND_APART    0.7  /* of a period: one consumer does not commit twice within this */
@@ -67,13 +68,12 @@ void ps_rate_move(struct ps_partition_state *p, double sample, double gain)
 
 /* ------------------------------------------------------------------------------------------- what has moved */
 
-/* The first commit, a reset or a seek back: a new staircase begins; its rate is still the consumer's. */
-static void edges_restart(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at)
+/* A new staircase begins; its rate is still the consumer's. */
+static void edges_restart(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at, bool edge)
 {
-    bool first_sample = g->observed_at == 0; /* when it was committed is not known, so it is no edge */
     p->committed = p->seen;
-    p->from = first_sample ? at : between;
-    p->edge_count = first_sample ? 0 : 1;
+    p->from = between;
+    p->edge_count = edge ? 1 : 0;
     p->edges[0] = (struct ps_edge){.at = p->from, .offset = p->committed, .busy = true};
     p->alive_at = at;
     p->round = p->round_before = 0;
@@ -96,16 +96,18 @@ static void retract_inferred(const struct ps_group_state *g, struct ps_partition
     p->inferred = false;
 }
 
-/* Compares the sample with what is known, and leaves `moved` where the commit is an edge of a running staircase. */
-static void note_move(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at)
+/* Compares the sample with what is known, and leaves `moved` where the commit is an edge of a running staircase. blind: it
+ * is not known well enough when the commit was made. */
+static void note_move(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at, bool blind)
 {
     p->moved = false;
     if (p->seen < 0 || p->seen == p->committed) {
         return;
     }
     bool lost = p->committed < p->log_start; /* retention ate unread records: the step is not reading alone */
-    if (p->committed < 0 || p->seen < p->committed || lost) {
-        edges_restart(g, p, between, at);
+    blind = blind || g->observed_at == 0;
+    if (p->committed < 0 || p->seen < p->committed || lost || blind) { /* first commit, reset or seek back */
+        edges_restart(g, p, between, at, !blind);
     } else {
         p->moved = true;
         retract_inferred(g, p, between);
@@ -332,13 +334,13 @@ static void close_rounds(struct ps_controller *c, ps_ns at)
 void ps_edges_observe(struct ps_controller *c, ps_ns at)
 {
     struct ps_group_state *g = ps_group_of(c);
-    ps_ns between = at;
-    if (g->observed_at != 0) {
-        between = g->observed_at + (at - g->observed_at) / 2;
-        g->poll_s += 0.5 * (fmin(ps_seconds(g->observed_at, at), 60.0) - g->poll_s);
-    }
+    double gap_s = g->observed_at == 0 ? g->poll_s : ps_seconds(g->observed_at, at);
+    bool blind = gap_s > PS_BLIND_POLLS * g->poll_s && gap_s > 0.5 * g->period_s;
+    ps_ns half = (ps_ns)(0.5 * fmin(gap_s, g->period_s) * (double)PS_SECOND);
+    ps_ns between = at > half ? at - half : 0;
+    g->poll_s += 0.5 * (fmin(gap_s, 2.0 * g->poll_s) - g->poll_s); /* one gap is not a new distance */
     for (uint32_t i = 0; i < c->partition_count; i++) {
-        note_move(g, &c->partitions[i], between, at);
+        note_move(g, &c->partitions[i], between, at, blind);
     }
     close_rounds(c, at);
     struct moves m = sum_moves(c, between);

@@ -17,6 +17,7 @@
 #define PS_LEAST_RATE     0.002 /* of the consume rate, when consumers stand still */
 #define PS_BLIND_LOSS     0.2  /* of the consume rate, that may be lost unseen while the signal is stale */
 #define PS_BLIND_STARVE   0.1  /* the margin that consumers are denied at most to begin with... */
+#define PS_STEADY_TAU_S   20.0
 #define PS_BLIND_LAST_S   60.0 /* ...and so that the standing queue feeds them for so long */
 
 struct estimate {
@@ -49,11 +50,11 @@ static bool is_stale(struct ps_controller *c, ps_ns now)
 /* While the signal is stale the model reads on, but a little slower than the consumers did, so that it loses, of `age`
  * seconds, the larger of two sums: so much that the standing queue would feed consumers for PS_BLIND_LAST_S if nothing
  * happened, and so much that a loss of PS_BLIND_LOSS of their capacity would not take the lag past the limit. What
- * is returned is the share lost now. */
+ * is returned is the share lost now. And if the newest rate happens to lie above the average, the average is used. */
 double ps_law_margin(struct ps_controller *c, ps_ns now)
 {
     double rate = rate_known(c);
-    if (isnan(rate) || !is_stale(c, now)) {
+    if (!(rate > 0.0) || !is_stale(c, now)) {
         return 0.0;
     }
     double target = c->config.target_records;
@@ -61,7 +62,8 @@ double ps_law_margin(struct ps_controller *c, ps_ns now)
     double starve = fmin(PS_BLIND_STARVE, target / (fmax(rate, 1.0) * PS_BLIND_LAST_S));
     double room_s = fmax(c->config.limit_records - target, 0.0) / fmax(rate, 1.0);
     double starved_s = starve * (age_s - ps_seconds(0, c->config.stale_after));
-    return PS_BLIND_LOSS * age_s - room_s > starved_s ? fmax(PS_BLIND_LOSS, starve) : starve;
+    double margin = PS_BLIND_LOSS * age_s - room_s > starved_s ? fmax(PS_BLIND_LOSS, starve) : starve;
+    return 1.0 - (1.0 - margin) * fmin(ps_group_of(c)->steady_rate / rate, 1.0);
 }
 
 /* The worst partition counts for all: what it has unread now, if its consumer reads on at its rate. */
@@ -108,10 +110,12 @@ static struct estimate estimate(struct ps_controller *c, ps_ns now, double margi
     return e;
 }
 
-static void open_to(struct ps_decision *out, double headroom)
+/* Half of the room now and half of the rest at the next tick: a decision may reach the valve a tick late, when what it let
+ * pass meanwhile is not yet known here. */
+static void open_to(struct ps_decision *out, double room)
 {
     out->rate = (double)INFINITY;
-    out->headroom = headroom;
+    out->headroom = 0.5 * room;
 }
 
 static void limit_to(struct ps_decision *out, double rate)
@@ -164,6 +168,14 @@ static void decide_drain(struct ps_controller *c, const struct estimate *e, bool
     limit_to(out, isfinite(rate) ? rate : PS_COLD_RATE * config->target_records);
 }
 
+static void learn_steady(struct ps_controller *c, double rate, ps_ns now)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    double gain = 1.0 - exp(-ps_seconds(g->steady_at, now) / PS_STEADY_TAU_S);
+    g->steady_rate += (g->steady_rate > 0.0 ? gain : 1.0) * (rate - g->steady_rate);
+    g->steady_at = now;
+}
+
 void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out)
 {
     const struct ps_group_state *g = ps_group_of(c);
@@ -172,6 +184,9 @@ void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_deci
     bool stale = is_stale(c, now);
     double margin = ps_law_margin(c, now);
     struct estimate e = estimate(c, now, margin);
+    if (!stale && !isnan(e.rate)) {
+        learn_steady(c, e.rate, now);
+    }
     *out = (struct ps_decision){
         .lag_estimated = heard ? e.lag : (double)NAN,
         .lag_committed = e.committed,

@@ -77,6 +77,8 @@ struct ps_group_state {
     double period_s;        /* of commits, learned */
     double gaps[PS_PERIOD_POOL];
     uint32_t gap_count, gap_next;
+    double steady_rate;     /* consume rate averaged over a longer time, for when the signal ends; 0 unknown */
+    ps_ns steady_at;
     double foreign_rate;    /* growth of the log that is not ours, records/s */
     double foreign_end, foreign_admitted; /* sums at foreign_at */
     ps_ns foreign_at;
@@ -123,7 +125,7 @@ void ps_points_observe(struct ps_controller *c, ps_ns at);
 
 /* controller_law.c: everything is up to date at this tick. */
 void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
-/* How much less than the known rate is trusted, now that the signal is stale; 0 while it is not. */
+/* The share of the known rate that is not relied on, now that the signal is stale; 0 while it is not. */
 double ps_law_margin(struct ps_controller *c, ps_ns now);
 
 #endif

@@ -48,8 +48,9 @@ enum ps_signal_state { PS_SIGNAL_NONE = 1, /* nothing heard yet */ PS_SIGNAL_FRE
 struct ps_decision {
     double rate;             /* records/s to admit; INFINITY while disengaged */
     double headroom;         /* the valve's burst. With a finite rate: what it admits in 0.1 s. With an infinite one: records
-                              * that may be admitted until the next tick before lag would pass the target, so that an
-                              * unmeasured flood cannot pass it unseen; INFINITY if the answer to no signal is `open`. >= 0 */
+                              * that may be admitted until the next tick, half of what would bring lag to the target, so
+                              * that an unmeasured flood cannot pass it unseen; INFINITY if the answer to no signal is
+                              * `open`. >= 0 */
     double lag_estimated;    /* L_hat, records; NAN unknown */
     double lag_committed;    /* what kafka-consumer-groups prints, records; NAN unknown */
     double consume_rate;     /* C_hat, records/s; NAN unknown */
