@@ -4,6 +4,7 @@
  * with itself over time. What it costs amid real traffic is what bench/run.py measures. */
 #include "frames.h"
 #include "message.h"
+#include "micro.h"
 #include "penstock/produce.h"
 #include "penstock/reply.h"
 #include "penstock/rewrite.h"
@@ -26,8 +27,7 @@ static ps_ns cpu_now(void)
     return (ps_ns)ts.tv_sec * PS_SECOND + (ps_ns)ts.tv_nsec;
 }
 
-/* Nanoseconds of one call. The work says how many times it shall be done in one go. */
-static double best_of(void (*work)(void *ctx, uint64_t times), void *ctx)
+double micro_best(void (*work)(void *ctx, uint64_t times), void *ctx)
 {
     uint64_t times = 1;
     ps_ns took = 0;
@@ -46,7 +46,7 @@ static double best_of(void (*work)(void *ctx, uint64_t times), void *ctx)
     return best;
 }
 
-static void print_line(const char *what, double ns, double parts, const char *part)
+void micro_print(const char *what, double ns, double parts, const char *part)
 {
     printf("%-52s %12.1f ns", what, ns);
     if (parts > 1) {
@@ -108,7 +108,7 @@ static void bench_walk(void)
         struct walking w = {{frame.base + head.len, frame.len - head.len}, shape.version, shapes[shape_index].chunk};
         char name[96];
         snprintf(name, sizeof(name), "walk Produce v%d, %s", shape.version, shapes[shape_index].name);
-        print_line(name, best_of(walk_produce, &w), (double)shape.topics * shape.partitions, "partition");
+        micro_print(name, micro_best(walk_produce, &w), (double)shape.topics * shape.partitions, "partition");
         free((void *)(uintptr_t)frame.base);
         free((void *)(uintptr_t)shape.batch.base);
     }
@@ -187,7 +187,7 @@ static void bench_rewrite(void)
         char name[96];
         snprintf(name, sizeof(name), "rewrite Metadata v12, %d brokers, %d x %d, %zu KB", (int)m.brokers,
                  (int)m.topics, (int)m.partitions, out.w.len / 1000);
-        print_line(name, best_of(rewrite_metadata, &m), (double)(m.topics * m.partitions), "partition");
+        micro_print(name, micro_best(rewrite_metadata, &m), (double)(m.topics * m.partitions), "partition");
     }
     free(buffer);
 }
@@ -269,7 +269,7 @@ static void bench_valve(void)
     static const uint32_t counts[] = {2, 10, 100, 1000, 10000};
     struct crowd crowd;
     crowd_init(&crowd, 1);
-    print_line("valve, open: ask", best_of(ask_open, &crowd), 1, "");
+    micro_print("valve, open: ask", micro_best(ask_open, &crowd), 1, "");
     crowd_deinit(&crowd);
     for (size_t i = 0; i < PS_ARRAY_LEN(counts); i++) {
         crowd_init(&crowd, counts[i]);
@@ -281,7 +281,7 @@ static void bench_valve(void)
         }
         char name[64];
         snprintf(name, sizeof(name), "valve, %u connections waiting: release and ask", counts[i]);
-        print_line(name, best_of(release_one, &crowd), 1, "");
+        micro_print(name, micro_best(release_one, &crowd), 1, "");
         crowd_deinit(&crowd);
     }
 }
@@ -291,7 +291,8 @@ int main(void)
     static uint32_t partitions[] = {1, 100};
     bench_walk();
     bench_rewrite();
-    print_line("reply to Produce v12, 1 partition", best_of(write_reply, &partitions[0]), 1, "");
-    print_line("reply to Produce v12, 100 partitions", best_of(write_reply, &partitions[1]), 100, "partition");
+    micro_print("reply to Produce v12, 1 partition", micro_best(write_reply, &partitions[0]), 1, "");
+    micro_print("reply to Produce v12, 100 partitions", micro_best(write_reply, &partitions[1]), 100, "partition");
     bench_valve();
+    micro_session();
 }
