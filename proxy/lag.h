@@ -63,5 +63,7 @@ void ps_lag_engage(struct ps_lag *lag, size_t policy, bool engaged);
 void ps_lag_configure(struct ps_lag *lag, const struct ps_config *config);
 /* Asks for topics and brokers at once (a covered topic was written to that is not known yet). Thread-safe. */
 void ps_lag_refresh(struct ps_lag *lag);
+/* True if a policy's group is a glob, so that it stands for whatever groups there are. Pure. */
+bool ps_lag_is_glob(const char *text);
 
 #endif

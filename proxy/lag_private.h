@@ -108,7 +108,6 @@ void ps_lag_recovered(struct ps_lag *lag);
 bool ps_lag_topology_read(struct ps_lag *lag);
 void ps_lag_topology_free(struct ps_lag *lag);
 void ps_lag_members_read(struct ps_lag *lag);
-bool ps_lag_is_glob(const char *text);
 
 /* lag_poll.c */
 /* Samples what the policies with due[i] <= now want. */

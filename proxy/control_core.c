@@ -1,0 +1,287 @@
+/* control_core.c - one tick of the control thread: what comes in, in which order it is worked on, what goes out. */
+#include "control_core.h"
+
+#include <math.h>
+
+#include "alloc.h"
+#include "config_load.h"
+#include "log.h"
+
+#define NOTICES_PER_TICK 65536 /* of one worker: a ring holds fewer, so this only ends a race with a busy one */
+#define DT_MAX_S         5.0   /* a longer pause of this thread is not a measurement */
+
+/* ------------------------------------------------------------------------------------------------ what comes in */
+
+static void take_counts(struct ps_core *core, struct ps_channel *channel, ps_ns now)
+{
+    struct ps_notice_entry entry;
+    for (unsigned i = 0; i < NOTICES_PER_TICK && ps_ring_pop(channel->notices, &entry); i++) {
+        if (entry.kind == PS_NOTICE_ADMITTED && entry.slot < core->slots_used) {
+            ps_core_admitted(core->instances[entry.slot], entry.partition, (double)entry.records, now);
+        }
+    }
+    core->unplaced_now += (double)atomic_exchange_explicit(&channel->notices_lost, 0, memory_order_relaxed);
+}
+
+static void take_texts(struct ps_core *core, struct ps_channel *channel, ps_ns now)
+{
+    struct ps_notice_text_entry entry;
+    bool refresh = false;
+    for (unsigned i = 0; i < NOTICES_PER_TICK && ps_ring_pop(channel->notice_texts, &entry); i++) {
+        size_t len = entry.head.text_len > PS_NOTICE_TEXT_MAX ? PS_NOTICE_TEXT_MAX : entry.head.text_len;
+        entry.text[len] = '\0';
+        uint64_t refused = 0;
+        if (entry.head.kind == PS_NOTICE_TOPIC) {
+            bool made = ps_core_topic(core, (struct ps_span){(const uint8_t *)entry.text, len}, &refused, now);
+            refresh = refresh || made;
+        } else if (entry.head.kind == PS_NOTICE_MEMBER) {
+            ps_core_member_seen(core, entry.text, entry.head.identity, "", now + PS_MEMBER_TTL);
+        }
+    }
+    if (refresh && core->hooks.refresh != NULL) {
+        core->hooks.refresh(core->hooks.ctx); /* its partitions and its lag are wanted soon */
+    }
+}
+
+/* Records whose notices a full ring dropped belong to somebody: spread over the topics as they are being written. */
+static void spread_unplaced(struct ps_core *core, ps_ns now)
+{
+    double all = 0.0;
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        all += core->instances[slot]->produce_rate;
+    }
+    for (uint32_t slot = 0; slot < core->slots_used && core->unplaced_now > 0.0; slot++) {
+        struct ps_core_instance *instance = core->instances[slot];
+        double part = all > 0.0 ? instance->produce_rate / all : 1.0 / (double)core->slots_used;
+        ps_core_admitted(instance, -1, core->unplaced_now * part, now);
+    }
+    core->unplaced += core->unplaced_now;
+    core->unplaced_now = 0.0;
+}
+
+static void take_topics(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
+{
+    uint64_t refused = 0;
+    for (size_t i = 0; i < m->name_count; i++) {
+        ps_core_topic(core, ps_span_of(m->names[i]), &refused, now);
+    }
+    core->ungoverned = refused;
+}
+
+static void take_members(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
+{
+    for (size_t i = 0; i < m->member_count; i++) {
+        const struct ps_lag_member *member = &m->members[i];
+        uint64_t identity = ps_member_identity(ps_span_of(member->client_id), ps_span_of(member->address));
+        ps_core_member_seen(core, m->group, identity, member->client_id, now + PS_MEMBER_LISTED_TTL);
+    }
+}
+
+static void take_failure(struct ps_core *core, const char *text, ps_ns now)
+{
+    if (core->lag_error[0] == '\0') {
+        core->lag_failed_at = now;
+    }
+    if (strcmp(core->lag_error, text) != 0) {
+        ps_log(PS_LOG_WARN, "lag_source_failed", "text=%s", text);
+    }
+    ps_text_copy(core->lag_error, sizeof(core->lag_error), text);
+}
+
+void ps_core_message(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
+{
+    switch (m->kind) {
+    case PS_LAG_BROKERS:
+        for (size_t i = 0; i < m->broker_count && core->hooks.broker != NULL; i++) {
+            core->hooks.broker(core->hooks.ctx, &m->brokers[i]);
+        }
+        break;
+    case PS_LAG_TOPICS:
+        take_topics(core, m, now);
+        break;
+    case PS_LAG_GROUPS:
+        ps_core_groups_seen(core, m, now);
+        break;
+    case PS_LAG_SAMPLE:
+        ps_core_sample(core, m, now);
+        break;
+    case PS_LAG_MEMBERS:
+        take_members(core, m, now);
+        break;
+    case PS_LAG_FAILED:
+        take_failure(core, m->text, now);
+        break;
+    case PS_LAG_RECOVERED:
+        if (core->lag_error[0] != '\0') {
+            ps_log(PS_LOG_INFO, "lag_source_recovered", "after_s=%.1f",
+                   (double)(now - core->lag_failed_at) / (double)PS_SECOND);
+        }
+        core->lag_error[0] = '\0';
+        core->lag_failed_at = 0;
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- what goes out */
+
+bool ps_core_collect(struct ps_core *core, ps_ns now)
+{
+    bool all = true;
+    for (size_t i = 0; i < core->channel_count; i++) {
+        if (core->exchanges[i] != NULL) {
+            continue;
+        }
+        struct ps_exchange *x = atomic_exchange(&core->channels[i]->returned, NULL);
+        if (x != NULL) {
+            ps_core_demand(core, i, x, now);
+        } else { /* not taken yet: its settings are made new */
+            x = atomic_exchange(&core->channels[i]->posted, NULL);
+        }
+        core->exchanges[i] = x; /* NULL: the worker is at it */
+        all = all && x != NULL;
+    }
+    return all;
+}
+
+/* Hands every channel the same new snapshot; one that a worker has not taken yet is replaced. */
+static void publish_rules(struct ps_core *core)
+{
+    struct ps_rules_snapshot *rules = ps_core_rules(core);
+    for (size_t i = 0; i < core->channel_count; i++) {
+        struct ps_rules_snapshot *old =
+            atomic_exchange(&core->channels[i]->rules, ps_rules_snapshot_get(rules));
+        if (old != NULL) {
+            ps_rules_snapshot_put(old);
+        }
+    }
+    ps_rules_snapshot_put(rules);
+    core->rules_stale = false;
+}
+
+static void publish_settings(struct ps_core *core)
+{
+    for (size_t i = 0; i < core->channel_count; i++) {
+        struct ps_exchange *x = core->exchanges[i];
+        if (x != NULL) {
+            x->count = core->slots_used;
+            core->exchanges[i] = NULL;
+            atomic_store(&core->channels[i]->posted, x);
+        }
+        core->channels[i]->wake(core->channels[i]->worker);
+    }
+}
+
+/* A policy is polled faster while any of its controllers is engaged. */
+static void tell_engaged(struct ps_core *core)
+{
+    for (size_t i = 0; i < core->config->policy_count; i++) {
+        bool engaged = false;
+        for (uint32_t slot = 0; slot < core->slots_used && !engaged; slot++) {
+            const struct ps_core_instance *instance = core->instances[slot];
+            for (size_t g = 0; instance->policy == &core->config->policies[i] && g < instance->group_count; g++) {
+                engaged = engaged || instance->groups[g]->decision.engaged;
+            }
+        }
+        if (engaged != core->engaged[i]) {
+            core->engaged[i] = engaged;
+            if (core->hooks.engage != NULL) {
+                core->hooks.engage(core->hooks.ctx, i, engaged);
+            }
+        }
+    }
+}
+
+void ps_core_tick(struct ps_core *core, ps_ns now)
+{
+    double dt_s = (double)(now - core->ticked_at) / (double)PS_SECOND;
+    core->ticked_at = now;
+    ps_core_collect(core, now);
+    for (size_t i = 0; i < core->channel_count; i++) {
+        take_texts(core, core->channels[i], now);
+        take_counts(core, core->channels[i], now);
+    }
+    spread_unplaced(core, now);
+    ps_core_members_expire(core, now);
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        ps_core_decide(core, core->instances[slot], dt_s > DT_MAX_S ? 0.0 : dt_s, now);
+        ps_core_split(core, core->instances[slot]);
+    }
+    if (core->rules_stale) {
+        publish_rules(core); /* before the settings: a worker ignores those of slots that it has no rule for */
+    }
+    publish_settings(core);
+    tell_engaged(core);
+}
+
+/* ----------------------------------------------------------------------------------------------- beginning and end */
+
+static void adopt(struct ps_core *core, const struct ps_config *config)
+{
+    ps_config_put(core->config);
+    core->config = ps_config_get(config);
+    free(core->engaged);
+    core->engaged = ps_alloc(config->policy_count, sizeof(*core->engaged));
+    core->rules_stale = true;
+}
+
+struct ps_core *ps_core_new(const struct ps_config *config, struct ps_channel *const *channels, size_t channel_count,
+                            const struct ps_core_hooks *hooks, ps_ns now)
+{
+    struct ps_core *core = ps_alloc(1, sizeof(*core));
+    core->channels = channels;
+    core->channel_count = channel_count;
+    core->hooks = *hooks;
+    core->ticked_at = now;
+    core->exchanges = ps_alloc(channel_count, sizeof(struct ps_exchange *));
+    core->demand_at = ps_alloc(channel_count, sizeof(*core->demand_at));
+    core->shares = ps_alloc(channel_count, sizeof(*core->shares));
+    for (size_t i = 0; i < channel_count; i++) {
+        core->exchanges[i] = ps_alloc(1, sizeof(struct ps_exchange));
+    }
+    adopt(core, config);
+    publish_rules(core);
+    return core;
+}
+
+void ps_core_free(struct ps_core *core)
+{
+    for (size_t i = 0; i < core->channel_count; i++) {
+        struct ps_rules_snapshot *rules = atomic_exchange(&core->channels[i]->rules, NULL);
+        if (rules != NULL) {
+            ps_rules_snapshot_put(rules);
+        }
+        free(core->exchanges[i]);
+    }
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        ps_core_instance_free(core->instances[slot]);
+    }
+    ps_config_put(core->config);
+    free(core->exchanges);
+    free(core->demand_at);
+    free(core->shares);
+    free(core->members);
+    free(core->engaged);
+    free(core);
+}
+
+void ps_core_configure(struct ps_core *core, const struct ps_config *config, ps_ns now)
+{
+    adopt(core, config);
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        ps_core_instance_bind(core, core->instances[slot], now);
+    }
+    uint32_t known = core->slots_used;
+    for (uint32_t slot = 0; slot < known; slot++) { /* new policies over topics that others made known */
+        uint64_t refused = 0;
+        ps_core_topic(core, ps_span_of(core->instances[slot]->topic), &refused, now);
+    }
+}
+
+void ps_core_bypass(struct ps_core *core, bool on)
+{
+    if (core->bypass != on) {
+        core->bypass = on;
+        core->rules_stale = true;
+        ps_log(PS_LOG_WARN, "bypass", "on=%s", on ? "true" : "false");
+    }
+}

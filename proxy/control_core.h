@@ -1,0 +1,142 @@
+/* control_core.h - the control thread without its thread: what it knows, and one turn of its work.
+ *
+ *     lag messages ──► ps_core_message ─┐                            ┌─► rules (when something changed)
+ *     notices (rings) ──────────────────┼──► ps_core_tick(now) ──────┼─► settings in the travelling exchange
+ *     returned exchanges (demand) ──────┘     controllers, levels,   └─► hooks: poll faster, refresh, brokers
+ *                                             shares of the workers
+ *
+ *     control.c           the thread, the lock, the public functions
+ *     control_core.c      channels in and out, one tick
+ *     control_instance.c  (policy, topic) instances and their groups' controllers
+ *     control_members.c   who is exempt
+ *     control_rules.c     the snapshot that workers judge by
+ *     control_split.c     one rate for several workers
+ *     control_status.c    a copy for those who look on
+ *
+ * A test calls these functions with a clock of its own. */
+#ifndef PENSTOCK_CONTROL_CORE_H
+#define PENSTOCK_CONTROL_CORE_H
+
+#include "control.h"
+#include "penstock/session.h"
+#include "penstock/share.h"
+
+#define PS_GROUP_MAX     256
+#define PS_MEMBERS_MAX   4096 /* exempt (group, client) pairs; more are not exempt, and logged */
+#define PS_MEMBER_TTL    (120 * PS_SECOND) /* since its group traffic passed here */
+#define PS_MEMBER_LISTED_TTL (60 * PS_SECOND) /* since the brokers listed it */
+
+/* One (policy, topic, group). */
+struct ps_core_group {
+    char name[PS_GROUP_MAX];
+    struct ps_controller controller;
+    void *partitions;          /* the controller's; grown when a topic does */
+    struct ps_decision decision;
+    enum ps_signal_state told; /* what the log last said of its signal */
+    ps_ns gone_at;             /* a glob no longer finds it since then; 0 it is there */
+};
+
+/* What one worker wants of one slot. */
+struct ps_core_demand {
+    double weight, admitted; /* as in struct ps_demand */
+    double rate;             /* records/s that it lately let pass */
+    uint32_t waiting;
+    bool held;
+};
+
+/* One (policy, topic). Its slot and its state outlive a configuration that does not know it. */
+struct ps_core_instance {
+    char *policy_name, *topic;
+    const struct ps_policy_config *policy; /* of the configuration in force; NULL: not covered by it */
+    uint32_t slot;
+    struct ps_core_group **groups;
+    size_t group_count;
+    const struct ps_core_group *governing; /* the one with the lowest rate, NULL without groups */
+    struct ps_core_demand *demands;        /* [channel_count] */
+    enum ps_level level;
+    double rate, headroom;   /* for all workers */
+    double passed;           /* records forwarded since the last tick */
+    double produce_rate;     /* records/s, EWMA of a second */
+};
+
+struct ps_core_member {
+    char group[PS_GROUP_MAX];
+    uint64_t identity;
+    ps_ns until;
+};
+
+/* What the core asks of its surroundings. Any may be NULL. */
+struct ps_core_hooks {
+    void *ctx;
+    void (*engage)(void *ctx, size_t policy, bool engaged);
+    void (*refresh)(void *ctx);
+    void (*broker)(void *ctx, const struct ps_lag_broker *broker);
+};
+
+struct ps_core {
+    const struct ps_config *config;
+    struct ps_channel *const *channels;
+    size_t channel_count;
+    struct ps_core_hooks hooks;
+    struct ps_exchange **exchanges;   /* [channel_count]: the travelling one, when it is here; NULL: under way */
+    ps_ns *demand_at;                 /* [channel_count]: when demand was last heard; 0 never */
+    struct ps_share *shares;          /* [channel_count]: scratch */
+    struct ps_core_instance *instances[PS_SLOTS_MAX]; /* by slot */
+    uint32_t slots_used;
+    uint64_t ungoverned;              /* (policy, topic) pairs of the last list that found no slot */
+    double unplaced, unplaced_now;    /* records of notices that were lost: ever, and since the last tick */
+    struct ps_core_member *members;
+    size_t member_count;
+    bool members_full;
+    bool *engaged;                    /* [policy_count]: as last told */
+    bool bypass;
+    bool rules_stale;                 /* a new snapshot is due */
+    uint64_t rules_version;
+    ps_ns ticked_at;
+    char lag_error[512];              /* empty: the last round worked */
+    ps_ns lag_failed_at;
+};
+
+/* control_core.c. new publishes the first rules. */
+struct ps_core *ps_core_new(const struct ps_config *config, struct ps_channel *const *channels, size_t channel_count,
+                            const struct ps_core_hooks *hooks, ps_ns now);
+/* The exchanges must have been taken back, or nobody uses the channels any more. */
+void ps_core_free(struct ps_core *core);
+/* A result of the lag thread; stays the caller's. */
+void ps_core_message(struct ps_core *core, const struct ps_lag_message *m, ps_ns now);
+void ps_core_tick(struct ps_core *core, ps_ns now);
+void ps_core_configure(struct ps_core *core, const struct ps_config *config, ps_ns now);
+void ps_core_bypass(struct ps_core *core, bool on);
+/* Takes back the exchanges that no worker holds at the moment, and what demand they bring. True when all are here. */
+bool ps_core_collect(struct ps_core *core, ps_ns now);
+
+/* control_instance.c */
+/* Makes the instances of all policies that cover the topic. True if one is new. refused: counts those without a slot. */
+bool ps_core_topic(struct ps_core *core, struct ps_span topic, uint64_t *refused, ps_ns now);
+void ps_core_instance_free(struct ps_core_instance *instance);
+/* Finds the policy of the configuration in force, and sees to its groups. */
+void ps_core_instance_bind(struct ps_core *core, struct ps_core_instance *instance, ps_ns now);
+void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns now);
+/* Which groups there are: those of a glob that have gone are forgotten after a while. */
+void ps_core_groups_seen(struct ps_core *core, const struct ps_lag_message *m, ps_ns now);
+void ps_core_admitted(struct ps_core_instance *instance, int32_t partition, double records, ps_ns now);
+/* Ticks the controllers and decides rate, headroom, level and governing group. */
+void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now);
+
+/* control_members.c */
+/* client: for the log, "" if not known. */
+void ps_core_member_seen(struct ps_core *core, const char *group, uint64_t identity, const char *client, ps_ns until);
+void ps_core_members_expire(struct ps_core *core, ps_ns now);
+
+/* control_rules.c. One reference. */
+struct ps_rules_snapshot *ps_core_rules(struct ps_core *core);
+
+/* control_split.c. Writes the instance's setting into every exchange that is here, each with its share. */
+void ps_core_split(struct ps_core *core, const struct ps_core_instance *instance);
+/* Takes in what a worker wants. */
+void ps_core_demand(struct ps_core *core, size_t channel, const struct ps_exchange *x, ps_ns now);
+
+/* control_status.c */
+struct ps_control_status *ps_core_status(const struct ps_core *core, ps_ns now);
+
+#endif

@@ -1,0 +1,337 @@
+/* control_instance.c - (policy, topic) instances and the controllers of their groups.
+ *
+ * An instance is made when a covered topic is first heard of, and never unmade: its slot is where workers keep its
+ * valve and its counters. Its groups come and go; the one with the lowest rate governs. */
+#include "control_core.h"
+
+#include <math.h>
+
+#include "alloc.h"
+#include "lag.h"
+#include "log.h"
+
+#define PARTITIONS_FIRST 8 /* room of a controller before its first sample */
+#define GROUP_GONE_AFTER (60 * PS_SECOND)
+#define POLL_MIN         (100 * PS_MILLISECOND)
+#define RATE_MEMORY_S    1.0
+
+static const char *const level_names[] = {"ok", "slow", "reject"};
+
+static struct ps_controller_config controller_config(const struct ps_policy_config *policy)
+{
+    return (struct ps_controller_config){
+        .target_records = policy->target_records,
+        .limit_records = policy->limit_records,
+        .aggregate_max = policy->aggregate == PS_AGGREGATE_MAX,
+        .poll = ps_ns_max(policy->poll / 4, POLL_MIN),
+        .stale_after = policy->stale_after,
+        .stale = (int)policy->on_stale,
+        .stale_factor = policy->stale_factor,
+        .tau_fill_s = 4.0,
+        .tau_drain_s = 6.0,
+        .phi = 0.5,
+    };
+}
+
+static void group_free(struct ps_core_group *group)
+{
+    free(group->partitions);
+    free(group);
+}
+
+void ps_core_instance_free(struct ps_core_instance *instance)
+{
+    for (size_t i = 0; i < instance->group_count; i++) {
+        group_free(instance->groups[i]);
+    }
+    free(instance->groups);
+    free(instance->demands);
+    free(instance->policy_name);
+    free(instance->topic);
+    free(instance);
+}
+
+static struct ps_core_group *group_find(struct ps_core_instance *instance, const char *name)
+{
+    for (size_t i = 0; i < instance->group_count; i++) {
+        if (strcmp(instance->groups[i]->name, name) == 0) {
+            return instance->groups[i];
+        }
+    }
+    return NULL;
+}
+
+static struct ps_core_group *group_add(struct ps_core_instance *instance, const char *name, ps_ns now)
+{
+    struct ps_core_group *group = group_find(instance, name);
+    if (group != NULL || instance->group_count == PS_LAG_GROUPS_MAX || strlen(name) >= PS_GROUP_MAX) {
+        return group;
+    }
+    group = ps_alloc(1, sizeof(*group));
+    ps_text_copy(group->name, sizeof(group->name), name);
+    group->partitions = ps_alloc(PARTITIONS_FIRST, ps_controller_partition_size());
+    struct ps_controller_config config = controller_config(instance->policy);
+    ps_controller_init(&group->controller, &config, group->partitions, PARTITIONS_FIRST, now);
+    group->told = PS_SIGNAL_NONE;
+    group->decision = (struct ps_decision){ /* until its first tick */
+        .rate = (double)INFINITY,
+        .headroom = (double)INFINITY,
+        .lag_estimated = (double)NAN,
+        .lag_committed = (double)NAN,
+        .consume_rate = (double)NAN,
+        .consume_rate_effective = (double)NAN,
+        .cold = true,
+        .signal = PS_SIGNAL_NONE,
+        .signal_age = PS_NEVER,
+    };
+    instance->groups = ps_alloc_more(instance->groups, instance->group_count, instance->group_count + 1,
+                                     sizeof(struct ps_core_group *));
+    instance->groups[instance->group_count++] = group;
+    return group;
+}
+
+static void group_remove(struct ps_core_instance *instance, size_t index)
+{
+    if (instance->governing == instance->groups[index]) {
+        instance->governing = NULL;
+    }
+    group_free(instance->groups[index]);
+    instance->groups[index] = instance->groups[--instance->group_count];
+}
+
+/* The policy's literal groups have controllers from the start: that nothing is known of them must have an answer too. */
+static void bind_groups(struct ps_core_instance *instance, ps_ns now)
+{
+    const struct ps_strings *names = &instance->policy->groups;
+    for (size_t i = instance->group_count; i-- > 0;) {
+        if (!ps_strings_match(names, ps_span_of(instance->groups[i]->name))) {
+            group_remove(instance, i);
+        }
+    }
+    struct ps_controller_config config = controller_config(instance->policy);
+    for (size_t i = 0; i < instance->group_count; i++) {
+        ps_controller_configure(&instance->groups[i]->controller, &config);
+    }
+    for (size_t i = 0; i < names->count; i++) {
+        if (!ps_lag_is_glob(names->v[i])) {
+            group_add(instance, names->v[i], now);
+        }
+    }
+}
+
+void ps_core_instance_bind(struct ps_core *core, struct ps_core_instance *instance, ps_ns now)
+{
+    instance->policy = NULL;
+    for (size_t i = 0; i < core->config->policy_count; i++) {
+        const struct ps_policy_config *policy = &core->config->policies[i];
+        if (strcmp(policy->name, instance->policy_name) == 0 &&
+            ps_strings_match(&policy->topics, ps_span_of(instance->topic))) {
+            instance->policy = policy;
+        }
+    }
+    if (instance->policy == NULL) {
+        instance->governing = NULL;
+        instance->level = PS_LEVEL_OK;
+        instance->rate = instance->headroom = (double)INFINITY;
+    } else {
+        bind_groups(instance, now);
+    }
+    core->rules_stale = true;
+}
+
+static struct ps_core_instance *instance_find(struct ps_core *core, const char *policy, struct ps_span topic)
+{
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        struct ps_core_instance *at = core->instances[slot];
+        if (ps_span_equal(ps_span_of(at->topic), topic) && strcmp(at->policy_name, policy) == 0) {
+            return at;
+        }
+    }
+    return NULL;
+}
+
+static bool instance_make(struct ps_core *core, const char *policy, struct ps_span topic, ps_ns now)
+{
+    if (core->slots_used == PS_SLOTS_MAX) {
+        ps_log(PS_LOG_WARN, "slots_exhausted", "policy=%s topic=%.*s bound=%d effect=%s", policy, (int)topic.len,
+               (const char *)topic.base, PS_SLOTS_MAX, "the policy does not act on this topic");
+        return false;
+    }
+    struct ps_core_instance *instance = ps_alloc(1, sizeof(*instance));
+    instance->policy_name = ps_alloc_text(policy);
+    instance->topic = ps_alloc(topic.len + 1, 1);
+    memcpy(instance->topic, topic.base, topic.len);
+    instance->demands = ps_alloc(core->channel_count, sizeof(*instance->demands));
+    instance->slot = core->slots_used;
+    instance->rate = instance->headroom = (double)INFINITY;
+    core->instances[core->slots_used++] = instance;
+    ps_core_instance_bind(core, instance, now);
+    return true;
+}
+
+bool ps_core_topic(struct ps_core *core, struct ps_span topic, uint64_t *refused, ps_ns now)
+{
+    bool made = false;
+    if (topic.len == 0 || topic.len > PS_TOPIC_NAME_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < core->config->policy_count; i++) {
+        const struct ps_policy_config *policy = &core->config->policies[i];
+        if (ps_strings_match(&policy->topics, topic) && instance_find(core, policy->name, topic) == NULL) {
+            bool good = instance_make(core, policy->name, topic, now);
+            made = made || good;
+            *refused += good ? 0 : 1;
+        }
+    }
+    return made;
+}
+
+/* A controller that has room for every partition of its topic. */
+static void group_grow(struct ps_core_group *group, uint32_t partition_count)
+{
+    struct ps_controller *c = &group->controller;
+    uint32_t wanted = partition_count > PS_PARTITIONS_MAX ? PS_PARTITIONS_MAX : partition_count;
+    if (wanted > c->partition_cap) {
+        group->partitions =
+            ps_alloc_more(group->partitions, c->partition_cap, wanted, ps_controller_partition_size());
+        c->partitions = group->partitions;
+        c->partition_cap = wanted;
+    }
+}
+
+void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
+{
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        struct ps_core_instance *instance = core->instances[slot];
+        if (instance->policy == NULL || strcmp(instance->topic, m->topic) != 0 ||
+            !ps_strings_match(&instance->policy->groups, ps_span_of(m->group))) {
+            continue;
+        }
+        struct ps_core_group *group = group_add(instance, m->group, now);
+        if (group != NULL) {
+            group_grow(group, m->sample.partition_count);
+            ps_controller_observe(&group->controller, &m->sample, now);
+        }
+    }
+}
+
+static bool is_listed(const struct ps_lag_message *m, const char *name)
+{
+    for (size_t i = 0; i < m->name_count; i++) {
+        if (strcmp(m->names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ps_core_groups_seen(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
+{
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        struct ps_core_instance *instance = core->instances[slot];
+        for (size_t i = instance->group_count; i-- > 0;) {
+            struct ps_core_group *group = instance->groups[i];
+            if (is_listed(m, group->name)) {
+                group->gone_at = 0;
+            } else if (group->gone_at == 0) {
+                group->gone_at = now;
+            } else if (now - group->gone_at >= GROUP_GONE_AFTER) {
+                ps_log(PS_LOG_INFO, "group_gone", "policy=%s topic=%s group=%s", instance->policy_name,
+                       instance->topic, group->name);
+                group_remove(instance, i);
+            }
+        }
+    }
+}
+
+void ps_core_admitted(struct ps_core_instance *instance, int32_t partition, double records, ps_ns now)
+{
+    instance->passed += records;
+    for (size_t i = 0; i < instance->group_count; i++) {
+        ps_controller_admitted(&instance->groups[i]->controller, partition, records, now);
+    }
+}
+
+/* True if a governs rather than b: the lower rate, then the lower headroom, then the greater lag. */
+static bool governs(const struct ps_decision *a, const struct ps_decision *b)
+{
+    if (a->rate != b->rate) {
+        return a->rate < b->rate;
+    }
+    if (a->headroom != b->headroom) {
+        return a->headroom < b->headroom;
+    }
+    return a->lag_estimated > b->lag_estimated;
+}
+
+static void tell_signal(const struct ps_core_instance *instance, struct ps_core_group *group)
+{
+    static const char *const answers[] = {"", "open", "hold_last", "factor"};
+    const struct ps_decision *d = &group->decision;
+    if (d->signal == PS_SIGNAL_STALE && group->told == PS_SIGNAL_FRESH) {
+        ps_log(PS_LOG_WARN, "signal_stale", "policy=%s topic=%s group=%s age_s=%.1f on_stale=%s", instance->policy_name,
+               instance->topic, group->name, (double)d->signal_age / (double)PS_SECOND,
+               answers[instance->policy->on_stale]);
+    } else if (d->signal == PS_SIGNAL_FRESH && group->told != PS_SIGNAL_FRESH) {
+        ps_log(PS_LOG_INFO, group->told == PS_SIGNAL_NONE ? "signal_first" : "signal_returned",
+               "policy=%s topic=%s group=%s lag=%.0f", instance->policy_name, instance->topic, group->name,
+               d->lag_estimated);
+    }
+    group->told = d->signal;
+}
+
+static void tell_level(const struct ps_core_instance *instance, enum ps_level from)
+{
+    const struct ps_core_group *governing = instance->governing;
+    bool worse = instance->level > from && instance->level == PS_LEVEL_REJECT;
+    ps_log(worse ? PS_LOG_WARN : PS_LOG_INFO, "level",
+           "policy=%s topic=%s from=%s to=%s lag=%.0f target=%.0f limit=%.0f rate=%.0f group=%s",
+           instance->policy_name, instance->topic, level_names[from], level_names[instance->level],
+           governing == NULL ? (double)NAN : governing->decision.lag_estimated, instance->policy->target_records,
+           instance->policy->limit_records, instance->rate, governing == NULL ? "" : governing->name);
+}
+
+static bool is_held(const struct ps_core *core, const struct ps_core_instance *instance)
+{
+    for (size_t i = 0; i < core->channel_count; i++) {
+        if (instance->demands[i].held || instance->demands[i].waiting > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now)
+{
+    if (dt_s > 0.0) {
+        double rate = instance->passed / dt_s;
+        instance->produce_rate += (rate - instance->produce_rate) * (1.0 - exp(-dt_s / RATE_MEMORY_S));
+        instance->passed = 0.0;
+    }
+    if (instance->policy == NULL) {
+        return;
+    }
+    bool held = is_held(core, instance);
+    struct ps_core_group *governing = NULL;
+    for (size_t i = 0; i < instance->group_count; i++) {
+        struct ps_core_group *group = instance->groups[i];
+        ps_controller_tick(&group->controller, held, now, &group->decision);
+        tell_signal(instance, group);
+        if (governing == NULL || governs(&group->decision, &governing->decision)) {
+            governing = group;
+        }
+    }
+    instance->governing = governing;
+    instance->rate = governing == NULL ? (double)INFINITY : governing->decision.rate;
+    instance->headroom = governing == NULL ? (double)INFINITY : governing->decision.headroom;
+    enum ps_level level = PS_LEVEL_OK;
+    if (instance->policy->mode != PS_MODE_OFF) {
+        double lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated;
+        level = ps_level_next(instance->level, lag, instance->policy->limit_records, held);
+    }
+    if (level != instance->level) {
+        enum ps_level from = instance->level;
+        instance->level = level;
+        tell_level(instance, from);
+    }
+}

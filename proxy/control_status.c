@@ -1,0 +1,84 @@
+/* control_status.c - what the control thread last decided, copied for whoever looks on: one allocation. */
+#include "control_core.h"
+
+#include <math.h>
+
+#include "alloc.h"
+
+static void add_group(struct ps_policy_status *out, const struct ps_core_group *group)
+{
+    if (out->group_count < PS_STATUS_GROUPS) {
+        struct ps_group_status *to = &out->groups[out->group_count++];
+        ps_text_copy(to->group, sizeof(to->group), group->name);
+        to->decision = group->decision;
+    }
+}
+
+static void fill_groups(struct ps_policy_status *out, const struct ps_core_instance *instance)
+{
+    out->group_total = instance->group_count;
+    if (instance->governing != NULL) {
+        add_group(out, instance->governing);
+    }
+    for (size_t i = 0; i < instance->group_count; i++) {
+        if (instance->groups[i] != instance->governing) {
+            add_group(out, instance->groups[i]);
+        }
+    }
+}
+
+static void fill_policy(const struct ps_core *core, struct ps_policy_status *out,
+                        const struct ps_core_instance *instance)
+{
+    const struct ps_policy_config *policy = instance->policy;
+    const struct ps_decision *governing = instance->governing == NULL ? NULL : &instance->governing->decision;
+    ps_text_copy(out->policy, sizeof(out->policy), instance->policy_name);
+    ps_text_copy(out->topic, sizeof(out->topic), instance->topic);
+    out->slot = instance->slot;
+    out->mode = policy->mode;
+    out->level = instance->level;
+    out->target = policy->target_records;
+    out->limit = policy->limit_records;
+    out->admitted_rate = instance->rate;
+    out->headroom = instance->headroom;
+    out->produce_rate = instance->produce_rate;
+    out->consume_rate = governing == NULL ? (double)NAN : governing->consume_rate;
+    out->lag_estimated = governing == NULL ? (double)NAN : governing->lag_estimated;
+    out->lag_committed = governing == NULL ? (double)NAN : governing->lag_committed;
+    out->engaged = governing != NULL && governing->engaged;
+    out->signal_age = governing == NULL ? PS_NEVER : governing->signal_age;
+    out->signal = governing == NULL ? PS_SIGNAL_NONE : governing->signal;
+    for (size_t i = 0; i < core->channel_count; i++) {
+        out->waiting += instance->demands[i].waiting;
+    }
+    fill_groups(out, instance);
+}
+
+struct ps_control_status *ps_core_status(const struct ps_core *core, ps_ns now)
+{
+    size_t count = 0;
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        count += core->instances[slot]->policy != NULL ? 1 : 0;
+    }
+    size_t size = sizeof(struct ps_control_status) + count * sizeof(struct ps_policy_status);
+    struct ps_control_status *status = ps_alloc(1, size + sizeof(core->lag_error));
+    status->bypass = core->bypass;
+    status->rules_version = core->rules_version;
+    status->turned_at = core->ticked_at;
+    status->slots_used = core->slots_used;
+    status->topics_ungoverned = core->ungoverned;
+    status->records_unplaced = (uint64_t)core->unplaced;
+    status->member_count = core->member_count;
+    if (core->lag_error[0] != '\0') {
+        char *text = (char *)status + size;
+        ps_text_copy(text, sizeof(core->lag_error), core->lag_error);
+        status->lag_error = text;
+        status->lag_failed_for = now - core->lag_failed_at;
+    }
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        if (core->instances[slot]->policy != NULL) {
+            fill_policy(core, &status->policies[status->policy_count++], core->instances[slot]);
+        }
+    }
+    return status;
+}
