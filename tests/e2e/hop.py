@@ -3,28 +3,27 @@
 It stands where a test must see the wire: between client and proxy, or between proxy and broker.
 """
 
+import glob
+import os
 import socket
 import struct
 import threading
 
+ESTABLISHED = "01"
+
 
 def process_of(port):
     """The process that owns the outgoing loopback connection with this local port, or None."""
-    import glob
-    import os
-    inode = None
-    with open("/proc/net/tcp") as table:
-        for line in list(table)[1:]:
-            fields = line.split()
-            if int(fields[1].split(":")[1], 16) == port and fields[3] == "01":
-                inode = fields[9]
-                break
-    if inode is None:
-        return None
-    wanted = f"socket:[{inode}]"
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):  # Java's sockets stand in the second, with mapped addresses
+        with open(table) as rows:
+            for row in list(rows)[1:]:
+                fields = row.split()
+                if int(fields[1].split(":")[1], 16) == port and fields[3] == ESTABLISHED:
+                    inodes.add(f"socket:[{fields[9]}]")
     for path in glob.glob("/proc/[0-9]*/fd/*"):
         try:
-            if os.readlink(path) == wanted:
+            if os.readlink(path) in inodes:
                 return int(path.split("/")[2])
         except OSError:
             continue
@@ -58,15 +57,19 @@ class Hop:
         self.links = []
         self._frozen = lambda client_id: False
         self._lock = threading.Lock()
-        self._server = socket.create_server(listen, backlog=256)
+        self._address = listen
+        self._server = None
+        self.open()
         self.port = self._server.getsockname()[1]
-        self._closed = False
-        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _accept(self):
-        while not self._closed:
+    def open(self):
+        self._server = socket.create_server(self._address, backlog=256)
+        threading.Thread(target=self._accept, args=(self._server,), daemon=True).start()
+
+    def _accept(self, server):
+        while True:
             try:
-                client, peer = self._server.accept()
+                client, peer = server.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(client, peer), daemon=True).start()
@@ -140,11 +143,13 @@ class Hop:
             link.close()
 
     def close(self):
-        self._closed = True
+        """From now on connections are refused; those that stand are closed."""
         try:
             self._server.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
         self._server.close()
-        for link in self.links:
+        with self._lock:
+            links = list(self.links)
+        for link in links:
             link.close()

@@ -1,8 +1,8 @@
 """Real Kafka clusters (KRaft, one node or three) on random ports of the loopback.
 
-Every broker has two listeners for clients. DIRECT is for the tests themselves and for consumers that do not pass through
-the proxy. PROXIED is the one that Penstock is told of; with hops, the address that it advertises is that of a Hop,
-which sees every connection, may record it and may cut it.
+Every broker has two listeners for clients. DIRECT is for the tests themselves and for consumers that do not pass
+through the proxy. PROXIED is the one that Penstock is told of; with hops, the address that it advertises is that of a
+Hop, which sees every connection, may record it and may cut it.
 """
 
 import base64
@@ -27,8 +27,10 @@ class Broker:
         self.advertised = self.hop.port if self.hop else self.proxied
         self.folder = cluster.folder / f"node-{node}"
         self.process = None
+        self.dead = False
 
     def configure(self, voters):
+        """Writes the settings and begins to format the storage."""
         replicas = len(self.cluster.brokers)
         settings = {
             "process.roles": "broker,controller",
@@ -56,17 +58,23 @@ class Broker:
         }
         self.folder.mkdir(parents=True)
         (self.folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
-        subprocess.run(java("kafka.tools.StorageTool", "format", "-t", self.cluster.uuid, "-c",
-                            self.folder / "server.properties"), check=True, capture_output=True)
+        return Process("format", java("kafka.tools.StorageTool", "format", "-t", self.cluster.uuid, "-c",
+                                      self.folder / "server.properties"), self.folder)
 
     def start(self):
+        if self.hop and self.dead:
+            self.hop.open()
+        self.dead = False
         heap = "512m" if len(self.cluster.brokers) == 1 else "384m"
         self.process = Process("kafka", java("kafka.Kafka", self.folder / "server.properties", heap=heap),
                                self.folder)
 
     def kill(self):
-        """As a machine dies."""
+        """As a process dies: its port refuses, at the address that it advertised as well."""
         self.process.kill()
+        self.dead = True
+        if self.hop:
+            self.hop.close()
 
     def stop(self):
         if self.process is not None and self.process.alive():
@@ -103,8 +111,9 @@ class Cluster:
     def start(self):
         say("kafka", f"starting {len(self.brokers)} node(s) from {jars().name}")
         voters = ",".join(f"{b.node}@127.0.0.1:{b.controller}" for b in self.brokers.values())
-        for broker in self.brokers.values():
-            broker.configure(voters)
+        for format in [broker.configure(voters) for broker in self.brokers.values()]:
+            if format.wait(60) != 0:
+                raise RuntimeError(f"StorageTool: {format.err()}")
         for broker in self.brokers.values():
             broker.start()
         with open(self.folder / "admin-tool.err", "wb") as err:
@@ -139,8 +148,9 @@ class Cluster:
     def in_sync(self, topic):
         return min(self.ask(op="leaders", topic=topic)["insync"])
 
-    def lead(self, topic, partition, leader):
-        self.ask(op="lead", topic=topic, partition=partition, leader=leader)
+    def lead(self, topic, leaders):
+        """leaders: {partition: broker}; each must be a replica already."""
+        self.ask(op="lead", topic=topic, leaders={str(partition): broker for partition, broker in leaders.items()})
 
     def stop(self):
         if self.tool:

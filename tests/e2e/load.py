@@ -82,6 +82,15 @@ class Producers:
     def acked(self):
         return sum(s["acked"] for s in self.status().values())
 
+    def begun(self, timeout=60):
+        """Waits until every stream has had something acknowledged: clients take their time to start."""
+        def all_served():
+            if not self.process.alive():
+                raise RuntimeError(f"{self.name} ended:\n{self.process.err()[-2000:]}")
+            status = self.status()
+            return status and all(counts["acked"] > 0 for counts in status.values())
+        until(f"{self.name}: every stream is served", all_served, timeout)
+
     def stop(self, timeout=120):
         """No more records; waits until those that were taken are acknowledged."""
         if self.process.alive():

@@ -1,6 +1,7 @@
 """What happened, from outside: true lag, busy consumers, and the fate of every record.
 
-The true lag is the end offset at the brokers minus what the consumers have worked through. It owes nothing to the proxy.
+The true lag is the end offset at the brokers minus what the consumers have worked through. It owes nothing to the
+proxy.
 """
 
 import struct

@@ -64,6 +64,8 @@ class Penstock:
 
     def __init__(self, context, cluster, policies=(), preset="asan", name="penstock", bind="127.0.0.1",
                  advertise=None, extra=None):
+        if context.options.direct:
+            raise RuntimeError("this scenario says nothing without Penstock")
         self.context = context
         self.name = name
         self.port = ports(1 + BROKER_PORTS, bind)

@@ -4,15 +4,16 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
-import java.util.Set;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.common.ElectionType;
+import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
 
@@ -43,21 +44,20 @@ public final class AdminTool {
         }
     }
 
-    /** Makes `leader` the preferred and then the real leader; it must be a replica already. */
+    /** Makes these brokers the preferred and then the real leaders; each must be a replica already. */
     private static void lead(JsonNode command) throws Exception {
         String topic = command.get("topic").asText();
-        int index = command.get("partition").asInt();
-        int leader = command.get("leader").asInt();
-        TopicPartition partition = new TopicPartition(topic, index);
-        List<Integer> replicas = new ArrayList<>(List.of(leader));
-        partitions(topic).get(index).replicas().forEach(node -> {
-            if (node.id() != leader) {
-                replicas.add(node.id());
-            }
+        List<TopicPartitionInfo> infos = partitions(topic);
+        Map<TopicPartition, Optional<NewPartitionReassignment>> orders = new HashMap<>();
+        command.get("leaders").properties().forEach(entry -> {
+            int partition = Integer.parseInt(entry.getKey());
+            int leader = entry.getValue().asInt();
+            List<Integer> replicas = new ArrayList<>(List.of(leader));
+            infos.get(partition).replicas().stream().map(Node::id).filter(id -> id != leader).forEach(replicas::add);
+            orders.put(new TopicPartition(topic, partition), Optional.of(new NewPartitionReassignment(replicas)));
         });
-        NewPartitionReassignment order = new NewPartitionReassignment(replicas);
-        admin.alterPartitionReassignments(Map.of(partition, Optional.of(order))).all().get();
-        admin.electLeaders(ElectionType.PREFERRED, Set.of(partition)).partitions().get();
+        admin.alterPartitionReassignments(orders).all().get();
+        admin.electLeaders(ElectionType.PREFERRED, orders.keySet()).partitions().get();
     }
 
     private static void obey(JsonNode command, ObjectNode answer) throws Exception {

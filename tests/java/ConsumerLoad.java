@@ -136,6 +136,9 @@ public final class ConsumerLoad {
             if (draining) {
                 pace.set(0);
             }
+            synchronized (consumed) {
+                consumed.flush(); // before poll() may commit: this process may be killed
+            }
             int unpaid = 0;
             ConsumerRecords<byte[], byte[]> records = consumer.poll(Duration.ofMillis(100));
             if (records.isEmpty()) {

@@ -1,39 +1,45 @@
-"""The scenarios, in the order in which they run. Those of one batch run together on one cluster."""
+"""The scenarios. Those of one batch run together on one cluster; batches run in the order given here."""
 
 import importlib
 
-_ALL = []
+# Batch: (nodes, with hops before the brokers), or None if it needs no Kafka.
+BATCHES = {
+    "transparent": (1, True),
+    "wire": (1, True),
+    "races": (1, True),
+    "signals": (1, True),
+    "lag": (1, False),
+    "fairness": (1, False),
+    "leaders": (3, True),
+    "broker killed": (3, True),
+    "demo": None,
+}
+_members = {batch: [] for batch in BATCHES}
 
 
 class Scenario:
-    def __init__(self, run, batch, cluster):
-        self.run, self.name, self.batch, self.cluster = run, run.__name__, batch, cluster
+    def __init__(self, run):
+        self.run, self.name = run, run.__name__
 
 
-def scenario(batch, cluster=(1, False)):
-    """cluster: (nodes, with hops before the brokers), or None if the scenario needs no Kafka."""
+def scenario(batch):
     def register(run):
-        _ALL.append(Scenario(run, batch, cluster))
+        _members[batch].append(Scenario(run))
         return run
     return register
 
 
-def all_of_them():
-    return list(_ALL)
-
-
 def batches(names=()):
     """[(cluster, [scenario, ...])] in order; with names, only those."""
-    found = []
-    for one in _ALL:
-        if names and one.name not in names:
-            continue
-        if found and found[-1][0] == one.batch:
-            found[-1][2].append(one)
-        else:
-            found.append((one.batch, one.cluster, [one]))
-    return [(cluster, members) for _, cluster, members in found]
+    for batch, cluster in BATCHES.items():
+        chosen = [one for one in _members[batch] if not names or one.name in names]
+        if chosen:
+            yield cluster, chosen
 
 
-for _module in ("wire", "admin", "lag", "fairness", "signals", "brokers", "demo"):
+def all_of_them():
+    return [one for members in _members.values() for one in members]
+
+
+for _module in ("wire", "admin", "signals", "lag", "fairness", "brokers", "demo"):
     importlib.import_module(f"scenarios.{_module}")

@@ -57,7 +57,9 @@ def one_producer(context, cluster):
 
 
 def watch(context, producers, seconds):
-    """Lets time pass and says how things go."""
+    """Lets time pass from the moment when all are served, and says how things go."""
+    for one in producers.values():
+        one.begun()
     for passed in range(0, seconds, 10):
         time.sleep(min(10, seconds - passed))
         total = "  ".join(f"{name} {one.acked()}" for name, one in producers.items())
