@@ -11,7 +11,7 @@
 #include "penstock/batch.h"
 #include "penstock/bytes.h"
 
-enum { SEEDS = 6, EVERY_SPLIT_MAX = 300, SOME_SPLITS = 12, MUTATIONS = 20 };
+enum { SEEDS = 4, EVERY_SPLIT_MAX = 250, SOME_SPLITS = 8, MUTATIONS = 12 };
 
 /* What one walk reported, in a form that can be compared. */
 struct report {
