@@ -64,7 +64,7 @@ static bool item_uses(const struct ps_gate *g, const struct ps_gate_flow *flow)
 }
 
 /* The connection's place at a valve; the one used longest ago gives way. */
-static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns now)
+static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, double weight, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     struct ps_gate_flow *oldest = NULL;
@@ -88,8 +88,19 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
     memset(oldest, 0, sizeof *oldest);
     oldest->slot = slot;
     oldest->used_at = now;
-    ps_flow_init(&oldest->flow, 1.0);
+    ps_flow_init(&oldest->flow, weight);
     return oldest;
+}
+
+/* Bound at the first request; looked up again when the configuration may have changed. */
+static const struct ps_tenant_config *tenant_of(struct ps_session *s)
+{
+    const struct ps_rules *rules = s->env->governor->rules;
+    if (s->tenant_version != rules->version) {
+        s->tenant_version = rules->version;
+        s->tenant = ps_tenant_of(rules->config, (struct ps_span){(const uint8_t *)s->client_id, s->client_id_len});
+    }
+    return s->tenant;
 }
 
 bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now)
@@ -101,7 +112,9 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
             return true;
         }
     }
-    struct ps_gate_flow *flow = g->item_count < PS_ITEMS_MAX ? flow_of(s, rule->slot, now) : NULL;
+    const struct ps_tenant_config *tenant = tenant_of(s);
+    double weight = tenant == NULL ? 1.0 : tenant->weight;
+    struct ps_gate_flow *flow = g->item_count < PS_ITEMS_MAX ? flow_of(s, rule->slot, weight, now) : NULL;
     if (flow == NULL) {
         return false;
     }
@@ -110,7 +123,7 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
         .slot = rule->slot,
         .flow = flow,
         .cost = records,
-        .exempt = ps_rules_exempt(s->env->governor->rules, policy, s->identity),
+        .exempt = !ps_tenant_covered(policy, tenant) || ps_rules_exempt(s->env->governor->rules, policy, s->identity),
         .shadow = policy->mode == PS_MODE_SHADOW,
     };
     g->wait_max = ps_ns_min(g->wait_max, policy->wait_max);

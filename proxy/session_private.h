@@ -10,6 +10,7 @@
 #include "penstock/produce.h"
 #include "penstock/reply.h"
 #include "penstock/session.h"
+#include "penstock/tenant.h"
 
 #define PS_IN_FLIGHT_MAX    4096 /* requests without an answer; at the bound the client is not read */
 #define PS_FLOWS_MAX        8    /* governed topics that a connection writes in turn with its place kept */
@@ -67,7 +68,7 @@ struct ps_gate_item {
     double cost;     /* records expected from the head */
     double seen;     /* records counted as batches passed */
     bool admitted;   /* asked and charged */
-    bool exempt;     /* a member of the governing group: never asked */
+    bool exempt;     /* a member of the governing group, or a tenant that the policy is not about: never asked */
     bool shadow;     /* decided and counted, never asked */
 };
 
@@ -197,6 +198,8 @@ struct ps_session {
     uint64_t clear_topic_hash;        /* the last topic that no policy covers, under clear_version */
     uint64_t clear_version;
     uint64_t identity;                /* ps_member_identity */
+    const struct ps_tenant_config *tenant; /* under tenant_version of the rules; not looked at under any other */
+    uint64_t tenant_version;
     enum ps_family family;
     bool first_request_seen;
     bool client_left;                 /* the client closed, but acks=0 requests of it still wait */

@@ -458,6 +458,25 @@ static void test_members_of_the_group_are_exempt(void **state)
     assert_true(ps_member_identity(ps_span_of("rdkafka"), ps_span_of("10.1.1.1")) == 0); /* a default id is nobody */
 }
 
+static void test_policies_are_about_their_tenants(void **state)
+{
+    static char *only[] = {"ads"};
+    static struct ps_tenant_config tenants[] = {{"ads", "ads-*", 2.0}, {"default", NULL, 1.0}};
+    struct story *t = *state;
+    struct frame f;
+    t->policy.tenants = (struct ps_strings){only, 1};
+    t->config.tenants = tenants;
+    t->config.tenant_count = 2;
+    introduce(t, "apache-kafka-java"); /* its client id is "app": tenant default */
+    shut(t);
+    assert_int_equal(client(t, produce(&f, "clicks", -1, 2, -1, -1)).kind, PS_ORDER_FORWARD);
+    assert_int_equal(t->usage[0].records_exempt, 10);
+    tenants[0].client_id = "a*";
+    t->rules.version++;
+    assert_int_equal(client(t, produce(&f, "clicks", -1, 3, -1, -1)).kind, PS_ORDER_WAIT);
+    tenants[0].client_id = "ads-*";
+}
+
 static void test_join_group_tells_membership(void **state)
 {
     struct story *t = *state;
@@ -589,6 +608,7 @@ int main(void)
         STORY(test_refusals_stick_until_the_sequence_comes_back),
         STORY(test_old_backlog_is_refused_until_the_socket_is_empty),
         STORY(test_members_of_the_group_are_exempt),
+        STORY(test_policies_are_about_their_tenants),
         STORY(test_join_group_tells_membership),
         STORY(test_covered_topic_waits_for_its_rule),
         STORY(test_bypass_opens_everything),
