@@ -11,8 +11,8 @@
 
 #include <math.h>
 
-#define PS_VALVE_SLACK_S    0.1  /* how late a polite client may be without losing its turn */
-#define PS_VALVE_SPEED_TAU  2.0  /* seconds over which the speed of v is averaged */
+#define PS_VALVE_SLACK_S    0.5  /* how late a polite client may be without losing its turn */
+#define PS_VALVE_SPEED_TAU  5.0  /* seconds over which the speed of v is averaged */
 #define PS_VALVE_EAGER_UP   1.25 /* per tick in which capacity was lost */
 #define PS_VALVE_EAGER_DOWN 0.97 /* per tick in which somebody waited */
 #define PS_VALVE_EAGER_MAX  1e6
@@ -228,14 +228,14 @@ void ps_valve_set(struct ps_valve *valve, double rate, double burst, ps_ns now)
 
 static void valve_admit(struct ps_valve *valve, struct ps_ticket *ticket)
 {
+    struct ps_flow *flow = ticket->flow;
     ticket->state = PS_TICKET_ADMITTED;
+    valve->v = fmax(valve->v, ticket->start);
+    flow->passed_v = valve->v;
+    flow->passed_early = valve->budget;
+    flow->passed_at = valve->at;
     valve->budget -= ticket->cost;
     valve->admitted += ticket->cost;
-    if (ticket->start > valve->v) {
-        valve->v = ticket->start;
-        valve->served = 0.0;
-    }
-    valve->served += ticket->cost;
 }
 
 bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket *ticket, double cost, ps_ns now)
@@ -325,14 +325,14 @@ void ps_valve_charge(struct ps_valve *valve, struct ps_flow *flow, double record
     valve->budget = fmin(valve->budget - records, valve->burst);
     valve->admitted += records;
     if (flow != NULL) {
-        valve->served += records;
         flow->finish = fmax(flow->finish, flow_start(valve, flow)) + records / flow->weight;
         flow_activate(valve, flow);
     }
 }
 
-/* v must come from where it is to the flow's next start, less what has been earned since v last moved; and nobody
- * passes before the debt is paid. The burst is not counted, so the flow comes 0.1 s before its capacity would be lost. */
+/* v must come to the flow's next start, from where it is or, counted from its last request, from where it was then: v stands
+ * still while many flows have the same tag. What was early in passing is told less, so that the burst stays
+ * in hand against lost capacity. And nobody passes before the debt is paid. */
 ps_ns ps_valve_expected_wait(const struct ps_valve *valve, const struct ps_flow *flow, ps_ns now)
 {
     if (!isfinite(valve->rate)) {
@@ -342,8 +342,13 @@ ps_ns ps_valve_expected_wait(const struct ps_valve *valve, const struct ps_flow 
         return PS_NEVER;
     }
     double budget = fmin(valve->budget + valve->rate * seconds_between(valve->at, now), valve->burst);
-    double ahead = fmax(flow_start(valve, flow) - valve->v, 0.0);
-    double turn_s = ahead / valve_pace(valve, flow->weight) - (budget + valve->served) / valve->rate;
+    double start = flow_start(valve, flow);
+    double pace = valve_pace(valve, flow->weight);
+    double turn_s = (start - valve->v) / pace;
+    if (flow->passed_at != 0 && isfinite(flow->passed_early)) {
+        double since_s = seconds_between(flow->passed_at, now);
+        turn_s = fmin(turn_s, (start - flow->passed_v) / pace - flow->passed_early / valve->rate - since_s);
+    }
     double wait_ns = fmax(turn_s, -budget / valve->rate) * (double)PS_SECOND;
     return wait_ns <= 0.0 ? 0 : wait_ns < 1e18 ? (ps_ns)wait_ns : PS_NEVER;
 }

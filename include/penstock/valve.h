@@ -7,7 +7,8 @@
  * Over any t at most burst + rate * t + one request per release passes.
  *
  * A client that obeys throttle_time_ms is told when v will reach its next S, and waits at home. Such a client is late
- * by its round trip, so S may lie behind v by what passes in 0.1 s: being polite costs no share.
+ * by its round trip, or because a large request was being paid for, so S may lie behind v by what v moves in 0.5 s:
+ * being polite costs no share.
  *
  * One per (policy, topic) and worker; lives on the worker's thread. No allocation: tickets are the
  * caller's and linked into the valve. */
@@ -25,6 +26,9 @@ struct ps_flow {
     double finish;       /* F, in records / weight of virtual time */
     double place;        /* start tag kept for a refused request; NAN if none */
     double weight;       /* > 0 */
+    double passed_v;     /* v when its last request was admitted, and... */
+    double passed_early; /* ...the records by which that was before its time: nobody else had come */
+    ps_ns passed_at;     /* 0: none was */
     uint32_t waiting;    /* its tickets in the heap */
     bool active;         /* in the list below: it waits, or v has not reached its finish tag */
     struct ps_flow *next, *prev;
@@ -57,7 +61,6 @@ struct ps_valve {
     double weight_active;
     double admitted;     /* records since init, for the demand report */
     ps_ns held_at;       /* last instant at which somebody waited; 0 never */
-    double served;       /* records charged to flows since v last moved */
     double lost;         /* records of rate that nobody came for since the last tick */
     double speed;        /* of v as measured, per second */
     double eager;        /* >= 1: waits are told this much shorter, because the valve ran idle */
