@@ -279,6 +279,7 @@ def run_load(setup, port, options, proxy, admin, counts_policy):
         load.ready()
         if counts_policy:
             wait_policy(admin)
+            time.sleep(0.3)  # counters are published some times a second
             forwarded = metric(admin, r'penstock_records_total\{.*policy="bench".*outcome="forwarded"')
         before = proxy.cpu() if proxy else 0.0
         result = load.go()
@@ -443,6 +444,7 @@ def facts(args):
         "kernel": platform.release(),
         "haproxy": haproxy_version,
         "rounds": args.rounds,
+        "cpus": args.cpus or "0-" + str(os.cpu_count() - 1),
         "threads": args.threads,
     }
 
@@ -450,7 +452,7 @@ def facts(args):
 def explain(args, about):
     warning = "\n**Too much else ran: these figures are not to be quoted.**" if about["foreign_share"] > 0.1 else ""
     return f"""{about['date']} · commit {about['commit']} · `{about['command']}`
-{about['cpu']}, {about['cores']} cores, Linux {about['kernel']} · {about['haproxy']} · {about['threads']} thread(s) per proxy
+{about['cpu']}, {about['cores']} cores, Linux {about['kernel']} · {about['haproxy']} · {about['threads']} thread(s) per proxy, all on CPUs {about['cpus']}
 Other work on this machine took {about['foreign_share']:.1%} of its CPUs meanwhile, its host {about['steal_share']:.1%}.{warning}
 
 {args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
@@ -469,6 +471,8 @@ def parse():
     parser.add_argument("--rate", type=int, default=6000, help="small requests per second")
     parser.add_argument("--idle", type=int, help="idle connections; default 10000, quick 500")
     parser.add_argument("--threads", type=int, default=1, help="of HAProxy and Penstock; the relays have one")
+    parser.add_argument("--cpus", help="run everything on these, as in 0,1; on a single one nobody is woken on another, "
+                        "which costs the same for all and varies most; the default is all")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="where the binaries are")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     args = parser.parse_args()
@@ -494,6 +498,8 @@ def raise_descriptors(args):
 def main():
     args = parse()
     raise_descriptors(args)
+    if args.cpus:
+        os.sched_setaffinity(0, [int(c) for c in args.cpus.split(",")])  # children inherit it
     missing = [t for t in ("bench_null_broker", "bench_load", "bench_relay") if not (args.build / "bench" / t).exists()]
     if missing:
         raise SystemExit(f"{args.build}/bench has no {', '.join(missing)}: ./run build")
@@ -501,7 +507,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
         setup = Setup(args, directory)
         began, (busy, steal) = time.monotonic(), machine_cpu()
-        everybody, results, direct = measure(setup)
+        try:
+            everybody, results, direct = measure(setup)
+        except Failed as failure:
+            raise SystemExit(f"without any proxy: {failure}") from failure
         span = (time.monotonic() - began) * about["cores"]
         busy_now, steal_now = machine_cpu()
         about["foreign_share"] = max(0.0, busy_now - busy - setup.own_cpu - time.process_time()) / span
