@@ -282,6 +282,5 @@ void ps_core_bypass(struct ps_core *core, bool on)
     if (core->bypass != on) {
         core->bypass = on;
         core->rules_stale = true;
-        ps_log(PS_LOG_WARN, "bypass", "on=%s", on ? "true" : "false");
     }
 }

@@ -1,0 +1,46 @@
+/* admin_view.h - everything that /metrics and /api/v1/state show, gathered once per request.
+ *
+ * The renderers see only this, so a test shows them a proxy that it made up. Counters of the channels are read with
+ * relaxed loads while their workers count on. */
+#ifndef PENSTOCK_ADMIN_VIEW_H
+#define PENSTOCK_ADMIN_VIEW_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "channel.h"
+#include "cluster.h"
+#include "control.h"
+
+#define PS_VIEW_BROKERS_MAX 256
+#define PS_LOOP_TURNS_WITHIN (2 * PS_SECOND) /* a thread that has not turned for longer is stuck */
+
+struct ps_admin_view {
+    ps_ns now, started_at;
+    const struct ps_config *config;
+    const struct ps_control_status *control;
+    struct ps_channel *const *channels;
+    size_t channel_count;
+    const uint16_t *ports; /* [config->listener_count]: where each listener really listens */
+    const struct ps_broker *brokers;
+    size_t broker_count;
+};
+
+/* Sums over the workers. field: of struct ps_session_stats or struct ps_usage, as an offset. */
+uint64_t ps_view_stat(const struct ps_admin_view *view, size_t field);
+uint64_t ps_view_usage(const struct ps_admin_view *view, uint32_t slot, size_t field);
+uint64_t ps_view_connections(const struct ps_admin_view *view, size_t listener);
+uint64_t ps_view_memory(const struct ps_admin_view *view);
+/* Lag of a group over its consume rate, in seconds; NAN unknown. */
+double ps_view_lag_seconds(const struct ps_decision *decision);
+/* The limit that can be kept if all consumers stop at the worst moment (docs/metrics.md); NAN unknown. */
+double ps_view_feasible_limit(const struct ps_admin_view *view, const struct ps_policy_status *policy);
+/* The first thread that has not turned lately: its name in `name`. False: all turn. */
+bool ps_view_stuck(const struct ps_admin_view *view, char *name, size_t size);
+
+/* metrics.c: Prometheus text format 0.0.4. */
+void ps_metrics_render(FILE *out, const struct ps_admin_view *view);
+/* state.c: the document of GET /api/v1/state; the caller's reference. */
+json_t *ps_state_render(const struct ps_admin_view *view);
+
+#endif

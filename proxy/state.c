@@ -1,0 +1,239 @@
+/* state.c - GET /api/v1/state: everything the dashboard shows as one JSON document. Its shape: docs/metrics.md.
+ *
+ * A number that is not known is null; so is a rate without bound. Names never change their meaning; new ones come. */
+#include "admin_view.h"
+
+#include <math.h>
+
+#include "penstock/close.h"
+#include "penstock/session.h"
+
+#define STAT(field)  offsetof(struct ps_session_stats, field)
+#define USAGE(field) offsetof(struct ps_usage, field)
+
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *seconds(ps_ns value)
+{
+    return value == PS_NEVER ? json_null() : json_real((double)value / (double)PS_SECOND);
+}
+
+static json_t *count(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* Names come from the network: what is not UTF-8 must not make the whole document fail. */
+static json_t *text(const char *value)
+{
+    json_t *string = json_string(value);
+    return string != NULL ? string : json_string("(not UTF-8)");
+}
+
+static json_t *render_listeners(const struct ps_admin_view *view)
+{
+    json_t *list = json_array();
+    const size_t places = PS_ARRAY_LEN(view->channels[0]->connections);
+    for (size_t i = 0; i < view->config->listener_count; i++) {
+        const struct ps_listener_config *from = &view->config->listeners[i];
+        json_t *one = json_object();
+        json_object_set_new(one, "name", text(from->name));
+        json_object_set_new(one, "host", text(from->bind.host));
+        json_object_set_new(one, "port", json_integer(view->ports[i]));
+        json_object_set_new(one, "advertise", from->advertise == NULL ? json_null() : text(from->advertise));
+        json_object_set_new(one, "connections", i + 1 < places ? count(ps_view_connections(view, i)) : json_null());
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *render_brokers(const struct ps_admin_view *view)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < view->broker_count; i++) {
+        json_t *one = json_object();
+        json_object_set_new(one, "id", json_integer(view->brokers[i].id));
+        json_object_set_new(one, "host", text(view->brokers[i].host));
+        json_object_set_new(one, "port", json_integer(view->brokers[i].port));
+        json_object_set_new(one, "bound", json_boolean(view->brokers[i].bound));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *render_workers(const struct ps_admin_view *view)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < view->channel_count; i++) {
+        const struct ps_channel *channel = view->channels[i];
+        struct ps_admin_view alone = *view;
+        alone.channels = &view->channels[i];
+        alone.channel_count = 1;
+        uint64_t connections = 0;
+        for (size_t k = 0; k < PS_ARRAY_LEN(channel->connections); k++) {
+            connections += ps_view_connections(&alone, k);
+        }
+        ps_ns turned_at = atomic_load_explicit(&channel->turned_at, memory_order_relaxed);
+        json_t *one = json_object();
+        json_object_set_new(one, "turned_seconds_ago", seconds(view->now > turned_at ? view->now - turned_at : 0));
+        json_object_set_new(one, "connections", count(connections));
+        json_object_set_new(one, "waiting", count(ps_view_stat(&alone, STAT(waiting))));
+        json_object_set_new(one, "memory_bytes", count(ps_view_memory(&alone)));
+        json_object_set_new(one, "client_bytes", count(ps_view_stat(&alone, STAT(bytes))));
+        json_object_set_new(one, "broker_bytes", count(ps_view_stat(&alone, STAT(bytes) + sizeof(uint64_t))));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static const char *signal_name(enum ps_signal_state state)
+{
+    return state == PS_SIGNAL_FRESH ? "fresh" : state == PS_SIGNAL_STALE ? "stale" : "none";
+}
+
+static json_t *render_groups(const struct ps_policy_status *policy)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < policy->group_count; i++) {
+        const struct ps_decision *d = &policy->groups[i].decision;
+        json_t *one = json_object();
+        json_object_set_new(one, "group", text(policy->groups[i].group));
+        json_object_set_new(one, "governs", json_boolean(i == 0));
+        json_object_set_new(one, "rate", number(d->rate));
+        json_object_set_new(one, "lag_estimated", number(d->lag_estimated));
+        json_object_set_new(one, "lag_committed", number(d->lag_committed));
+        json_object_set_new(one, "lag_seconds", number(ps_view_lag_seconds(d)));
+        json_object_set_new(one, "consume_rate", number(d->consume_rate));
+        json_object_set_new(one, "consume_rate_effective", number(d->consume_rate_effective));
+        json_object_set_new(one, "engaged", json_boolean(d->engaged));
+        json_object_set_new(one, "stalled", json_boolean(d->stalled));
+        json_object_set_new(one, "cold", json_boolean(d->cold));
+        json_object_set_new(one, "signal", json_string(signal_name(d->signal)));
+        json_object_set_new(one, "signal_age", seconds(d->signal_age));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *render_usage(const struct ps_admin_view *view, uint32_t slot)
+{
+    static const struct {
+        const char *name;
+        size_t field;
+    } counters[] = {
+        {"records_forwarded", USAGE(records_forwarded)},
+        {"records_over_limit", USAGE(records_over_limit)},
+        {"records_rejected", USAGE(records_rejected)},
+        {"records_exempt", USAGE(records_exempt)},
+        {"bytes_forwarded", USAGE(bytes_forwarded)},
+        {"bytes_over_limit", USAGE(bytes_over_limit)},
+        {"bytes_rejected", USAGE(bytes_rejected)},
+        {"bytes_exempt", USAGE(bytes_exempt)},
+        {"waits", USAGE(waits)},
+        {"shadow_waits", USAGE(shadow_waits)},
+        {"refusals_forbidden", USAGE(cells_forbidden)},
+    };
+    json_t *usage = json_object();
+    for (size_t i = 0; i < PS_ARRAY_LEN(counters); i++) {
+        json_object_set_new(usage, counters[i].name, count(ps_view_usage(view, slot, counters[i].field)));
+    }
+    json_object_set_new(usage, "wait_seconds", number((double)ps_view_usage(view, slot, USAGE(wait_ns)) / 1e9));
+    json_object_set_new(usage, "told_seconds", number((double)ps_view_usage(view, slot, USAGE(throttle_told_ms)) / 1e3));
+    return usage;
+}
+
+static json_t *render_policies(const struct ps_admin_view *view)
+{
+    static const char *const modes[] = {"", "enforce", "shadow", "off"};
+    static const char *const levels[] = {"ok", "slow", "reject"};
+    json_t *list = json_array();
+    for (size_t i = 0; i < view->control->policy_count; i++) {
+        const struct ps_policy_status *policy = &view->control->policies[i];
+        json_t *one = json_object();
+        json_object_set_new(one, "policy", text(policy->policy));
+        json_object_set_new(one, "topic", text(policy->topic));
+        json_object_set_new(one, "mode", json_string(modes[policy->mode]));
+        json_object_set_new(one, "level", json_string(levels[policy->level]));
+        json_object_set_new(one, "target", number(policy->target));
+        json_object_set_new(one, "limit", number(policy->limit));
+        json_object_set_new(one, "feasible_limit", number(ps_view_feasible_limit(view, policy)));
+        json_object_set_new(one, "open", json_boolean(isinf(policy->admitted_rate)));
+        json_object_set_new(one, "admitted_rate", number(policy->admitted_rate));
+        json_object_set_new(one, "headroom", number(policy->headroom));
+        json_object_set_new(one, "produce_rate", number(policy->produce_rate));
+        json_object_set_new(one, "consume_rate", number(policy->consume_rate));
+        json_object_set_new(one, "lag_estimated", number(policy->lag_estimated));
+        json_object_set_new(one, "lag_committed", number(policy->lag_committed));
+        json_object_set_new(one, "engaged", json_boolean(policy->engaged));
+        json_object_set_new(one, "signal", json_string(signal_name(policy->signal)));
+        json_object_set_new(one, "signal_age", seconds(policy->signal_age));
+        json_object_set_new(one, "waiting", json_integer(policy->waiting));
+        json_object_set_new(one, "groups", render_groups(policy));
+        json_object_set_new(one, "groups_in_all", count(policy->group_total));
+        json_object_set_new(one, "usage", render_usage(view, policy->slot));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+static json_t *render_counters(const struct ps_admin_view *view)
+{
+    json_t *counters = json_object(), *errors = json_object();
+    uint64_t requests = 0;
+    for (size_t key = 0; key < PS_API_KEY_MAX + 2; key++) {
+        requests += ps_view_stat(view, STAT(requests) + key * sizeof(uint64_t));
+    }
+    json_object_set_new(counters, "requests", count(requests));
+    json_object_set_new(counters, "waiting", count(ps_view_stat(view, STAT(waiting))));
+    json_object_set_new(counters, "gathered_bytes", count(ps_view_stat(view, STAT(gathered_bytes))));
+    json_object_set_new(counters, "refused_requests", count(ps_view_stat(view, STAT(refused_ours))));
+    json_object_set_new(counters, "unknown_versions", count(ps_view_stat(view, STAT(unknown_versions))));
+    json_object_set_new(counters, "unresolved_topic_ids", count(ps_view_stat(view, STAT(unresolved_topic_ids))));
+    json_object_set_new(counters, "unplaced_records", count(view->control->records_unplaced));
+    for (int reason = PS_CLOSE_NONE + 1; reason < PS_CLOSE_COUNT; reason++) {
+        uint64_t closes = ps_view_stat(view, STAT(closes) + (size_t)reason * sizeof(uint64_t));
+        if (closes > 0) {
+            json_object_set_new(errors, ps_close_label((enum ps_close)reason), count(closes));
+        }
+    }
+    json_object_set_new(counters, "closes", errors);
+    return counters;
+}
+
+static json_t *render_lag_source(const struct ps_control_status *control)
+{
+    json_t *source = json_object();
+    json_object_set_new(source, "up", json_boolean(control->lag_error == NULL));
+    json_object_set_new(source, "error", control->lag_error == NULL ? json_null() : text(control->lag_error));
+    json_object_set_new(source, "failed_for", control->lag_error == NULL ? json_null() : seconds(control->lag_failed_for));
+    return source;
+}
+
+json_t *ps_state_render(const struct ps_admin_view *view)
+{
+    const struct ps_control_status *control = view->control;
+    uint64_t connections = 0;
+    for (size_t i = 0; i < PS_ARRAY_LEN(view->channels[0]->connections); i++) {
+        connections += ps_view_connections(view, i);
+    }
+    json_t *state = json_object();
+    json_object_set_new(state, "version", json_string(PENSTOCK_VERSION));
+    json_object_set_new(state, "uptime", seconds(view->now - view->started_at));
+    json_object_set_new(state, "config", view->config->path == NULL ? json_null() : text(view->config->path));
+    json_object_set_new(state, "bypass", json_boolean(control->bypass));
+    json_object_set_new(state, "rules_version", count(control->rules_version));
+    json_object_set_new(state, "connections", count(connections));
+    json_object_set_new(state, "memory_bytes", count(ps_view_memory(view)));
+    json_object_set_new(state, "exempt_clients", count(control->member_count));
+    json_object_set_new(state, "ungoverned_topics", count(control->topics_ungoverned));
+    json_object_set_new(state, "lag_source", render_lag_source(control));
+    json_object_set_new(state, "listeners", render_listeners(view));
+    json_object_set_new(state, "brokers", render_brokers(view));
+    json_object_set_new(state, "workers", render_workers(view));
+    json_object_set_new(state, "policies", render_policies(view));
+    json_object_set_new(state, "counters", render_counters(view));
+    return state;
+}
