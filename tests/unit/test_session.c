@@ -17,8 +17,10 @@
 
 /* ---- a worker with one policy on topic "clicks", slot 0 ---- */
 
-static char *topics[] = {"clicks", "late-*"};
-static char *groups[] = {"billing"};
+#define TEXT(literal) ((char[]){literal}) /* configurations own their strings, which are therefore not const */
+
+static char *topics[] = {TEXT("clicks"), TEXT("late-*")};
+static char *groups[] = {TEXT("billing")};
 
 struct story {
     struct ps_policy_config policy;
@@ -100,7 +102,7 @@ static void notice(void *ctx, const struct ps_notice *n)
 static int setup(void **state)
 {
     struct story *t = calloc(1, sizeof *t);
-    t->policy = (struct ps_policy_config){.name = "clicks", .topics = {topics, 2}, .groups = {groups, 1}, .mode = PS_MODE_ENFORCE,
+    t->policy = (struct ps_policy_config){.name = topics[0], .topics = {topics, 2}, .groups = {groups, 1}, .mode = PS_MODE_ENFORCE,
         .target_records = 1000, .limit_records = 2000, .wait_max = 5 * PS_SECOND, .told_max = 5 * PS_SECOND,
         .client_timeout = 15 * PS_SECOND, .exempt_members = true};
     t->config = (struct ps_config){.policies = &t->policy, .policy_count = 1};
@@ -460,8 +462,8 @@ static void test_members_of_the_group_are_exempt(void **state)
 
 static void test_policies_are_about_their_tenants(void **state)
 {
-    static char *only[] = {"ads"};
-    static struct ps_tenant_config tenants[] = {{"ads", "ads-*", 2.0}, {"default", NULL, 1.0}};
+    char *only[] = {TEXT("ads")};
+    struct ps_tenant_config tenants[] = {{only[0], TEXT("ads-*"), 2.0}, {TEXT("default"), NULL, 1.0}};
     struct story *t = *state;
     struct frame f;
     t->policy.tenants = (struct ps_strings){only, 1};
@@ -471,10 +473,11 @@ static void test_policies_are_about_their_tenants(void **state)
     shut(t);
     assert_int_equal(client(t, produce(&f, "clicks", -1, 2, -1, -1)).kind, PS_ORDER_FORWARD);
     assert_int_equal(t->usage[0].records_exempt, 10);
-    tenants[0].client_id = "a*";
+    tenants[0].client_id = TEXT("a*");
     t->rules.version++;
     assert_int_equal(client(t, produce(&f, "clicks", -1, 3, -1, -1)).kind, PS_ORDER_WAIT);
-    tenants[0].client_id = "ads-*";
+    t->policy.tenants.count = 0;
+    t->config.tenant_count = 0;
 }
 
 static void test_join_group_tells_membership(void **state)
