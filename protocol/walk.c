@@ -605,8 +605,10 @@ void ps_walk_init(struct ps_walk *w, const struct ps_schema *schema, int16_t ver
     w->tail_told = false;
     w->depth = 0;
     w->stash_len = 0;
-    w->top = (struct ps_walk_level){
-        .fields = schema->fields, .end = schema->fields + schema->field_count, .row = schema->fields, .limit = body_len};
+    w->top = (struct ps_walk_level){.fields = schema->fields,
+                                    .end = schema->fields + schema->field_count,
+                                    .row = schema->fields,
+                                    .limit = body_len};
 }
 
 enum ps_walk_step ps_walk_next(struct ps_walk *w, const uint8_t *data, size_t len, size_t *used, struct ps_hit *hit)

@@ -52,7 +52,7 @@ enum ps_rewrite_mode ps_rewrite_mode_of(const struct ps_api *api, int16_t versio
 struct ps_edit {
     uint64_t at;        /* offset in the frame as it was, size prefix included */
     uint64_t cut;       /* bytes removed there */
-    struct ps_span put; /* bytes inserted; valid until the next ps_rewrite_next */
+    struct ps_span put; /* bytes inserted, perhaps none; valid until the next ps_rewrite_next */
 };
 
 #define PS_NODE_PUT_MAX (5 + PS_HOST_MAX + 4) /* length, host, port */

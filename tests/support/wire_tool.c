@@ -1,7 +1,7 @@
 /* wire_tool - the protocol layer behind a pipe, for tests/java/WireCheck.java, which asks Kafka's own classes the same.
  *
- * A question: operation (1 byte), API key (2), version (2), length (4), bytes. An answer: 0 or an error (1 byte), length
- * (4), bytes. Numbers are big-endian. It ends with its input. */
+ * A question: operation (1 byte), API key (2), version (2), length (4), bytes. An answer: 0 or an error (1 byte),
+ * length (4), bytes. Numbers are big-endian. It ends with its input. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -54,8 +54,7 @@ static enum ps_map_result map(void *ctx, int32_t node_id, struct ps_span host, i
     return PS_MAP_REWRITE;
 }
 
-static const struct ps_rewrite_env env = {
-    .map = map, .throttle_time_ms = THROTTLE_TIME_MS, .produce_max = PRODUCE_MAX};
+static const struct ps_rewrite_env env = {.map = map, .throttle_time_ms = THROTTLE_TIME_MS, .produce_max = PRODUCE_MAX};
 
 static void rewrite_whole(const struct ps_api *api, int16_t version, const uint8_t *frame, size_t len)
 {
