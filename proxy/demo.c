@@ -23,7 +23,7 @@
 #define TICK          (100 * PS_MILLISECOND) /* between looks */
 #define TICKS_DRAWN   2                      /* a frame every so many looks */
 #define TICKS_PRINTED 10                     /* a plain line every so many */
-#define JOIN_SECONDS  20                     /* for the groups to form; the mock's first rebalance takes three */
+#define START_SECONDS 20                     /* for the consumers to be ready */
 #define REST_SECONDS  30                     /* for reading the rest */
 
 struct demo {
@@ -262,8 +262,8 @@ static bool start(struct demo *demo)
     }
     printf("%s\n", ps_demo_proxy_config(demo->proxy));
     fflush(stdout);
-    if (!wait_for(demo, JOIN_SECONDS, consumers_are_ready, demo) && going(demo)) {
-        snprintf(error, sizeof(demo->error), "the consumer groups did not form within %d seconds", JOIN_SECONDS);
+    if (!wait_for(demo, START_SECONDS, consumers_are_ready, demo) && going(demo)) {
+        snprintf(error, sizeof(demo->error), "the consumers were not ready within %d seconds", START_SECONDS);
     }
     return going(demo);
 }
@@ -337,10 +337,12 @@ static int run(const struct ps_demo_scenario *scenario, unsigned seconds, FILE *
     demo.view.stage = PS_DEMO_FINISHED;
     draw(&demo);
     stop(&demo);
+    bool interrupted = ps_terminal_interrupted();
     ps_terminal_close(&demo.terminal);
     int status = finish(&demo, json);
-    log_close(log, log_path, status != PS_EXIT_OK);
-    if (status != PS_EXIT_OK) {
+    bool keep = status != PS_EXIT_OK && !interrupted;
+    log_close(log, log_path, keep);
+    if (keep) {
         fprintf(stderr, "penstock demo: the log of the proxy is in %s\n", log_path);
     }
     return status;

@@ -69,6 +69,7 @@ struct ps_demo_event {
 struct ps_demo_scenario {
     const char *name;
     const char *summary; /* one line for the list of scenarios */
+    const char *moral;   /* begins the sentence of the closing summary that is about its events; NULL without any */
     unsigned seconds_default, seconds_min;
     double share_without; /* of the whole time that the phase without control takes, within 8 to 40 s */
     double judged_from;   /* share of the controlled phase after which error and busy time count */

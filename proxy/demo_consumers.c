@@ -2,7 +2,10 @@
  *
  * A consumer is a server with a queue: `free_at` is when it will have done the work it took. It takes the next record
  * once that instant has come, and if there is none it is idle until one comes. An oversleeping thread is not idle: its
- * queue was not empty, so it catches up. Thus the rate is exact while there is work, and idle time is what it says. */
+ * queue was not empty, so it catches up. Thus the rate is exact while there is work, and idle time is what it says.
+ *
+ * Partitions are assigned by hand and committed under the group's name: the mock's rebalances begin with a wait of
+ * three seconds and, in librdkafka 2.0.2, refuse members that synchronise later than their leader. */
 #include "demo_load.h"
 
 #include "demo_broker.h"
@@ -14,9 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NAP     (4 * PS_MILLISECOND)  /* work is slept off in pieces of about this length */
-#define NAP_MAX (50 * PS_MILLISECOND) /* so that a change of pace or the end is seen soon */
-#define WAIT_MS 10
+#define NAP              (4 * PS_MILLISECOND)  /* work is slept off in pieces of about this length */
+#define NAP_MAX          (50 * PS_MILLISECOND) /* so that a change of pace or the end is seen soon */
+#define WAIT_MS          10
+#define START_TIMEOUT_MS 5000
 
 struct partition {
     _Atomic uint64_t next;    /* the number that comes next, if nothing is lost */
@@ -25,6 +29,7 @@ struct partition {
 
 struct consumer {
     struct ps_demo_consumers *group;
+    int index;
     rd_kafka_t *handle; /* NULL: not running */
     pthread_t thread;
     _Atomic ps_ns idle;
@@ -34,24 +39,21 @@ struct ps_demo_consumers {
     char *bootstrap;
     enum ps_demo_phase phase;
     atomic_bool leave;
-    _Atomic ps_ns cost;  /* time that the work for one record takes; 0 none */
-    atomic_int assigned; /* partitions, over all members */
+    _Atomic ps_ns cost; /* time that the work for one record takes; 0 none */
+    atomic_uint ready;  /* members that found their coordinator */
     _Atomic uint64_t consumed, repeated, lost;
     struct partition partitions[PS_DEMO_PARTITIONS];
     struct consumer members[PS_DEMO_CONSUMERS];
 };
 
-static void on_rebalance(rd_kafka_t *handle, rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t *partitions,
-                         void *opaque)
+/* Every PS_DEMO_CONSUMERS-th partition, from the last commit on, or from the beginning. */
+static rd_kafka_topic_partition_list_t *assignment(const struct consumer *consumer)
 {
-    struct consumer *consumer = opaque;
-    if (what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        atomic_fetch_add(&consumer->group->assigned, partitions->cnt);
-        rd_kafka_assign(handle, partitions);
-    } else {
-        atomic_fetch_sub(&consumer->group->assigned, partitions->cnt);
-        rd_kafka_assign(handle, NULL);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(PS_DEMO_PARTITIONS);
+    for (int p = consumer->index; p < PS_DEMO_PARTITIONS; p += PS_DEMO_CONSUMERS) {
+        rd_kafka_topic_partition_list_add(list, ps_demo_topic(consumer->group->phase), p);
     }
+    return list;
 }
 
 static void take(struct ps_demo_consumers *group, const rd_kafka_message_t *message)
@@ -91,10 +93,20 @@ static rd_kafka_message_t *next_message(struct consumer *consumer, ps_ns *free_a
     return message;
 }
 
+/* Asks for what was committed, which takes a working connection; the answer is not needed. */
+static void find_coordinator(struct consumer *consumer)
+{
+    rd_kafka_topic_partition_list_t *partitions = assignment(consumer);
+    rd_kafka_committed(consumer->handle, partitions, START_TIMEOUT_MS);
+    rd_kafka_topic_partition_list_destroy(partitions);
+    atomic_fetch_add(&consumer->group->ready, 1);
+}
+
 static void *consumer_main(void *argument)
 {
     struct consumer *consumer = argument;
     struct ps_demo_consumers *group = consumer->group;
+    find_coordinator(consumer);
     ps_ns free_at = ps_now();
     while (!atomic_load(&group->leave)) {
         ps_ns now = ps_now();
@@ -113,18 +125,14 @@ static void *consumer_main(void *argument)
     return NULL;
 }
 
-static rd_kafka_conf_t *consumer_conf(struct consumer *consumer, size_t index)
+static rd_kafka_conf_t *consumer_conf(const struct consumer *consumer)
 {
     char client_id[32];
-    snprintf(client_id, sizeof(client_id), "demo-consumer-%zu", index + 1);
+    snprintf(client_id, sizeof(client_id), "demo-consumer-%d", consumer->index + 1);
     rd_kafka_conf_t *conf = ps_demo_client_conf(consumer->group->bootstrap, client_id);
-    rd_kafka_conf_set_opaque(conf, consumer);
-    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     ps_demo_client_set(conf, "group.id", ps_demo_group(consumer->group->phase));
     ps_demo_client_set(conf, "auto.offset.reset", "earliest");
     ps_demo_client_set(conf, "auto.commit.interval.ms", "1000");
-    ps_demo_client_set(conf, "session.timeout.ms", "6000");
-    ps_demo_client_set(conf, "heartbeat.interval.ms", "500");
     /* Two seconds of work are fetched ahead and no more: what waits in a client cannot be lost, and would hide the
      * story. Less would not do, because librdkafka looks only once a second whether its queue has run low. */
     ps_demo_client_set(conf, "queued.min.messages", "2000");
@@ -134,21 +142,21 @@ static rd_kafka_conf_t *consumer_conf(struct consumer *consumer, size_t index)
     return conf;
 }
 
-static bool member_start(struct ps_demo_consumers *group, size_t index, char *error, size_t error_size)
+static bool member_start(struct ps_demo_consumers *group, int index, char *error, size_t error_size)
 {
     struct consumer *consumer = &group->members[index];
     consumer->group = group;
-    rd_kafka_conf_t *conf = consumer_conf(consumer, index);
+    consumer->index = index;
+    rd_kafka_conf_t *conf = consumer_conf(consumer);
     rd_kafka_t *handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, error_size);
     if (handle == NULL) {
         rd_kafka_conf_destroy(conf);
         return false;
     }
     rd_kafka_poll_set_consumer(handle);
-    rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(topics, ps_demo_topic(group->phase), RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t failed = rd_kafka_subscribe(handle, topics);
-    rd_kafka_topic_partition_list_destroy(topics);
+    rd_kafka_topic_partition_list_t *partitions = assignment(consumer);
+    rd_kafka_resp_err_t failed = rd_kafka_assign(handle, partitions);
+    rd_kafka_topic_partition_list_destroy(partitions);
     consumer->handle = handle;
     if (failed != RD_KAFKA_RESP_ERR_NO_ERROR || pthread_create(&consumer->thread, NULL, consumer_main, consumer) != 0) {
         snprintf(error, error_size, "a consumer could not be started: %s", rd_kafka_err2str(failed));
@@ -190,7 +198,7 @@ struct ps_demo_consumers *ps_demo_consumers_new(const char *bootstrap, enum ps_d
 
 bool ps_demo_consumers_ready(const struct ps_demo_consumers *group)
 {
-    return atomic_load(&group->assigned) == PS_DEMO_PARTITIONS;
+    return atomic_load(&group->ready) == PS_DEMO_CONSUMERS;
 }
 
 void ps_demo_consumers_pace(struct ps_demo_consumers *group, double pace)
@@ -208,7 +216,8 @@ bool ps_demo_consumers_return(struct ps_demo_consumers *group, char *error, size
 {
     members_join(group);
     atomic_store(&group->leave, false);
-    for (size_t i = 0; i < PS_DEMO_CONSUMERS; i++) {
+    atomic_store(&group->ready, 0);
+    for (int i = 0; i < PS_DEMO_CONSUMERS; i++) {
         if (!member_start(group, i, error, error_size)) {
             return false;
         }

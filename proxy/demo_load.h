@@ -14,11 +14,11 @@ struct ps_demo_consumers;
 /* PS_DEMO_CONSUMERS members of one group; they commit once a second, as clients do by themselves. NULL on failure. */
 struct ps_demo_consumers *ps_demo_consumers_new(const char *bootstrap, enum ps_demo_phase phase, char *error,
                                                 size_t error_size);
-/* True when the members have been given all partitions. */
+/* True when all members can read and commit. */
 bool ps_demo_consumers_ready(const struct ps_demo_consumers *consumers);
 /* Times the usual rate; INFINITY: as fast as they can. */
 void ps_demo_consumers_pace(struct ps_demo_consumers *consumers, double pace);
-/* All members commit and leave the group, in the background. */
+/* All members commit and go away, in the background. */
 void ps_demo_consumers_leave(struct ps_demo_consumers *consumers);
 /* New members, after they left. False (and error) if they could not be started. */
 bool ps_demo_consumers_return(struct ps_demo_consumers *consumers, char *error, size_t error_size);
@@ -26,7 +26,7 @@ bool ps_demo_consumers_return(struct ps_demo_consumers *consumers, char *error, 
 void ps_demo_consumers_count(const struct ps_demo_consumers *consumers, struct ps_demo_counts *counts);
 /* Up to where the records of a partition were worked off. */
 int64_t ps_demo_consumers_position(const struct ps_demo_consumers *consumers, int partition);
-/* Leaves, waits, frees. NULL is fine. */
+/* Sends the members away, waits, frees. NULL is fine. */
 void ps_demo_consumers_free(struct ps_demo_consumers *consumers);
 
 /* --- producer (demo_producer.c) --- */

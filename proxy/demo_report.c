@@ -17,7 +17,7 @@ const char *ps_demo_report_broken(const struct ps_demo_report *report, char *tex
     const struct ps_demo_outcome *with = &report->outcomes[PS_DEMO_WITH];
     char n[PS_NUMBER_LEN];
     if (!without->done || !with->done) {
-        snprintf(text, size, "it was interrupted, so nothing was shown");
+        snprintf(text, size, "it was interrupted before both phases were over");
     } else if (without->unaccounted != 0 || with->unaccounted != 0) {
         snprintf(text, size, "%s acknowledged records were neither read nor known to be lost",
                  ps_number(n, (double)(without->unaccounted + with->unaccounted)));
@@ -54,16 +54,20 @@ static void words(const struct ps_demo_report *report, FILE *out)
             ps_number(n[1], (double)without->counts.lost), ps_number(n[2], (double)without->counts.produced),
             percent((double)without->counts.lost / (double)without->counts.produced));
     fprintf(out,
-            "  With Penstock the producer was slowed to what the consumers can do. In the last %.0f seconds lag was\n"
-            "  %.1f %% off its target of %s in the mean, the consumers were busy %.1f %% of the time,\n",
+            "  With it, in the last %.0f seconds lag was %.1f %% off its target of %s in the mean and the consumers\n"
+            "  were busy %.1f %% of the time. ",
             with->judged_seconds, percent(with->lag_mean_abs_error), ps_number(n[0], PS_DEMO_TARGET),
             percent(with->utilisation));
     if (with->counts.lost == 0 && with->unaccounted == 0) {
-        fprintf(out, "  and all %s records were read. No client was changed, none timed out.\n\n",
+        fprintf(out, "All %s records that the brokers acknowledged were read.\n\n",
                 ps_number(n[1], (double)with->counts.produced));
     } else {
-        fprintf(out, "  and %s of %s records were lost.\n\n", ps_number(n[1], (double)with->counts.lost),
+        fprintf(out, "%s of %s records were lost.\n\n", ps_number(n[1], (double)with->counts.lost),
                 ps_number(n[2], (double)with->counts.produced));
+    }
+    if (report->scenario->moral != NULL) {
+        fprintf(out, "  %s: lag rose to %s at most.\n\n", report->scenario->moral,
+                ps_number(n[3], (double)with->lag_peak));
     }
 }
 

@@ -5,7 +5,7 @@
 
 static const struct ps_demo_event die_events[] = {
     {0.25, PS_DEMO_CONSUMERS_STOP, 0, "the consumers are down: next to nothing is admitted"},
-    {0.40, PS_DEMO_CONSUMERS_START, 0, "the consumers are back: the group forms again and catches up"},
+    {0.40, PS_DEMO_CONSUMERS_START, 0, "the consumers are back: what was admitted meanwhile is read first"},
 };
 
 static const struct ps_demo_event surge_events[] = {
@@ -14,11 +14,30 @@ static const struct ps_demo_event surge_events[] = {
 };
 
 static const struct ps_demo_scenario scenarios[] = {
-    {"steady", "a producer three times as fast as its consumers", 30, 20, 0.36, 0.5, NULL, 0},
-    {"consumers-die", "the same, and all consumers stop for some seconds and come back", 60, 45, 0.2, 0.7, die_events,
-     PS_ARRAY_LEN(die_events)},
-    {"surge", "the same, and the consumers become slower, then faster", 60, 45, 0.2, 0.8, surge_events,
-     PS_ARRAY_LEN(surge_events)},
+    {.name = "steady",
+     .summary = "a producer three times as fast as its consumers",
+     .seconds_default = 30,
+     .seconds_min = 20,
+     .share_without = 0.36,
+     .judged_from = 0.5},
+    {.name = "consumers-die",
+     .summary = "the same, and all consumers stop for some seconds and come back",
+     .moral = "In between all consumers were down for some seconds",
+     .seconds_default = 60,
+     .seconds_min = 45,
+     .share_without = 0.2,
+     .judged_from = 0.7,
+     .events = die_events,
+     .event_count = PS_ARRAY_LEN(die_events)},
+    {.name = "surge",
+     .summary = "the same, and the consumers become slower, then faster",
+     .moral = "In between the consumers worked at half their rate, then at one and a half times of it",
+     .seconds_default = 60,
+     .seconds_min = 45,
+     .share_without = 0.2,
+     .judged_from = 0.8,
+     .events = surge_events,
+     .event_count = PS_ARRAY_LEN(surge_events)},
 };
 
 const struct ps_demo_scenario *ps_demo_scenario_at(size_t index)
