@@ -214,7 +214,7 @@ static void test_summary_names_both_phases_and_what_to_do(void **state)
 {
     (void)state;
     static const char *const wanted[] = {"40,546",         "37,000 of 97,000",   "(38 %)",
-                                         "4.3 % off",      "all 66,000 records", "penstock run --upstream",
+                                         "4.3 % off",      "All 66,000 records", "penstock run --upstream",
                                          "penstock run -c"};
     struct ps_demo_report report = good_report();
     char *text = written(&report, false);
