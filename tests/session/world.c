@@ -154,8 +154,9 @@ static void notice(void *ctx, const struct ps_notice *n)
 
 /* ---- rules: three snapshots that are swapped at random ---- */
 
-static char *glob_texts[] = {"gov-*"};
-static char *group_texts[] = {"g"};
+static char glob_text[] = "gov-*", group_text[] = "g", policy_text[] = "p"; /* configurations own their strings */
+static char *glob_texts[] = {glob_text};
+static char *group_texts[] = {group_text};
 static struct ps_policy_config policies[2];
 static struct ps_config config;
 static struct ps_rule rule_pool[4];
@@ -176,7 +177,7 @@ static void add_topic(struct ps_topic_rules *table, const char *name, const stru
 static void make_rules(void)
 {
     for (size_t i = 0; i < 2; i++) {
-        policies[i] = (struct ps_policy_config){.name = "p", .topics = {glob_texts, 1}, .groups = {group_texts, 1},
+        policies[i] = (struct ps_policy_config){.name = policy_text, .topics = {glob_texts, 1}, .groups = {group_texts, 1},
             .mode = i == 0 ? PS_MODE_ENFORCE : PS_MODE_SHADOW, .target_records = 1000, .limit_records = 2000,
             .wait_max = 5 * PS_SECOND, .told_max = 5 * PS_SECOND, .client_timeout = 15 * PS_SECOND, .exempt_members = true};
     }
