@@ -22,7 +22,8 @@ struct relay {
     uv_poll_t listener;
     int listener_fd;
     bool splice;
-    uint8_t *buffer; /* shared: nothing stays in it between two events */
+    uint8_t *buffer;   /* shared: nothing stays in it between two events */
+    int spare_pipe[2]; /* an empty one, or -1 */
 };
 
 struct end {
@@ -31,7 +32,7 @@ struct end {
     struct end *peer;
     uint8_t *kept;    /* bytes of this end that the peer has not taken */
     size_t kept_at, kept_len;
-    int pipe[2];      /* splice: the same; -1 until needed */
+    int pipe[2];      /* splice: the same; -1 while empty */
     int fd, watched;
     bool connecting, ended; /* ended: this end will send no more */
 };
@@ -149,6 +150,30 @@ static bool pass_kept(struct end *end)
     return true;
 }
 
+/* Pipes are two descriptors each: an end has one only while there is something in it. */
+static bool pipe_get(struct end *end)
+{
+    int *spare = end->session->relay->spare_pipe;
+    if (spare[0] < 0) {
+        return pipe2(end->pipe, O_NONBLOCK | O_CLOEXEC) == 0;
+    }
+    memcpy(end->pipe, spare, sizeof(end->pipe));
+    spare[0] = spare[1] = -1;
+    return true;
+}
+
+static void pipe_put(struct end *end)
+{
+    int *spare = end->session->relay->spare_pipe;
+    if (spare[0] < 0) {
+        memcpy(spare, end->pipe, sizeof(end->pipe));
+    } else {
+        close(end->pipe[0]);
+        close(end->pipe[1]);
+    }
+    end->pipe[0] = end->pipe[1] = -1;
+}
+
 static bool splice_out(struct end *end)
 {
     ssize_t n = splice(end->pipe[0], NULL, end->peer->fd, NULL, end->kept_len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
@@ -156,15 +181,21 @@ static bool splice_out(struct end *end)
         return errno == EAGAIN || errno == EINTR;
     }
     end->kept_len -= (size_t)n;
+    if (end->kept_len == 0) {
+        pipe_put(end);
+    }
     return true;
 }
 
 static bool splice_in(struct end *end)
 {
-    if (end->pipe[0] < 0 && pipe2(end->pipe, O_NONBLOCK | O_CLOEXEC) != 0) {
+    if (!pipe_get(end)) {
         return false;
     }
     ssize_t n = splice(end->fd, NULL, end->pipe[1], NULL, SPLICE_MAX, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+    if (n <= 0) {
+        pipe_put(end);
+    }
     if (n < 0) {
         return errno == EAGAIN || errno == EINTR;
     }
@@ -248,6 +279,7 @@ static void start(uv_loop_t *loop, const struct relay_config *config, bool splic
     relay->config = config;
     relay->loop = loop;
     relay->splice = splicing;
+    relay->spare_pipe[0] = relay->spare_pipe[1] = -1;
     relay->buffer = splicing ? NULL : malloc(config->buffer);
     relay->listener_fd = net_listen(&config->listen);
     relay->listener.data = relay;

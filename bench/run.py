@@ -27,6 +27,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 YARDSTICK, PEER = "relay uv_poll", "HAProxy TCP"  # what ratios are taken against
+POLICY_CONTENDER = "Penstock policy"
 FETCH_BYTES = 1 << 20
 PATIENCE = 180  # seconds after which something that should have ended is given up
 
@@ -194,7 +195,7 @@ def contenders(setup):
         Contender("relay splice", relay(["--splice"])),
         Contender(PEER, haproxy, no_haproxy),
         Contender("Penstock observe", penstock(""), no_penstock),
-        Contender("Penstock policy", penstock(POLICY), no_penstock),
+        Contender(POLICY_CONTENDER, penstock(POLICY), no_penstock),
     ]
 
 
@@ -297,10 +298,9 @@ def measure_round(setup, contender, broker):
     port = free_ports(8)
     argv, admin = contender.prepare(setup, port, broker)
     with Process(argv, setup.directory, port) as proxy:
-        time.sleep(0.5)
-        figures = {"rest_bytes": proxy.rss()}
+        figures = {}
         for name, options in setup.workloads().items():
-            counts_policy = contender.name == "Penstock policy" and name != "fetch"
+            counts_policy = contender.name == POLICY_CONTENDER and name != "fetch"
             result = run_load(setup, port, options, proxy, admin, counts_policy)
             figures[name] = result
             expected = result["requests"] * (1 if name == "small" else 128)
@@ -311,16 +311,20 @@ def measure_round(setup, contender, broker):
 
 
 def measure_idle(setup, contender, broker):
-    """Bytes per connection that has done one request and now does nothing."""
+    """Bytes at rest, with everything started that traffic starts; and bytes per connection that does nothing."""
     port = free_ports(8)
-    argv, _ = contender.prepare(setup, port, broker)
+    argv, admin = contender.prepare(setup, port, broker)
     with Process(argv, setup.directory, port) as proxy:
-        time.sleep(0.5)
-        rest = proxy.rss()
-        with Load(setup, port, ["--mode", "idle", "--connections", setup.args.idle]) as load:
-            load.ready()
-            time.sleep(0.5)
-            grown = proxy.rss() - rest
+        with Load(setup, port, ["--mode", "idle", "--connections", 10]) as few:
+            few.ready()
+            if contender.name == POLICY_CONTENDER:
+                wait_policy(admin)
+            time.sleep(1)
+            rest = proxy.rss()
+            with Load(setup, port, ["--mode", "idle", "--connections", setup.args.idle]) as many:
+                many.ready()
+                time.sleep(1)
+                grown = proxy.rss() - rest
         setup.own_cpu += proxy.cpu()
     return {"rest_bytes": rest, "idle_bytes": grown / setup.args.idle}
 
@@ -407,7 +411,7 @@ def row(results, contender):
     cells.append(times(entry["rounds"]))
     cells.append(f"{statistics.median(r['produce']['mb_per_s'] for r in entry['rounds']) / 1000:.2f}")
     cells.append(f"{entry['idle']['idle_bytes'] / 1024:.1f}")
-    cells.append(f"{statistics.median(r['rest_bytes'] for r in entry['rounds']) / 2**20:.1f}")
+    cells.append(f"{entry['idle']['rest_bytes'] / 2**20:.1f}")
     return cells
 
 
@@ -458,7 +462,7 @@ Other work on this machine took {about['foreign_share']:.1%} of its CPUs meanwhi
 {args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
 Produced: {args.gigabytes} GB a round in 128 KiB batches of 1 kB records, 8 connections, 5 requests in flight on each.
 Requests: single records of 100 bytes, {args.rate}/s on 50 connections, {args.seconds} s a round, open loop; times count from
-when each was due. Fetched: {args.gigabytes} GB a round in responses of 1 MiB. Idle: {args.idle} connections after one request each.
+when each was due. Fetched: {args.gigabytes} GB a round in responses of 1 MiB. Idle: {args.idle} connections after one request each; at rest: ten.
 """
 
 
