@@ -1,0 +1,92 @@
+/* buffer.h - the memory that bytes stand in while they wait: pooled blocks, and the queue behind a full socket.
+ *
+ * A pool belongs to one worker and is used on its thread only; the budget behind the pools (limits.memory) is shared. What
+ * may be refused asks for it (blocks of sessions, gathered frames); what must not be lost is taken in any case (bytes
+ * already read that the other socket did not take), and the less memory is left, the less is read at a time:
+ *
+ *     used < 1/2 limit: 256 KiB at a time     < 3/4: 16 KiB     above: 4 KiB
+ *
+ * So at most limits.memory + 8 KiB per connection is held, and nobody ever stops moving for lack of memory. Gathered requests
+ * get three quarters at the most: what is left lets answers pass even while gathered requests wait for their turn. */
+#ifndef PENSTOCK_BUFFER_H
+#define PENSTOCK_BUFFER_H
+
+#include <stdatomic.h>
+#include <sys/uio.h>
+
+#include "penstock/base.h"
+
+#define PS_READ_MAX      (256 * 1024) /* bytes that one recv asks for */
+#define PS_POOL_CLASSES  11           /* 256 B, 512 B ... 256 KiB */
+
+/* limits.memory over all workers. */
+struct ps_budget {
+    _Atomic uint64_t used;  /* bytes */
+    _Atomic uint64_t limit;
+};
+
+/* False: that would exceed `ceiling` bytes; nothing was taken. Any thread. */
+bool ps_budget_take(struct ps_budget *b, uint64_t bytes, uint64_t ceiling) PS_MUST_CHECK;
+void ps_budget_give(struct ps_budget *b, uint64_t bytes);
+/* The most that gathered requests may hold together. */
+uint64_t ps_budget_gather_ceiling(struct ps_budget *b);
+/* How much one recv should ask for. */
+size_t ps_budget_read_size(struct ps_budget *b);
+
+struct ps_pool {
+    struct ps_budget *budget;
+    struct ps_pool_block *unused[PS_POOL_CLASSES];
+    size_t unused_bytes; /* kept for the next one, at most 8 MiB; not counted as used */
+    uint64_t held;       /* bytes handed out */
+};
+
+enum ps_urgency {
+    PS_MAY_FAIL = 1, /* within limits.memory or not at all */
+    PS_MUST_HAVE,    /* counted, but given beyond the limit as well */
+    PS_RESERVED      /* its bytes have been taken from the budget already (ps_inbuf only) */
+};
+
+void ps_pool_init(struct ps_pool *pool, struct ps_budget *budget);
+/* Everything must have been put back. */
+void ps_pool_deinit(struct ps_pool *pool);
+/* Bytes that a request for `size` really gets. */
+size_t ps_pool_size(size_t size);
+/* NULL: at the limit, or the system has no memory. Not zeroed. */
+void *ps_pool_get(struct ps_pool *pool, size_t size, enum ps_urgency urgency);
+/* size: as it was asked for. */
+void ps_pool_put(struct ps_pool *pool, void *block, size_t size);
+
+/* Bytes read from a socket and not consumed yet: those from start to end. Holds nothing while empty. */
+struct ps_inbuf {
+    uint8_t *base; /* NULL: none */
+    size_t cap, start, end;
+    bool reserved; /* the memory stands for a reservation: not counted a second time */
+};
+
+static inline size_t ps_inbuf_len(const struct ps_inbuf *b)
+{
+    return b->end - b->start;
+}
+/* Makes room for `need` bytes in all, moving what is there to the front. False: no memory; nothing has changed. */
+bool ps_inbuf_reserve(struct ps_inbuf *b, struct ps_pool *pool, size_t need, enum ps_urgency urgency) PS_MUST_CHECK;
+/* The reservation that a reserved buffer stands for is being given up before the buffer is: counts it from now on. */
+void ps_inbuf_charge(struct ps_inbuf *b, struct ps_pool *pool);
+/* Gives the memory back, with whatever stands in it. */
+void ps_inbuf_clear(struct ps_inbuf *b, struct ps_pool *pool);
+
+/* Bytes that a socket has not taken yet, in order. Holds nothing while empty. */
+struct ps_chunk;
+struct ps_queue {
+    struct ps_chunk *head, *tail;
+    size_t len;
+};
+
+/* False: the system has no memory, and part of the bytes may be missing: the connection must end. */
+bool ps_queue_append(struct ps_queue *q, struct ps_pool *pool, const void *data, size_t len) PS_MUST_CHECK;
+/* The first pieces, at most cap of them; returns how many. */
+int ps_queue_pieces(const struct ps_queue *q, struct iovec *pieces, int cap);
+/* The first n bytes are gone. */
+void ps_queue_consume(struct ps_queue *q, struct ps_pool *pool, size_t n);
+void ps_queue_clear(struct ps_queue *q, struct ps_pool *pool);
+
+#endif

@@ -1,0 +1,227 @@
+/* worker_env.c - the worker as its sessions see it: memory, addresses, topic names, notices.
+ *
+ * Every function runs on the worker's thread, most of them while a session carries on (w->pumped). */
+#include "worker_private.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "clock.h"
+
+#define MAP_PATIENCE (2 * PS_SECOND) /* for a broker's port to be bound; then its address is told in any case */
+
+/* --------------------------------------------------------------------------------------------------- memory */
+
+static void *block_get(void *ctx, size_t size)
+{
+    struct ps_worker *w = ctx;
+    return ps_pool_get(&w->pool, size, PS_MAY_FAIL);
+}
+
+static void block_put(void *ctx, void *block, size_t size)
+{
+    struct ps_worker *w = ctx;
+    ps_pool_put(&w->pool, block, size);
+}
+
+/* First come, first served: who was refused stands in a list, and nobody overtakes its head. */
+static bool reserve(void *ctx, uint64_t bytes)
+{
+    struct ps_worker *w = ctx;
+    struct ps_conn *c = w->pumped;
+    bool first = w->hungry == NULL || w->hungry == c;
+    if (first && ps_budget_take(&w->shared->budget, bytes, ps_budget_gather_ceiling(&w->shared->budget))) {
+        w->reserved += bytes;
+        return true;
+    }
+    c->refused = true;
+    if (!c->hungry) {
+        c->hungry = true;
+        c->hungry_next = NULL;
+        *w->hungry_end = c;
+        w->hungry_end = &c->hungry_next;
+    }
+    return false;
+}
+
+static void release(void *ctx, uint64_t bytes)
+{
+    struct ps_worker *w = ctx;
+    if (w->pumped != NULL) {
+        ps_inbuf_charge(&w->pumped->half[PS_CLIENT].in, &w->pool);
+    }
+    PS_ASSERT(w->reserved >= bytes);
+    w->reserved -= bytes;
+    ps_budget_give(&w->shared->budget, bytes);
+    w->memory_freed = true;
+}
+
+void ps_worker_forget_hungry(struct ps_worker *w, struct ps_conn *c)
+{
+    struct ps_conn **at = &w->hungry;
+    while (*at != c) {
+        at = &(*at)->hungry_next;
+    }
+    *at = c->hungry_next;
+    if (w->hungry_end == &c->hungry_next) {
+        w->hungry_end = at;
+    }
+    c->hungry = false;
+    w->memory_freed = true; /* the next one is the head now */
+}
+
+void ps_worker_feed_hungry(struct ps_worker *w)
+{
+    while (w->memory_freed && w->hungry != NULL) {
+        struct ps_conn *head = w->hungry;
+        w->memory_freed = false;
+        ps_conn_resume(head, PS_CLIENT);
+    }
+    w->memory_freed = false;
+}
+
+/* ------------------------------------------------------------------------------------------------ addresses */
+
+static const char *local_address(struct ps_conn *c)
+{
+    if (c->local[0] == '\0') {
+        struct sockaddr_storage address;
+        socklen_t len = sizeof address;
+        if (getsockname(c->half[PS_CLIENT].fd, (struct sockaddr *)&address, &len) != 0) {
+            address = c->listener->address;
+        }
+        ps_address_text(&address, false, c->local, sizeof c->local);
+    }
+    return c->local;
+}
+
+/* A name that no client can resolve, so that it never goes round the proxy, and that tells a reader why. */
+static enum ps_map_result map_nowhere(int32_t node_id, const char *why, int32_t port, struct ps_address *out)
+{
+    out->host_len = (size_t)snprintf(out->host, sizeof out->host, "broker-%d.%s.invalid", node_id, why);
+    out->port = port;
+    return PS_MAP_REWRITE;
+}
+
+static enum ps_map_result map(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port,
+                              struct ps_address *out)
+{
+    struct ps_worker *w = ctx;
+    struct ps_conn *c = conn;
+    if (node_id < 0 || host.len == 0 || port <= 0) {
+        return PS_MAP_KEEP; /* an error entry: "no node" */
+    }
+    ps_cluster_learn(w->shared->cluster, node_id, host, port);
+    uint16_t bound = 0;
+    switch (ps_listener_broker_port(c->listener, node_id, &bound)) {
+    case PS_PORT_OUTSIDE:
+        return map_nowhere(node_id, "outside-penstock-broker-ports", port, out);
+    case PS_PORT_NEVER:
+        return map_nowhere(node_id, "penstock-cannot-listen", port, out);
+    case PS_PORT_SOON:
+        if (c->map_since == 0) {
+            c->map_since = w->now;
+            c->map_broker = node_id;
+        }
+        if (w->now - c->map_since < MAP_PATIENCE) {
+            return PS_MAP_UNKNOWN;
+        }
+        if (bound == 0) {
+            return map_nowhere(node_id, "penstock-not-listening-yet", port, out);
+        }
+        break;
+    case PS_PORT_OPEN:
+        c->map_since = c->map_broker == node_id ? 0 : c->map_since;
+        break;
+    }
+    ps_listener_advertised(c->listener, local_address(c), out->host, sizeof out->host);
+    out->host_len = strlen(out->host);
+    out->port = bound;
+    return PS_MAP_REWRITE;
+}
+
+/* ---------------------------------------------------------------------------------------------- topic names */
+
+/* A topic id never means another topic, so what stands in the cache is right for ever. */
+static struct ps_name_entry *name_entry(struct ps_worker *w, const uint8_t id[16])
+{
+    return &w->names[ps_hash(id, 16) & (PS_NAME_CACHE - 1)];
+}
+
+static void name_store(struct ps_name_entry *e, const uint8_t id[16], struct ps_span name)
+{
+    memcpy(e->id, id, sizeof e->id);
+    memcpy(e->name, name.base, name.len);
+    e->len = (uint8_t)name.len;
+}
+
+static void topic_learned(void *ctx, const uint8_t id[16], struct ps_span name)
+{
+    struct ps_worker *w = ctx;
+    struct ps_name_entry *e = name_entry(w, id);
+    if (name.len == 0 || name.len > PS_TOPIC_NAME_MAX) {
+        return;
+    }
+    struct ps_span known = {(const uint8_t *)e->name, e->len};
+    if (memcmp(e->id, id, sizeof e->id) != 0 || !ps_span_equal(known, name)) {
+        name_store(e, id, name);
+        ps_cluster_topic_learned(w->shared->cluster, id, name);
+    }
+}
+
+static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
+{
+    struct ps_worker *w = ctx;
+    struct ps_name_entry *e = name_entry(w, id);
+    if (e->len == 0 || memcmp(e->id, id, sizeof e->id) != 0) {
+        size_t len = 0;
+        if (!ps_cluster_topic_name(w->shared->cluster, id, w->name_found, &len)) {
+            return false;
+        }
+        name_store(e, id, (struct ps_span){(const uint8_t *)w->name_found, len});
+    }
+    *name = (struct ps_span){(const uint8_t *)e->name, e->len};
+    return true;
+}
+
+/* -------------------------------------------------------------------------------------------------- notices */
+
+static void notice(void *ctx, const struct ps_notice *n)
+{
+    struct ps_worker *w = ctx;
+    struct ps_notice_entry head = {.kind = n->kind,
+                                   .slot = n->slot,
+                                   .partition = n->partition,
+                                   .records = n->records,
+                                   .identity = n->identity};
+    if (n->kind == PS_NOTICE_ADMITTED) {
+        if (!ps_ring_push(w->channel.notices, &head)) {
+            atomic_fetch_add_explicit(&w->channel.notices_lost, n->records, memory_order_relaxed);
+        }
+        return;
+    }
+    struct ps_notice_text_entry entry = {.head = head};
+    size_t len = n->text.len < PS_NOTICE_TEXT_MAX ? n->text.len : PS_NOTICE_TEXT_MAX;
+    if (len > 0) {
+        memcpy(entry.text, n->text.base, len);
+    }
+    entry.head.text_len = (uint16_t)len;
+    (void)!ps_ring_push(w->channel.notice_texts, &entry); /* full: the session tells it again */
+}
+
+void ps_worker_env_init(struct ps_worker *w)
+{
+    w->env = (struct ps_session_env){.ctx = w,
+                                     .governor = &w->governor,
+                                     .stats = &w->stats,
+                                     .limits = &w->config->limits,
+                                     .block_get = block_get,
+                                     .block_put = block_put,
+                                     .reserve = reserve,
+                                     .release = release,
+                                     .map = map,
+                                     .topic_learned = topic_learned,
+                                     .topic_name = topic_name,
+                                     .notice = notice};
+    w->hungry_end = &w->hungry;
+}

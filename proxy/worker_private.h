@@ -1,0 +1,84 @@
+/* worker_private.h - the insides of a worker, for proxy/worker*.c and proxy/conn*.c: all of it is touched on the worker's
+ * thread only, but for what is marked. */
+#ifndef PENSTOCK_WORKER_PRIVATE_H
+#define PENSTOCK_WORKER_PRIVATE_H
+
+#include "conn.h"
+#include "worker.h"
+
+#define PS_OUTBOX_PIECES 64
+#define PS_ARENA_SIZE    (64 * 1024)
+#define PS_NAME_CACHE    512 /* topic names by id; a power of two */
+
+/* One counter has one writer, the worker; others read it with relaxed loads. */
+#define PS_ADD(counter, n) __atomic_store_n(&(counter), (counter) + (uint64_t)(n), __ATOMIC_RELAXED)
+
+/* Pieces on their way to one socket, collected while orders are carried out and written with one sendmsg. They point into
+ * the scratch buffer, into half.in, or (bytes that a session INSERTs) into the arena. */
+struct ps_outbox {
+    struct iovec pieces[PS_OUTBOX_PIECES];
+    int count;
+    size_t bytes;
+};
+
+struct ps_name_entry {
+    uint8_t id[16];
+    uint8_t len; /* 0: empty */
+    char name[PS_TOPIC_NAME_MAX];
+};
+
+struct ps_worker {
+    struct ps_shared *shared;
+    const struct ps_config *config;   /* one reference */
+    unsigned index;
+    uv_thread_t thread;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t heartbeat;             /* 500 ms: turned_at; every few of them the idle are looked for */
+    uv_timer_t release;               /* the next ticket of a valve may go */
+    uv_prepare_t prepare;             /* before each poll: what the turn left to do */
+    ps_ns now;                        /* of the event in hand */
+    ps_ns polled_at, polled_before;   /* when the last two polls began: a socket without an event was empty then */
+    ps_ns swept_at;                   /* idle connections were looked for */
+    ps_ns release_at;                 /* what `release` is armed for; PS_NEVER: not */
+    bool valves_moved;                /* a ticket began to wait or settings came: release_at may be another */
+    bool memory_freed;                /* a session gave back gathered bytes */
+    bool draining, ending;
+
+    struct ps_conn *conns;            /* all, newest first */
+    struct ps_conn *hungry, **hungry_end;
+    struct ps_conn *pumped;           /* whose session is running; for reserve */
+    _Atomic uint64_t load;            /* read by the acceptor */
+
+    struct ps_pool pool;
+    uint64_t reserved;                /* by gathered frames, beside what the pool holds */
+    struct ps_outbox outbox[2];       /* by destination */
+    size_t arena_used;
+    struct ps_session_env env;
+    struct ps_session_stats stats;
+    struct ps_governor governor;
+    struct ps_rules no_rules;         /* until the control thread has sent the first */
+    struct ps_rules_snapshot *rules;  /* in force; one reference; NULL: no_rules */
+    ps_ns exchanged_at;
+
+    struct ps_ring *handed;           /* struct ps_accepted, from the acceptor */
+    _Atomic(const struct ps_config *) next_config; /* mailbox; one reference travels */
+    _Atomic unsigned orders;          /* enum ps_worker_order, or-ed */
+    struct ps_channel channel;
+
+    struct ps_valve valves[PS_SLOTS_MAX];
+    struct ps_setting settings[PS_SLOTS_MAX];
+    struct ps_usage usage[PS_SLOTS_MAX];
+    struct ps_name_entry names[PS_NAME_CACHE];
+    char name_found[PS_TOPIC_NAME_MAX + 1]; /* what topic_name last gave out */
+    uint8_t arena[PS_ARENA_SIZE];
+    uint8_t scratch[PS_READ_MAX];
+};
+
+/* worker_env.c: what sessions see of the worker. */
+void ps_worker_env_init(struct ps_worker *w);
+/* The sessions that were refused memory, oldest first, until one is refused again. */
+void ps_worker_feed_hungry(struct ps_worker *w);
+void ps_worker_forget_hungry(struct ps_worker *w, struct ps_conn *c);
+
+#endif
