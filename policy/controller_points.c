@@ -114,6 +114,11 @@ static uint32_t busy_run(struct ps_controller *c, double rate)
 void ps_points_observe(struct ps_controller *c, ps_ns at)
 {
     struct ps_group_state *g = ps_group_of(c);
+    double silent_s = ps_seconds(g->rounds[g->round % PS_ROUNDS].at, at);
+    if (silent_s > PS_STALL_FROM * g->period_s + g->poll_s) {
+        g->point_count = 0; /* consumers that do not commit at all have stopped; that is not their rate */
+        return;
+    }
     double rate = rate_sum(c);
     point_push(c, at, rate);
     if (g->point_count < 2) {
