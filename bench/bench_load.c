@@ -64,9 +64,19 @@ static enum mode mode_of(const char *text)
 /* What each mode means before other options change it. */
 static void options_default(struct options *o, enum mode mode)
 {
-    *o = (struct options){.mode = mode, .connections = 8, .depth = 5, .records = 128, .record_bytes = 1000,
-                          .partitions = 1, .topics = 1, .topic = "bench", .client_id = "bench-load",
-                          .bytes = 1000000000, .acks = 1, .version = 12, .threads = 1};
+    *o = (struct options){.mode = mode,
+                          .connections = 8,
+                          .depth = 5,
+                          .records = 128,
+                          .record_bytes = 1000,
+                          .partitions = 1,
+                          .topics = 1,
+                          .topic = "bench",
+                          .client_id = "bench-load",
+                          .bytes = 1000000000,
+                          .acks = 1,
+                          .version = 12,
+                          .threads = 1};
     if (mode == MODE_PRODUCE_SMALL) {
         o->connections = 50;
         o->records = 1;
@@ -87,24 +97,61 @@ static bool option_set(struct options *o, int c, const char *arg)
 {
     uint64_t number = strtoull(arg, NULL, 10);
     switch (c) {
-    case 'a': o->address = net_address_parse(arg); break;
-    case 'c': o->connections = (uint32_t)number; break;
-    case 'n': o->threads = (unsigned)number; break;
-    case 'd': o->depth = (uint32_t)number; break;
-    case 'r': o->rate = strtod(arg, NULL); break;
-    case 'b': o->bytes = number; break;
-    case 'q': o->requests = number; o->bytes = 0; break;
-    case 's': o->seconds = strtod(arg, NULL); o->bytes = 0; break;
-    case 'w': o->warmup = number; break;
-    case 'R': o->records = (uint32_t)number; break;
-    case 'B': o->record_bytes = (uint32_t)number; break;
-    case 'p': o->partitions = (uint32_t)number; break;
-    case 't': o->topics = (uint32_t)number; break;
-    case 'k': o->acks = (int16_t)strtol(arg, NULL, 10); break;
-    case 'v': o->version = (int16_t)number; break;
-    case 'T': o->topic = arg; break;
-    case 'i': o->client_id = arg; break;
-    default: return false;
+    case 'a':
+        o->address = net_address_parse(arg);
+        break;
+    case 'c':
+        o->connections = (uint32_t)number;
+        break;
+    case 'n':
+        o->threads = (unsigned)number;
+        break;
+    case 'd':
+        o->depth = (uint32_t)number;
+        break;
+    case 'r':
+        o->rate = strtod(arg, NULL);
+        break;
+    case 'b':
+        o->bytes = number;
+        break;
+    case 'q':
+        o->requests = number;
+        o->bytes = 0;
+        break;
+    case 's':
+        o->seconds = strtod(arg, NULL);
+        o->bytes = 0;
+        break;
+    case 'w':
+        o->warmup = number;
+        break;
+    case 'R':
+        o->records = (uint32_t)number;
+        break;
+    case 'B':
+        o->record_bytes = (uint32_t)number;
+        break;
+    case 'p':
+        o->partitions = (uint32_t)number;
+        break;
+    case 't':
+        o->topics = (uint32_t)number;
+        break;
+    case 'k':
+        o->acks = (int16_t)strtol(arg, NULL, 10);
+        break;
+    case 'v':
+        o->version = (int16_t)number;
+        break;
+    case 'T':
+        o->topic = arg;
+        break;
+    case 'i':
+        o->client_id = arg;
+        break;
+    default:
+        return false;
     }
     return true;
 }
@@ -124,13 +171,13 @@ static void options_check(const struct options *o)
 static void options_read(struct options *o, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"mode", 1, NULL, 'm'},    {"connect", 1, NULL, 'a'},  {"connections", 1, NULL, 'c'},
-        {"threads", 1, NULL, 'n'}, {"depth", 1, NULL, 'd'},    {"rate", 1, NULL, 'r'},
-        {"bytes", 1, NULL, 'b'},   {"requests", 1, NULL, 'q'}, {"seconds", 1, NULL, 's'},
-        {"warmup", 1, NULL, 'w'},  {"records", 1, NULL, 'R'},  {"record-bytes", 1, NULL, 'B'},
-        {"partitions", 1, NULL, 'p'}, {"topics", 1, NULL, 't'}, {"acks", 1, NULL, 'k'},
-        {"version", 1, NULL, 'v'}, {"topic", 1, NULL, 'T'},    {"client-id", 1, NULL, 'i'},
-        {"hold", 0, NULL, 'H'},    {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0},
+        {"mode", 1, NULL, 'm'},       {"connect", 1, NULL, 'a'},  {"connections", 1, NULL, 'c'},
+        {"threads", 1, NULL, 'n'},    {"depth", 1, NULL, 'd'},    {"rate", 1, NULL, 'r'},
+        {"bytes", 1, NULL, 'b'},      {"requests", 1, NULL, 'q'}, {"seconds", 1, NULL, 's'},
+        {"warmup", 1, NULL, 'w'},     {"records", 1, NULL, 'R'},  {"record-bytes", 1, NULL, 'B'},
+        {"partitions", 1, NULL, 'p'}, {"topics", 1, NULL, 't'},   {"acks", 1, NULL, 'k'},
+        {"version", 1, NULL, 'v'},    {"topic", 1, NULL, 'T'},    {"client-id", 1, NULL, 'i'},
+        {"hold", 0, NULL, 'H'},       {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0},
     };
     options_default(o, MODE_PRODUCE_LARGE);
     for (int i = 1; i + 1 < argc; i++) { /* the mode first: it sets what others change */
@@ -164,8 +211,7 @@ static void read_exactly(int fd, uint8_t *into, size_t len)
     }
 }
 
-static void see_topic_id(void *ctx, enum message_event event, const struct ps_field *field,
-                         struct message_value *value)
+static void see_topic_id(void *ctx, enum message_event event, const struct ps_field *field, struct message_value *value)
 {
     if (event == MESSAGE_VALUE && message_is(field, "TopicId")) {
         memcpy(ctx, value->text.base, 16);
@@ -198,8 +244,11 @@ static void topic_id_learn(const struct net_address *address, struct frame_shape
 /* One frame per topic: the name itself, or name-0 .. name-<N-1>. */
 static struct ps_span *frames_new(const struct options *o)
 {
-    struct frame_shape shape = {.version = o->version, .acks = o->acks, .client_id = o->client_id,
-                                .partitions = o->partitions, .batch = batch_new(o->records, o->record_bytes)};
+    struct frame_shape shape = {.version = o->version,
+                                .acks = o->acks,
+                                .client_id = o->client_id,
+                                .partitions = o->partitions,
+                                .batch = batch_new(o->records, o->record_bytes)};
     struct ps_span *frames = calloc(o->topics, sizeof(*frames));
     PS_ASSERT(frames != NULL);
     for (uint32_t i = 0; i < o->topics; i++) {
@@ -218,8 +267,11 @@ static struct ps_span *frames_new(const struct options *o)
 
 static struct ps_span hello_new(const struct options *o)
 {
-    struct frame_shape shape = {.version = LOAD_HELLO_VERSION, .acks = 1, .client_id = o->client_id,
-                                .topic = o->topics == 1 ? o->topic : "bench-0", .partitions = 1,
+    struct frame_shape shape = {.version = LOAD_HELLO_VERSION,
+                                .acks = 1,
+                                .client_id = o->client_id,
+                                .topic = o->topics == 1 ? o->topic : "bench-0",
+                                .partitions = 1,
                                 .batch = batch_new(1, 10)};
     struct ps_span frame = frame_produce(&shape);
     free((void *)(uintptr_t)shape.batch.base);
@@ -277,8 +329,8 @@ static void jobs_measure(struct job *jobs, unsigned count, uint64_t requests, do
 
 static void print_times(const char *name, const struct hist *h)
 {
-    printf(", \"%s\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p999\": %.1f, \"max\": %.1f, \"mean\": %.2f}", name,
-           (double)hist_quantile(h, 0.5) / 1e3, (double)hist_quantile(h, 0.9) / 1e3,
+    printf(", \"%s\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p999\": %.1f, \"max\": %.1f, \"mean\": %.2f}",
+           name, (double)hist_quantile(h, 0.5) / 1e3, (double)hist_quantile(h, 0.9) / 1e3,
            (double)hist_quantile(h, 0.99) / 1e3, (double)hist_quantile(h, 0.999) / 1e3, (double)h->max / 1e3,
            hist_mean(h) / 1e3);
 }
@@ -330,10 +382,16 @@ static void hold(const char *event)
 
 static struct load_plan plan_new(const struct options *o)
 {
-    return (struct load_plan){.address = o->address, .frames = frames_new(o), .frame_count = o->topics,
-                              .hello = hello_new(o), .key = o->mode == MODE_FETCH ? PS_API_FETCH : PS_API_PRODUCE,
-                              .version = o->version, .answered = o->mode == MODE_FETCH || o->acks != 0,
-                              .depth = o->depth, .rate = o->rate, .threads = o->threads};
+    return (struct load_plan){.address = o->address,
+                              .frames = frames_new(o),
+                              .frame_count = o->topics,
+                              .hello = hello_new(o),
+                              .key = o->mode == MODE_FETCH ? PS_API_FETCH : PS_API_PRODUCE,
+                              .version = o->version,
+                              .answered = o->mode == MODE_FETCH || o->acks != 0,
+                              .depth = o->depth,
+                              .rate = o->rate,
+                              .threads = o->threads};
 }
 
 int main(int argc, char **argv)
@@ -356,7 +414,8 @@ int main(int argc, char **argv)
         hold("ready");
     }
     uint64_t requests = o.bytes > 0 ? (o.bytes + plan.frames[0].len - 1) / plan.frames[0].len
-                        : o.requests > 0 || o.mode == MODE_IDLE ? o.requests : UINT64_MAX;
+                        : o.requests > 0 || o.mode == MODE_IDLE ? o.requests
+                                                                : UINT64_MAX;
     jobs_measure(jobs, o.threads, requests, o.seconds);
     int status = report(jobs, o.threads);
     if (o.hold) {

@@ -98,8 +98,11 @@ static void bench_walk(void)
     static const int16_t versions[] = {8, 12};
     for (size_t i = 0; i < PS_ARRAY_LEN(shapes) * PS_ARRAY_LEN(versions); i++) {
         size_t shape_index = i / PS_ARRAY_LEN(versions);
-        struct frame_shape shape = {.version = versions[i % PS_ARRAY_LEN(versions)], .acks = 1, .client_id = "micro",
-                                    .topic = "clicks", .topics = shapes[shape_index].topics,
+        struct frame_shape shape = {.version = versions[i % PS_ARRAY_LEN(versions)],
+                                    .acks = 1,
+                                    .client_id = "micro",
+                                    .topic = "clicks",
+                                    .topics = shapes[shape_index].topics,
                                     .partitions = shapes[shape_index].partitions,
                                     .batch = batch_new(1, shapes[shape_index].value_bytes)};
         struct ps_span frame = frame_produce(&shape);
@@ -185,8 +188,8 @@ static void bench_rewrite(void)
         PS_ASSERT(!out.w.full);
         m.frame = (struct ps_span){buffer, out.w.len};
         char name[96];
-        snprintf(name, sizeof(name), "rewrite Metadata v12, %d brokers, %d x %d, %zu KB", (int)m.brokers,
-                 (int)m.topics, (int)m.partitions, out.w.len / 1000);
+        snprintf(name, sizeof(name), "rewrite Metadata v12, %d brokers, %d x %d, %zu KB", (int)m.brokers, (int)m.topics,
+                 (int)m.partitions, out.w.len / 1000);
         micro_print(name, micro_best(rewrite_metadata, &m), (double)(m.topics * m.partitions), "partition");
     }
     free(buffer);

@@ -16,12 +16,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define READ_MAX   (16 * 1024)   /* one head and a little: what is more than that is records */
+#define READ_MAX   (16 * 1024) /* one head and a little: what is more than that is records */
 #define SKIP_MAX   (1024 * 1024)
 #define DATA_LEN   (1024 * 1024) /* fetch data is sent from the same bytes over and over */
 #define EVENTS_MAX 256
-#define TURNS_MAX  16            /* reads of one connection before the others have theirs */
-#define IOV_COUNT 64
+#define TURNS_MAX  16 /* reads of one connection before the others have theirs */
+#define IOV_COUNT  64
 
 struct conn {
     int fd;
@@ -145,8 +145,8 @@ static bool conn_read(struct loop *loop, struct conn *conn)
         if (n < 0) {
             break;
         }
-        bool going = skip > 0 ? null_session_skip(session, (uint64_t)n)
-                              : null_session_feed(session, loop->scratch, (size_t)n);
+        bool going =
+            skip > 0 ? null_session_skip(session, (uint64_t)n) : null_session_feed(session, loop->scratch, (size_t)n);
         if (!going) {
             return false;
         }
@@ -241,25 +241,53 @@ static void option_stub(struct null_broker *broker, const char *text)
 static void options_read(struct options *o, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"listen", 1, NULL, 'l'},     {"advertise", 1, NULL, 'a'}, {"partitions", 1, NULL, 'p'},
-        {"topics", 1, NULL, 't'},     {"fetch-bytes", 1, NULL, 'f'}, {"lag", 1, NULL, 'g'},
-        {"stub", 1, NULL, 's'},       {"threads", 1, NULL, 'n'},   {"selftest", 0, NULL, 'x'},
-        {"help", 0, NULL, 'h'},       {NULL, 0, NULL, 0},
+        {"listen", 1, NULL, 'l'},
+        {"advertise", 1, NULL, 'a'},
+        {"partitions", 1, NULL, 'p'},
+        {"topics", 1, NULL, 't'},
+        {"fetch-bytes", 1, NULL, 'f'},
+        {"lag", 1, NULL, 'g'},
+        {"stub", 1, NULL, 's'},
+        {"threads", 1, NULL, 'n'},
+        {"selftest", 0, NULL, 'x'},
+        {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     *o = (struct options){.broker = {.partitions = 8, .lag = 1000, .stub = NULL_STUB_CLOSE}, .topics = 1, .threads = 1};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) >= 0;) {
         switch (c) {
-        case 'l': o->listen = net_address_parse(optarg); break;
-        case 'a': o->broker.advertised = net_address_parse(optarg); break;
-        case 'p': o->broker.partitions = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 't': o->topics = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'f': o->broker.fetch_bytes = strtoull(optarg, NULL, 10); break;
-        case 'g': o->broker.lag = strtoll(optarg, NULL, 10); break;
-        case 's': option_stub(&o->broker, optarg); break;
-        case 'n': o->threads = (unsigned)strtoul(optarg, NULL, 10); break;
-        case 'x': o->selftest = true; break;
-        case 'h': usage(); exit(0);
-        default: exit(2);
+        case 'l':
+            o->listen = net_address_parse(optarg);
+            break;
+        case 'a':
+            o->broker.advertised = net_address_parse(optarg);
+            break;
+        case 'p':
+            o->broker.partitions = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 't':
+            o->topics = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
+        case 'f':
+            o->broker.fetch_bytes = strtoull(optarg, NULL, 10);
+            break;
+        case 'g':
+            o->broker.lag = strtoll(optarg, NULL, 10);
+            break;
+        case 's':
+            option_stub(&o->broker, optarg);
+            break;
+        case 'n':
+            o->threads = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'x':
+            o->selftest = true;
+            break;
+        case 'h':
+            usage();
+            exit(0);
+        default:
+            exit(2);
         }
     }
     if (!o->selftest && (o->listen.port == 0 || o->threads == 0 || optind < argc)) {

@@ -73,15 +73,15 @@ struct ps_span batch_new(uint32_t records, uint32_t value_bytes)
     const int64_t timestamp = INT64_C(1790000000000);
     uint64_t seed = 1;
 
-    ps_write_i64(&w, 0);                     /* base offset */
-    ps_write_i32(&w, 0);                     /* length, below */
-    ps_write_i32(&w, -1);                    /* leader epoch */
-    ps_write_raw(&w, "\2\0\0\0\0", 5);       /* magic 2, CRC below */
-    ps_write_i16(&w, 0);                     /* attributes: no codec */
-    ps_write_i32(&w, (int32_t)records - 1);  /* last offset delta */
+    ps_write_i64(&w, 0);                    /* base offset */
+    ps_write_i32(&w, 0);                    /* length, below */
+    ps_write_i32(&w, -1);                   /* leader epoch */
+    ps_write_raw(&w, "\2\0\0\0\0", 5);      /* magic 2, CRC below */
+    ps_write_i16(&w, 0);                    /* attributes: no codec */
+    ps_write_i32(&w, (int32_t)records - 1); /* last offset delta */
     ps_write_i64(&w, timestamp);
     ps_write_i64(&w, timestamp);
-    ps_write_i64(&w, -1);                    /* producer id, epoch and sequence: not idempotent */
+    ps_write_i64(&w, -1); /* producer id, epoch and sequence: not idempotent */
     ps_write_i16(&w, -1);
     ps_write_i32(&w, -1);
     ps_write_i32(&w, (int32_t)records);

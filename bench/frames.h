@@ -17,9 +17,9 @@ struct frame_shape {
     int16_t acks;
     const char *client_id;
     const char *topic;
-    uint32_t topics;       /* times that the topic stands in the request; 0 counts as 1 */
-    uint8_t topic_id[16];  /* stands in place of the name in Produce v13+ and Fetch v13+ */
-    uint32_t partitions;   /* of the topic, from 0 on: each gets the same batch */
+    uint32_t topics;      /* times that the topic stands in the request; 0 counts as 1 */
+    uint8_t topic_id[16]; /* stands in place of the name in Produce v13+ and Fetch v13+ */
+    uint32_t partitions;  /* of the topic, from 0 on: each gets the same batch */
     struct ps_span batch;
 };
 

@@ -17,12 +17,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define READ_MAX    (64 * 1024)
-#define SKIP_MAX    (1024 * 1024)
-#define EVENTS_MAX  256
-#define WAVE        64                /* connections opened at once */
-#define STALL_MAX   (30 * PS_SECOND)  /* nothing moves for so long: give up */
-#define HEAD_LEN    (FRAME_CORRELATION_AT + 4)
+#define READ_MAX   (64 * 1024)
+#define SKIP_MAX   (1024 * 1024)
+#define EVENTS_MAX 256
+#define WAVE       64               /* connections opened at once */
+#define STALL_MAX  (30 * PS_SECOND) /* nothing moves for so long: give up */
+#define HEAD_LEN   (FRAME_CORRELATION_AT + 4)
 
 static void conn_lost(struct load_loop *loop, struct load_conn *conn)
 {

@@ -92,7 +92,8 @@ static void feed(struct world *world, enum ps_side side, const uint8_t *bytes, s
 {
     size_t at = 0;
     while (at < len) {
-        struct ps_order order = ps_session_next(world->session, side, (struct ps_span){bytes + at, len - at}, world->now);
+        struct ps_order order =
+            ps_session_next(world->session, side, (struct ps_span){bytes + at, len - at}, world->now);
         switch (order.kind) {
         case PS_ORDER_FORWARD:
             world->forwarded += order.n;
@@ -129,26 +130,36 @@ static void exchange(void *ctx, uint64_t times)
 static void world_init(struct world *world, bool governed)
 {
     world->now = PS_SECOND;
-    world->limits = (struct ps_limits_config){.connections = 1, .frame = 100 << 20, .gather = 8 << 20,
-                                              .memory = 256 << 20, .idle = PS_NEVER};
-    world->policy = (struct ps_policy_config){.name = (char *)(uintptr_t)"micro", .mode = PS_MODE_ENFORCE,
-                                              .wait_max = 5 * PS_SECOND, .told_max = 5 * PS_SECOND,
+    world->limits = (struct ps_limits_config){
+        .connections = 1, .frame = 100 << 20, .gather = 8 << 20, .memory = 256 << 20, .idle = PS_NEVER};
+    world->policy = (struct ps_policy_config){.name = (char *)(uintptr_t) "micro",
+                                              .mode = PS_MODE_ENFORCE,
+                                              .wait_max = 5 * PS_SECOND,
+                                              .told_max = 5 * PS_SECOND,
                                               .client_timeout = 15 * PS_SECOND};
     world->rule = (struct ps_rule){&world->policy, 0, ps_span_of("clicks")};
-    world->topic[0] = (struct ps_topic_rules){.topic = ps_span_of("clicks"), .hash = ps_hash("clicks", 6),
-                                              .rule = {&world->rule}, .rule_count = 1};
+    world->topic[0] = (struct ps_topic_rules){
+        .topic = ps_span_of("clicks"), .hash = ps_hash("clicks", 6), .rule = {&world->rule}, .rule_count = 1};
     world->topic[1] = world->topic[0]; /* a table of two, full of the same: found wherever the hash points */
-    world->rules = (struct ps_rules){.version = 1, .config = &world->config, .topics = world->topic,
-                                     .topic_cap = governed ? 2 : 0};
+    world->rules = (struct ps_rules){
+        .version = 1, .config = &world->config, .topics = world->topic, .topic_cap = governed ? 2 : 0};
     ps_governor_init(&world->governor, &world->rules, calloc(PS_SLOTS_MAX, sizeof(struct ps_valve)),
                      calloc(PS_SLOTS_MAX, sizeof(struct ps_setting)), calloc(PS_SLOTS_MAX, sizeof(struct ps_usage)),
                      world->now);
     struct ps_setting open = {.rate = (double)INFINITY, .burst = (double)INFINITY, .lag = 0.0};
     ps_governor_settings(&world->governor, &open, governed ? 1 : 0, world->now);
-    world->env = (struct ps_session_env){.ctx = world, .governor = &world->governor, .stats = &world->stats,
-                                         .limits = &world->limits, .block_get = block_get, .block_put = block_put,
-                                         .reserve = reserve, .release = release, .map = map,
-                                         .topic_learned = topic_learned, .topic_name = topic_name, .notice = notice};
+    world->env = (struct ps_session_env){.ctx = world,
+                                         .governor = &world->governor,
+                                         .stats = &world->stats,
+                                         .limits = &world->limits,
+                                         .block_get = block_get,
+                                         .block_put = block_put,
+                                         .reserve = reserve,
+                                         .release = release,
+                                         .map = map,
+                                         .topic_learned = topic_learned,
+                                         .topic_name = topic_name,
+                                         .notice = notice};
     world->session = calloc(1, ps_session_size());
     PS_ASSERT(world->session != NULL);
     ps_session_init(world->session, &world->env, NULL, ps_span_of("127.0.0.1"), world->now);
@@ -217,8 +228,12 @@ void micro_session(void)
     for (size_t i = 0; i < 2 * PS_ARRAY_LEN(cases); i++) {
         size_t c = i / 2;
         bool governed = i % 2 == 1;
-        struct frame_shape shape = {.version = 12, .acks = 1, .client_id = "micro", .topic = "clicks",
-                                    .partitions = cases[c].partitions, .batch = batch_new(1, cases[c].value_bytes)};
+        struct frame_shape shape = {.version = 12,
+                                    .acks = 1,
+                                    .client_id = "micro",
+                                    .topic = "clicks",
+                                    .partitions = cases[c].partitions,
+                                    .batch = batch_new(1, cases[c].value_bytes)};
         if (governed && (cases[c].fetch || cases[c].metadata)) {
             free((void *)(uintptr_t)shape.batch.base);
             continue; /* policies are about Produce */

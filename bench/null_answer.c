@@ -36,14 +36,14 @@ struct asked_group {
 struct asked {
     struct null_broker *broker;
     int16_t key, version;
-    bool all_topics;          /* a null list of topics */
-    bool forgotten;           /* what follows are topics that a fetch session drops */
-    bool broken;              /* more is asked for than these tables hold */
-    int16_t error;            /* of the whole answer */
-    int64_t end;              /* of every partition, now */
+    bool all_topics; /* a null list of topics */
+    bool forgotten;  /* what follows are topics that a fetch session drops */
+    bool broken;     /* more is asked for than these tables hold */
+    int16_t error;   /* of the whole answer */
+    int64_t end;     /* of every partition, now */
     uint32_t group_count, topic_count, partition_count;
     uint32_t group, topic, partition; /* what is being answered: indexes, the last one within its topic */
-    int16_t api;              /* the same for ApiVersions: a key */
+    int16_t api;                      /* the same for ApiVersions: a key */
     struct asked_group groups[ASKED_GROUPS_MAX];
     struct asked_topic topics[ASKED_TOPICS_MAX];
     struct asked_partition partitions[ASKED_PARTITIONS_MAX];
@@ -247,17 +247,28 @@ static const struct {
     const char *name;
     int64_t (*number)(const struct asked *a);
 } filled[] = {
-    {"ApiKeys", api_count},         {"Brokers", one},
-    {"ReplicaNodes", one},          {"IsrNodes", one},
-    {"Groups", group_count},        {"Coordinators", group_count},
-    {"Topics", topic_count},        {"Responses", topic_count},
-    {"Partitions", partition_count}, {"PartitionIndex", partition_index},
-    {"NodeId", node_id},            {"BrokerId", node_id},
-    {"ControllerId", node_id},      {"LeaderId", node_id},
-    {"Port", port},                 {"Offset", listed_offset},
-    {"CommittedOffset", committed_offset}, {"HighWatermark", end_offset},
-    {"LastStableOffset", end_offset}, {"ProducerId", producer_id},
-    {"ApiKey", api_key},            {"MinVersion", api_min},
+    {"ApiKeys", api_count},
+    {"Brokers", one},
+    {"ReplicaNodes", one},
+    {"IsrNodes", one},
+    {"Groups", group_count},
+    {"Coordinators", group_count},
+    {"Topics", topic_count},
+    {"Responses", topic_count},
+    {"Partitions", partition_count},
+    {"PartitionIndex", partition_index},
+    {"NodeId", node_id},
+    {"BrokerId", node_id},
+    {"ControllerId", node_id},
+    {"LeaderId", node_id},
+    {"Port", port},
+    {"Offset", listed_offset},
+    {"CommittedOffset", committed_offset},
+    {"HighWatermark", end_offset},
+    {"LastStableOffset", end_offset},
+    {"ProducerId", producer_id},
+    {"ApiKey", api_key},
+    {"MinVersion", api_min},
     {"MaxVersion", api_max},
 };
 
@@ -384,8 +395,13 @@ static bool append_stub(struct null_session *s, const struct message_head *head,
 
 static bool is_answered(int16_t key)
 {
-    static const int16_t keys[] = {PS_API_FETCH, PS_API_LIST_OFFSETS, PS_API_METADATA, PS_API_OFFSET_FETCH,
-                                   PS_API_FIND_COORDINATOR, PS_API_API_VERSIONS, 22 /* InitProducerId */,
+    static const int16_t keys[] = {PS_API_FETCH,
+                                   PS_API_LIST_OFFSETS,
+                                   PS_API_METADATA,
+                                   PS_API_OFFSET_FETCH,
+                                   PS_API_FIND_COORDINATOR,
+                                   PS_API_API_VERSIONS,
+                                   22 /* InitProducerId */,
                                    PS_API_DESCRIBE_CLUSTER};
     for (size_t i = 0; i < PS_ARRAY_LEN(keys); i++) {
         if (keys[i] == key) {

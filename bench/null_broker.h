@@ -30,15 +30,15 @@ struct null_topic {
 /* What all sessions share. Only the topics change after start; `lock` guards them. */
 struct null_broker {
     struct net_address advertised;
-    uint32_t partitions;      /* of every topic */
-    uint64_t fetch_bytes;     /* of records per partition in a Fetch response */
-    int64_t lag;              /* committed offsets stand that far behind the ends, which grow with time */
+    uint32_t partitions;  /* of every topic */
+    uint64_t fetch_bytes; /* of records per partition in a Fetch response */
+    int64_t lag;          /* committed offsets stand that far behind the ends, which grow with time */
     enum null_stub stub;
     uint32_t stub_bytes;
     pthread_mutex_t lock;
     struct null_topic *topics;
     uint32_t topic_count;
-    uint32_t *topic_slots;    /* open addressing: index + 1, 0 empty; twice NULL_TOPICS_MAX */
+    uint32_t *topic_slots; /* open addressing: index + 1, 0 empty; twice NULL_TOPICS_MAX */
 };
 
 /* The settings must be there already. */
@@ -61,15 +61,15 @@ struct null_out {
 
 struct null_session {
     struct null_broker *broker;
-    uint8_t *partial;          /* the beginning of a request that is not all there */
+    uint8_t *partial; /* the beginning of a request that is not all there */
     size_t partial_len, partial_cap;
     struct null_out out;
-    bool producing;            /* inside of a Produce request */
+    bool producing; /* inside of a Produce request */
     int32_t correlation_id;
-    int64_t next_offset;       /* of what this connection produces; no two partitions are told apart */
+    int64_t next_offset; /* of what this connection produces; no two partitions are told apart */
     struct ps_produce produce;
     struct ps_reply reply;
-    uint8_t *reply_bytes;      /* grows to the largest reply of this connection */
+    uint8_t *reply_bytes; /* grows to the largest reply of this connection */
     size_t reply_cap;
 };
 

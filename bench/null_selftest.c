@@ -1,6 +1,7 @@
 /* null_selftest.c - `bench_null_broker --selftest`: what the tools of this folder write and read, checked against
  * each other and against the schemas, in every version and cut in every way. */
 #include "frames.h"
+#include "hist.h"
 #include "null_broker.h"
 
 #include <stdio.h>
@@ -8,14 +9,14 @@
 
 static int failures;
 
-#define CHECK(condition, ...)                                                                      \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            failures++;                                                                            \
-            printf("FAILED %s:%d %s: ", __func__, __LINE__, #condition);                           \
-            printf(__VA_ARGS__);                                                                   \
-            putchar('\n');                                                                         \
-        }                                                                                          \
+#define CHECK(condition, ...)                                                                                          \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            failures++;                                                                                                \
+            printf("FAILED %s:%d %s: ", __func__, __LINE__, #condition);                                               \
+            printf(__VA_ARGS__);                                                                                       \
+            putchar('\n');                                                                                             \
+        }                                                                                                              \
     } while (0)
 
 /* What a response said, of the fields that are checked. */
@@ -53,8 +54,7 @@ static void see(void *ctx, enum message_event event, const struct ps_field *fiel
 }
 
 /* Reads one response from the front of the output. Holes must have been filled or absent. */
-static bool response_read(struct ps_span frame, int16_t key, int16_t version, int32_t correlation_id,
-                          struct seen *seen)
+static bool response_read(struct ps_span frame, int16_t key, int16_t version, int32_t correlation_id, struct seen *seen)
 {
     const struct ps_api *api = ps_api_find(key);
     size_t head = ps_api_response_header_tagged(api, version) ? 9 : 8;
@@ -93,6 +93,25 @@ static void check_crc(void)
     free((void *)(uintptr_t)batch.base);
 }
 
+/* Every value lies in a bucket whose top is at most 0.8 % above it, and quantiles come out in order. */
+static void check_histogram(void)
+{
+    static struct hist h, one;
+    for (ps_ns value = 1; value <= 1000000; value++) {
+        hist_add(&h, value);
+    }
+    static const double shares[] = {0.001, 0.5, 0.99, 0.999, 1.0};
+    for (size_t i = 0; i < PS_ARRAY_LEN(shares); i++) {
+        double exact = shares[i] * 1e6, got = (double)hist_quantile(&h, shares[i]);
+        CHECK(got >= exact && got <= exact * 1.008, "quantile %g is %g", shares[i], got);
+    }
+    for (unsigned shift = 0; shift < 64; shift++) {
+        one = (struct hist){0};
+        hist_add(&one, PS_NEVER >> shift);
+        CHECK(hist_quantile(&one, 0.5) == PS_NEVER >> shift, "the value of %u bits", 64 - shift);
+    }
+}
+
 static void check_produce_shape(struct null_broker *broker, const struct frame_shape *shape, size_t chunk)
 {
     struct null_session s;
@@ -123,8 +142,8 @@ static void check_produce_shape(struct null_broker *broker, const struct frame_s
 static void check_produce(struct null_broker *broker)
 {
     static const size_t chunks[] = {0, 1, 2, 7, 61, 1000, SIZE_MAX};
-    struct frame_shape shape = {.client_id = "selftest", .topic = "clicks", .topic_id = {1, 2, 3},
-                                .batch = batch_new(5, 200)};
+    struct frame_shape shape = {
+        .client_id = "selftest", .topic = "clicks", .topic_id = {1, 2, 3}, .batch = batch_new(5, 200)};
     for (shape.version = 3; shape.version <= 13; shape.version++) {
         for (size_t i = 0; i < PS_ARRAY_LEN(chunks); i++) {
             for (shape.acks = -1; shape.acks <= 1; shape.acks++) {
@@ -185,8 +204,8 @@ static void check_answers(struct null_broker *broker)
             CHECK(!addresses || seen.port == broker->advertised.port, "%s v%d port %ld", api->name, v, (long)seen.port);
             bool one = key == PS_API_FETCH || key == PS_API_LIST_OFFSETS || key == PS_API_OFFSET_FETCH;
             int64_t expected = key == PS_API_METADATA ? broker->partitions : 1;
-            CHECK(!(one || key == PS_API_METADATA) || seen.partitions == expected, "%s v%d: %ld partitions",
-                  api->name, v, (long)seen.partitions);
+            CHECK(!(one || key == PS_API_METADATA) || seen.partitions == expected, "%s v%d: %ld partitions", api->name,
+                  v, (long)seen.partitions);
             CHECK(key != PS_API_API_VERSIONS || seen.keys > 60, "ApiVersions v%d: %ld", v, (long)seen.keys);
         }
     }
@@ -200,8 +219,8 @@ static void check_unknown(struct null_broker *broker)
     struct seen seen;
     null_session_init(&s, broker);
     CHECK(null_session_feed(&s, future, sizeof(future)), "ApiVersions of the future");
-    CHECK(response_read((struct ps_span){s.out.bytes, s.out.len}, PS_API_API_VERSIONS, 0, 5, &seen) &&
-          seen.errors == 1, "it is refused in version 0");
+    CHECK(response_read((struct ps_span){s.out.bytes, s.out.len}, PS_API_API_VERSIONS, 0, 5, &seen) && seen.errors == 1,
+          "it is refused in version 0");
     CHECK(!null_session_feed(&s, negative, sizeof(negative)), "a negative length");
     null_session_deinit(&s);
 }
@@ -211,6 +230,7 @@ int null_selftest(void)
     struct null_broker broker = {.advertised = {"127.0.0.1", 9092}, .partitions = 3, .stub = NULL_STUB_CLOSE};
     null_broker_init(&broker);
     check_crc();
+    check_histogram();
     check_produce(&broker);
     check_answers(&broker);
     check_unknown(&broker);

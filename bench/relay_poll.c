@@ -30,9 +30,9 @@ struct end {
     uv_poll_t poll;
     struct session *session;
     struct end *peer;
-    uint8_t *kept;    /* bytes of this end that the peer has not taken */
+    uint8_t *kept; /* bytes of this end that the peer has not taken */
     size_t kept_at, kept_len;
-    int pipe[2];      /* splice: the same; -1 while empty */
+    int pipe[2]; /* splice: the same; -1 while empty */
     int fd, watched;
     bool connecting, ended; /* ended: this end will send no more */
 };

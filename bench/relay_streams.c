@@ -149,8 +149,7 @@ static void on_connection(uv_stream_t *listener, int status)
     struct sockaddr_in broker;
     uv_ip4_addr(relay->config->broker.host, relay->config->broker.port, &broker);
     session->connect.data = session;
-    if (uv_accept(listener, (uv_stream_t *)&session->client.tcp) != 0 ||
-        uv_tcp_nodelay(&session->client.tcp, 1) != 0 ||
+    if (uv_accept(listener, (uv_stream_t *)&session->client.tcp) != 0 || uv_tcp_nodelay(&session->client.tcp, 1) != 0 ||
         uv_tcp_connect(&session->connect, &session->broker.tcp, (struct sockaddr *)&broker, on_connected) != 0) {
         session_close(session);
     }
