@@ -5,7 +5,7 @@
 
 #define COMMIT_PERIOD_S 5.0 /* Kafka's auto.commit.interval.ms, as long as nothing better is known */
 #define STALL_PERIODS   1.4 /* of silence after which consumers count as stopped */
-#define ACT_S           0.5 /* until a new rate has reached every producer */
+#define ACT_S           0.2 /* until a new rate is in force */
 
 static uint64_t load(const void *base, size_t field)
 {
@@ -60,7 +60,7 @@ double ps_view_feasible_limit(const struct ps_admin_view *view, const struct ps_
     for (size_t i = 0; i < view->config->policy_count; i++) {
         const struct ps_policy_config *config = &view->config->policies[i];
         if (strcmp(config->name, policy->policy) == 0) {
-            double poll_s = (double)config->poll / 4.0 / (double)PS_SECOND;
+            double poll_s = (double)config->poll / (double)PS_SECOND;
             return policy->target + policy->consume_rate * (STALL_PERIODS * COMMIT_PERIOD_S + poll_s + ACT_S);
         }
     }

@@ -310,7 +310,7 @@ static void write_histogram(FILE *out, const struct ps_admin_view *view, const c
     for (size_t i = 0; i < PS_HISTOGRAM_BUCKETS; i++) {
         total += ps_view_stat(view, at + offsetof(struct ps_histogram, bucket) + i * sizeof(uint64_t));
         if (i + 1 < PS_HISTOGRAM_BUCKETS) { /* the last holds all that is longer */
-            snprintf(bound, sizeof(bound), "%.9g", (double)(UINT64_C(1) << i) / 1e6);
+            snprintf(bound, sizeof(bound), "%.10g", (double)(UINT64_C(1) << i) / 1e6);
             sample(out, bucket, (double)total, "api", api, "le", bound, NULL);
         }
     }
