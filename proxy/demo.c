@@ -22,7 +22,6 @@
 
 #define TICK          (100 * PS_MILLISECOND) /* between looks */
 #define TICKS_DRAWN   2                      /* a frame every so many looks */
-#define TICKS_PRINTED 10                     /* a plain line every so many */
 #define START_SECONDS 20                     /* for the consumers to be ready */
 #define REST_SECONDS  30                     /* for reading the rest */
 
@@ -64,10 +63,12 @@ static void draw(struct demo *demo)
     }
 }
 
-static void print_line(struct demo *demo)
+/* Once a second, for whoever has no terminal. */
+static void print_line(struct demo *demo, double *next_at)
 {
     static char line[PS_DEMO_FRAME_MAX];
-    if (!demo->terminal.live) {
+    if (!demo->terminal.live && demo->view.moment.at >= *next_at) {
+        *next_at += 1;
         size_t len = ps_demo_view_line(&demo->view, line);
         fwrite(line, 1, len, stdout);
         fflush(stdout);
@@ -161,15 +162,14 @@ static void run_time(struct demo *demo, struct phase *phase)
     double seconds = demo->view.seconds[phase->which];
     ps_ns end = phase->began + (ps_ns)(seconds * (double)PS_SECOND);
     ps_ns next = phase->began;
+    double print_at = 1;
     for (unsigned tick = 0; going(demo) && next <= end; tick++) {
         look(demo, phase);
         act(demo, phase, (double)(ps_now() - phase->began) / (double)PS_SECOND / seconds);
         if (tick % TICKS_DRAWN == 0) {
             draw(demo);
         }
-        if (tick % TICKS_PRINTED == 0 && tick > 0) {
-            print_line(demo);
-        }
+        print_line(demo, &print_at);
         next += TICK;
         ps_ns now = ps_now();
         next = ps_ns_max(next, now); /* a slow look is not made up for */

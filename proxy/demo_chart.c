@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#define LABEL_COLUMNS 14 /* "target 9,000 " and the axis */
+#define LABEL_COLUMNS 16 /* "  target 9,000 " and the axis */
 
 struct glyphs {
     const char *const *fill; /* from an empty cell to a full one */

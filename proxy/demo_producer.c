@@ -76,6 +76,9 @@ static rd_kafka_conf_t *producer_conf(struct ps_demo_producer *producer, const c
     rd_kafka_conf_set_opaque(conf, producer);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     ps_demo_client_set(conf, "enable.idempotence", "true");
+    /* With more in flight, librdkafka 2.0.2 polls without sleeping while an idempotent partition waits for its answer.
+     */
+    ps_demo_client_set(conf, "max.in.flight", "1");
     ps_demo_client_set(conf, "linger.ms", "20");
     ps_demo_client_set(conf, "batch.num.messages", "50");
     ps_demo_client_set(conf, "queue.buffering.max.messages", "3000");

@@ -58,15 +58,15 @@ static void write_config(struct ps_demo_proxy *demo, const char *brokers, unsign
     snprintf(demo->bootstrap, sizeof(demo->bootstrap), "127.0.0.1:%u", port);
     snprintf(demo->config, sizeof(demo->config),
              "upstream:\n"
-             "  bootstrap: [%s]    # the brokers\n"
+             "  bootstrap: [%s]\n"
              "listeners:\n"
              "  - name: demo\n"
-             "    bind: %s            # the address that producers are given\n"
-             "    broker_ports: %u-%u           # one for each broker\n"
+             "    bind: %s           # what producers are given instead\n"
+             "    broker_ports: %u-%u       # one for each broker\n"
              "    first_id: 1\n"
              "policies:\n"
              "  - name: demo\n"
-             "    topics: [%s]              # \"%s\" is left alone\n"
+             "    topics: [%s]             # \"%s\" has no policy\n"
              "    signal: {groups: [%s], target: %d, limit: %d}\n"
              "admin: {bind: 127.0.0.1:%u}\n",
              brokers, demo->bootstrap, port + 1, port + PS_DEMO_BROKERS, ps_demo_topic(PS_DEMO_WITH),

@@ -48,63 +48,61 @@ static void words(const struct ps_demo_report *report, FILE *out)
     const struct ps_demo_outcome *with = &report->outcomes[PS_DEMO_WITH];
     char n[4][PS_NUMBER_LEN];
     fprintf(out,
-            "  Without pressure control the consumers fell behind by up to %s records, %.1f times the target,\n"
-            "  and %s of %s records (%.0f %%) were deleted by retention before anybody read them.\n\n",
+            "  Without pressure control the consumers fell behind by up to %s records,\n"
+            "  %.1f times the target, and %s of %s records (%.0f %%) were deleted by\n"
+            "  retention before anybody read them.\n\n",
             ps_number(n[0], (double)without->lag_peak), (double)without->lag_peak / PS_DEMO_TARGET,
             ps_number(n[1], (double)without->counts.lost), ps_number(n[2], (double)without->counts.produced),
             percent((double)without->counts.lost / (double)without->counts.produced));
     fprintf(out,
-            "  With it, in the last %.0f seconds lag was %.1f %% off its target of %s in the mean and the consumers\n"
-            "  were busy %.1f %% of the time. ",
+            "  With it, in the last %.0f seconds lag was %.1f %% off its target of %s in the\n"
+            "  mean, and the consumers were busy %.1f %% of the time. ",
             with->judged_seconds, percent(with->lag_mean_abs_error), ps_number(n[0], PS_DEMO_TARGET),
             percent(with->utilisation));
     if (with->counts.lost == 0 && with->unaccounted == 0) {
-        fprintf(out, "All %s records that the brokers acknowledged were read.\n\n",
+        fprintf(out, "All %s records\n  that the brokers acknowledged were read.\n\n",
                 ps_number(n[1], (double)with->counts.produced));
     } else {
-        fprintf(out, "%s of %s records were lost.\n\n", ps_number(n[1], (double)with->counts.lost),
+        fprintf(out, "%s of %s\n  records were lost.\n\n", ps_number(n[1], (double)with->counts.lost),
                 ps_number(n[2], (double)with->counts.produced));
     }
     if (report->scenario->moral != NULL) {
-        fprintf(out, "  %s: lag rose to %s at most.\n\n", report->scenario->moral,
+        fprintf(out, "  %s:\n  lag rose to %s at most.\n\n", report->scenario->moral,
                 ps_number(n[3], (double)with->lag_peak));
     }
 }
 
-struct row {
-    const char *name;
-    double values[PS_DEMO_PHASES];
-    const char *unit;
-    bool zero_wanted;
-};
+enum figure { FIGURE_COUNT = 1, FIGURE_SHARE, FIGURE_LOSS };
+
+static void row(FILE *out, bool colour, enum figure kind, const char *name, double without, double with)
+{
+    const double values[PS_DEMO_PHASES] = {[PS_DEMO_WITHOUT] = without, [PS_DEMO_WITH] = with};
+    fprintf(out, "  %-30s", name);
+    for (size_t phase = 0; phase < PS_DEMO_PHASES; phase++) {
+        char cell[PS_NUMBER_LEN];
+        if (kind == FIGURE_SHARE) {
+            snprintf(cell, sizeof(cell), "%.1f %%", percent(values[phase]));
+        } else {
+            ps_number(cell, values[phase]);
+        }
+        bool coloured = colour && kind == FIGURE_LOSS;
+        const char *style = !coloured ? "" : values[phase] > 0 ? "\033[31m" : "\033[32m";
+        fprintf(out, " %s%14s%s", style, cell, coloured ? "\033[0m" : "");
+    }
+    fprintf(out, "\n");
+}
 
 static void table(const struct ps_demo_report *report, bool colour, FILE *out)
 {
     const struct ps_demo_outcome *a = &report->outcomes[PS_DEMO_WITHOUT], *b = &report->outcomes[PS_DEMO_WITH];
-    const struct row rows[] = {
-        {"highest lag", {(double)a->lag_peak, (double)b->lag_peak}, "", false},
-        {"lag at the end", {(double)a->lag_end, (double)b->lag_end}, "", false},
-        {"mean distance from the target",
-         {percent(a->lag_mean_abs_error), percent(b->lag_mean_abs_error)},
-         " %",
-         false},
-        {"consumers busy", {percent(a->utilisation), percent(b->utilisation)}, " %", false},
-        {"records produced", {(double)a->counts.produced, (double)b->counts.produced}, "", false},
-        {"records read", {(double)a->counts.consumed, (double)b->counts.consumed}, "", false},
-        {"records lost unread", {(double)a->counts.lost, (double)b->counts.lost}, "", true},
-    };
     fprintf(out, "  %-30s %14s %14s\n", "", "without", "with");
-    for (size_t i = 0; i < PS_ARRAY_LEN(rows); i++) {
-        char n[PS_NUMBER_LEN], cell[PS_NUMBER_LEN + 8];
-        fprintf(out, "  %-30s", rows[i].name);
-        for (size_t phase = 0; phase < PS_DEMO_PHASES; phase++) {
-            double value = rows[i].values[phase];
-            snprintf(cell, sizeof(cell), "%s%s", isnan(value) ? "-" : ps_number(n, value), rows[i].unit);
-            const char *style = !rows[i].zero_wanted || !colour ? "" : value > 0 ? "\033[31m" : "\033[32m";
-            fprintf(out, " %s%14s%s", style, cell, *style == '\0' ? "" : "\033[0m");
-        }
-        fprintf(out, "\n");
-    }
+    row(out, colour, FIGURE_COUNT, "highest lag", (double)a->lag_peak, (double)b->lag_peak);
+    row(out, colour, FIGURE_COUNT, "lag at the end", (double)a->lag_end, (double)b->lag_end);
+    row(out, colour, FIGURE_SHARE, "mean distance from the target", a->lag_mean_abs_error, b->lag_mean_abs_error);
+    row(out, colour, FIGURE_SHARE, "consumers busy", a->utilisation, b->utilisation);
+    row(out, colour, FIGURE_COUNT, "records produced", (double)a->counts.produced, (double)b->counts.produced);
+    row(out, colour, FIGURE_COUNT, "records read", (double)a->counts.consumed, (double)b->counts.consumed);
+    row(out, colour, FIGURE_LOSS, "records lost unread", (double)a->counts.lost, (double)b->counts.lost);
 }
 
 void ps_demo_report_print(const struct ps_demo_report *report, bool colour, FILE *out)
@@ -113,8 +111,8 @@ void ps_demo_report_print(const struct ps_demo_report *report, bool colour, FILE
     table(report, colour, out);
     fprintf(out, "\n"
                  "  Now with your own Kafka:\n"
-                 "    penstock run --upstream HOST:9092    watches only, and prints the address for your producers\n"
-                 "    penstock run -c penstock.yaml        with a policy like the one printed above\n");
+                 "    penstock run --upstream HOST:9092   watches only; prints where producers connect\n"
+                 "    penstock run -c penstock.yaml       with a policy like the one printed above\n");
 }
 
 static double rounded(double value)
