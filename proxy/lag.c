@@ -219,6 +219,7 @@ struct ps_lag *ps_lag_new(const struct ps_config *config, char *error, size_t er
     lag->shared.config = ps_config_get(config);
     lag->shared.engaged = ps_alloc(config->policy_count, sizeof(bool));
     lag->retry = PS_LAG_RETRY_MIN;
+    lag->call_ms = PS_LAG_CALL_MS;
     adopt(lag, ps_config_get(config), 0);
     if (!ps_lag_client_open(lag, error, error_size)) {
         ps_lag_free(lag);

@@ -101,12 +101,12 @@ static bool committed_read(struct ps_lag *lag, struct round *round)
     for (size_t g = 0; g < lag->group_count; g++) {
         committed_ask(lag, round, g);
     }
-    ps_ns deadline = ps_now() + PS_LAG_CALL_MS * PS_MILLISECOND;
+    ps_ns deadline = ps_now() + (ps_ns)lag->call_ms * PS_MILLISECOND;
     while (round->asked > 0) {
         rd_kafka_event_t *event =
             ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT, deadline);
         if (event == NULL) {
-            ps_lag_failed(lag, "cannot read the committed offsets: no answer in %d ms", PS_LAG_CALL_MS);
+            ps_lag_failed(lag, "cannot read the committed offsets: no answer in %d ms", lag->call_ms);
             break;
         }
         if ((uintptr_t)rd_kafka_event_opaque(event) == lag->round) {
@@ -232,7 +232,7 @@ static void offsets_by_leader(struct ps_lag *lag, const bool *topics, int64_t wh
     int32_t leader = -1;
     while ((leader = next_leader(lag, topics, leader)) != INT32_MAX && !ps_lag_stopping(lag)) {
         rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, leader);
-        int timeout_ms = is_suspect(lag, leader) ? PS_LAG_SUSPECT_MS : PS_LAG_CALL_MS;
+        int timeout_ms = is_suspect(lag, leader) ? PS_LAG_SUSPECT_MS : lag->call_ms;
         int budget = HALVINGS_MAX;
         rd_kafka_resp_err_t err = offsets_halve(lag, list, 0, list->cnt, which, timeout_ms, &budget);
         rd_kafka_topic_partition_list_destroy(list);
@@ -258,7 +258,7 @@ static void offsets_read(struct ps_lag *lag, const bool *topics, int64_t which)
     }
     rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, -1);
     if (list->cnt > 0 && (lag->suspect_count > 0 ||
-                          offsets_call(lag, list, which, PS_LAG_CALL_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)) {
+                          offsets_call(lag, list, which, lag->call_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)) {
         offsets_by_leader(lag, topics, which);
     }
     rd_kafka_topic_partition_list_destroy(list);

@@ -62,6 +62,7 @@ struct ps_lag {
     rd_kafka_t *client;
     rd_kafka_queue_t *queue;
     bool spoiled; /* an admin call is still open: no other call, a new handle first */
+    int call_ms;  /* PS_LAG_CALL_MS; less in a test */
     const struct ps_config *config;
     bool *engaged; /* [policy_count], as all that follows */
     ps_ns *due;    /* next round of each policy */

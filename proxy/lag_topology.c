@@ -160,7 +160,7 @@ static bool groups_list(struct ps_lag *lag, struct ps_lag_group *groups, size_t 
     rd_kafka_AdminOptions_t *options = ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS);
     rd_kafka_ListConsumerGroups(lag->client, options, lag->queue);
     rd_kafka_AdminOptions_destroy(options);
-    ps_ns deadline = ps_now() + PS_LAG_CALL_MS * PS_MILLISECOND;
+    ps_ns deadline = ps_now() + (ps_ns)lag->call_ms * PS_MILLISECOND;
     rd_kafka_event_t *event = ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPS_RESULT, deadline);
     const rd_kafka_ListConsumerGroups_result_t *result =
         event == NULL ? NULL : rd_kafka_event_ListConsumerGroups_result(event);
@@ -224,7 +224,7 @@ bool ps_lag_topology_read(struct ps_lag *lag)
 {
     const struct rd_kafka_metadata *metadata;
     int all_topics = lag->config->policy_count > 0; /* observe only: brokers are enough */
-    rd_kafka_resp_err_t err = rd_kafka_metadata(lag->client, all_topics, NULL, &metadata, PS_LAG_CALL_MS);
+    rd_kafka_resp_err_t err = rd_kafka_metadata(lag->client, all_topics, NULL, &metadata, lag->call_ms);
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         ps_lag_failed(lag, "cannot read the cluster's metadata: %s", rd_kafka_err2str(err));
         return false;
