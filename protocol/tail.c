@@ -197,16 +197,16 @@ static int64_t len_without_filler(const struct plan *plan, size_t len, bool keep
  * among them takes (0: there is none). */
 static bool fits(const struct plan *plan, size_t len, bool keep, uint32_t *count, size_t *filler)
 {
+    bool dropped = !keep && plan->tag.kind == PS_HIT_TAG;
     int64_t gap = (int64_t)len - len_without_filler(plan, len, keep);
-    *count = plan->count - (!keep && plan->tag.kind == PS_HIT_TAG ? 1 : 0);
+    gap += (int64_t)(plan->count_end - plan->count_at); /* the count is written anew */
+    *count = plan->count - (dropped ? 1 : 0);
     *filler = 0;
-    if (gap == 0 && *count == plan->count) {
+    if (gap == (int64_t)ps_uvarint_len(*count)) {
         return true;
     }
     ++*count;
-    if (*count != plan->count) {
-        gap += (int64_t)(plan->count_end - plan->count_at) - (int64_t)ps_uvarint_len(*count);
-    }
+    gap -= (int64_t)ps_uvarint_len(*count);
     *filler = gap < FILLER_MIN ? 0 : (size_t)gap;
     return gap >= FILLER_MIN;
 }
@@ -223,11 +223,7 @@ static void write_plan(struct ps_writer *w, const struct plan *plan, struct pass
     } else if (!tagged) {
         ps_write_uvarint(w, 1); /* no elements */
     }
-    if (count == plan->count) {
-        ps_write_raw(w, tail + plan->count_at, plan->count_end - plan->count_at);
-    } else {
-        ps_write_uvarint(w, count);
-    }
+    ps_write_uvarint(w, count);
     if (tagged) {
         size_t number_end = (size_t)(plan->tag.at + plan->tag.len - plan->tag.size_len);
         ps_write_raw(w, tail + plan->count_end, (keep ? number_end : (size_t)plan->tag.at) - plan->count_end);
@@ -244,7 +240,8 @@ enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_
 {
     struct plan plan;
     struct pass pass;
-    if (len != ps_tail_len(t) || !make_plan(&plan, t, env, tail, len)) {
+    PS_ASSERT(len == ps_tail_len(t));
+    if (!make_plan(&plan, t, env, tail, len)) {
         return PS_REWRITE_BAD;
     }
     if (plan.unbound) {

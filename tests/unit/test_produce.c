@@ -133,6 +133,19 @@ static void test_the_head_of_transactions_and_acks(void **state)
     }
 }
 
+static void test_an_empty_transactional_id_is_one(void **state)
+{
+    (void)state;
+    static const uint8_t body[] = {1, 0, 1, 0, 0, 0, 0, 1, 0};
+    struct ps_produce p;
+    size_t at = 0;
+    ps_produce_init(&p, 9, sizeof(body));
+    assert_int_equal(next(&p, body, sizeof(body), &at, 3), PS_PRODUCE_HEAD);
+    assert_true(p.transactional);
+    assert_int_equal(p.topic_count, 0);
+    assert_int_equal(next(&p, body, sizeof(body), &at, 3), PS_PRODUCE_END);
+}
+
 static void test_a_truncated_request_is_bad_and_stays_so(void **state)
 {
     (void)state;
@@ -203,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events_in_every_version_and_cut),
         cmocka_unit_test(test_the_head_of_transactions_and_acks),
+        cmocka_unit_test(test_an_empty_transactional_id_is_one),
         cmocka_unit_test(test_a_truncated_request_is_bad_and_stays_so),
         cmocka_unit_test(test_a_name_too_long_is_cut_not_overrun),
         cmocka_unit_test(test_random_requests_add_up),

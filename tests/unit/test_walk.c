@@ -299,7 +299,7 @@ static void test_lengths_beyond_what_is_left_are_refused_at_once(void **state)
         {"records beyond the body", {0, 0, 1, 0, 0, 0, 1, 2, 2, 't', 2, 0, 0, 0, 7, 0xff, 0x01}, 17, 60},
         {"varint of six bytes", {0, 0, 1, 0, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0}, 12, 30},
         {"varint of 33 bits", {0, 0, 1, 0, 0, 0, 1, 0x80, 0x80, 0x80, 0x80, 0x10}, 12, 30},
-        {"tags beyond the body", {0, 0, 1, 0, 0, 0, 1, 1, 9, 0}, 9, 12},
+        {"more tags than fit the body", {0, 0, 1, 0, 0, 0, 1, 1, 9}, 9, 20},
         {"tag size beyond the body", {0, 0, 1, 0, 0, 0, 1, 1, 1, 5, 9}, 11, 15},
     };
     for (size_t i = 0; i < PS_ARRAY_LEN(refusals); i++) {
@@ -311,6 +311,20 @@ static void test_lengths_beyond_what_is_left_are_refused_at_once(void **state)
         assert_int_equal(feed(&w, more, sizeof(more), &r), PS_WALK_BAD); /* and stays so */
         report_free(&r);
     }
+}
+
+static void test_lengths_below_null_are_refused(void **state)
+{
+    (void)state;
+    /* ProduceRequest v3: a transactional id of length -2; and none, but topics counted -2. */
+    static const uint8_t name[12] = {0xff, 0xfe};
+    static const uint8_t topics[12] = {0xff, 0xff, 0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xfe};
+    struct report r = {0};
+    walk_cut(&r, produce_request(), 3, name, sizeof(name), 5, 5);
+    assert_int_equal(r.end, PS_WALK_BAD);
+    walk_cut(&r, produce_request(), 3, topics, sizeof(topics), 5, 5);
+    assert_int_equal(r.end, PS_WALK_BAD);
+    report_free(&r);
 }
 
 static void test_a_known_tag_must_be_as_long_as_it_says(void **state)
@@ -328,6 +342,10 @@ static void test_a_known_tag_must_be_as_long_as_it_says(void **state)
     body[7] = 0; /* none said */
     walk_cut(&r, schema, 10, body, 9, 9, 9);
     assert_int_equal(r.end, PS_WALK_BAD);
+    /* Two tags; the first says two bytes and needs one, and what is left over would pass for the second. */
+    static const uint8_t shifted[] = {1, 0, 0, 0, 0, 2, 0, 2, 1, 5, 0};
+    walk_cut(&r, schema, 10, shifted, sizeof(shifted), 11, 11);
+    assert_int_equal(r.end, PS_WALK_BAD);
     report_free(&r);
 }
 
@@ -340,6 +358,7 @@ int main(void)
         cmocka_unit_test(test_records_are_told_before_they_have_come),
         cmocka_unit_test(test_the_rest_of_records_is_passed_without_being_looked_at),
         cmocka_unit_test(test_lengths_beyond_what_is_left_are_refused_at_once),
+        cmocka_unit_test(test_lengths_below_null_are_refused),
         cmocka_unit_test(test_a_known_tag_must_be_as_long_as_it_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
