@@ -80,7 +80,7 @@ static rd_kafka_conf_t *producer_conf(struct ps_demo_producer *producer, const c
      */
     ps_demo_client_set(conf, "max.in.flight", "1");
     ps_demo_client_set(conf, "linger.ms", "20");
-    ps_demo_client_set(conf, "batch.num.messages", "50");
+    ps_demo_client_set(conf, "batch.num.messages", "100");
     ps_demo_client_set(conf, "queue.buffering.max.messages", "3000");
     return conf;
 }

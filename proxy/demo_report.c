@@ -111,7 +111,7 @@ void ps_demo_report_print(const struct ps_demo_report *report, bool colour, FILE
     table(report, colour, out);
     fprintf(out, "\n"
                  "  Now with your own Kafka:\n"
-                 "    penstock run --upstream HOST:9092   watches only; prints where producers connect\n"
+                 "    penstock run --upstream HOST:9092   watches only; says where to connect\n"
                  "    penstock run -c penstock.yaml       with a policy like the one printed above\n");
 }
 

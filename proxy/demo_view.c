@@ -221,7 +221,7 @@ static void frozen(struct ps_text *text, const struct ps_demo_view *view, enum p
     ps_text_add(text, "%s: lag peaked at %s, %s records lost", phase == PS_DEMO_WITHOUT ? "without" : "with",
                 ps_number(peak, (double)outcome->lag_peak), ps_number(lost, (double)outcome->counts.lost));
     if (phase == PS_DEMO_WITH) {
-        ps_text_add(text, ", %.0f %% off target, consumers %.0f %% busy", 100 * outcome->lag_mean_abs_error,
+        ps_text_add(text, ", %.0f %% off target, %.0f %% busy", 100 * outcome->lag_mean_abs_error,
                     100 * outcome->utilisation);
     }
     ps_text_end(text);
