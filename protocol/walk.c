@@ -627,3 +627,10 @@ enum ps_walk_step ps_walk_next(struct ps_walk *w, const uint8_t *data, size_t le
     *used = (size_t)(in.at - data);
     return step;
 }
+
+uint64_t ps_walk_skip(struct ps_walk *w)
+{
+    uint64_t n = w->skip;
+    w->skip = 0;
+    return n;
+}

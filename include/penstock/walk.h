@@ -113,4 +113,9 @@ void ps_walk_init(struct ps_walk *w, const struct ps_schema *schema, int16_t ver
 enum ps_walk_step ps_walk_next(struct ps_walk *w, const uint8_t *data, size_t len, size_t *used,
                                struct ps_hit *hit);
 
+/* Content that comes next and that nobody wants to see, above all records after their head: takes it as passed, as if
+ * it had been fed, and returns its length; 0 if there is none. So whoever relays may let a large body go without
+ * looking at it. The next call is fed what follows. */
+uint64_t ps_walk_skip(struct ps_walk *w);
+
 #endif

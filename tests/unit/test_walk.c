@@ -283,6 +283,39 @@ static void test_the_rest_of_records_is_passed_without_being_looked_at(void **st
     report_free(&r);
 }
 
+/* Content that the walk has no use for is never fed to it: the same is reported. */
+static void check_skips(const struct ps_schema *schema, int16_t version, const struct message *m, struct random *random)
+{
+    struct report whole = {0}, skipping = {0};
+    walk_cut(&whole, schema, version, m->base, m->len, m->len, m->len);
+    struct ps_walk w;
+    ps_walk_init(&w, schema, version, m->len);
+    size_t at = 0;
+    do {
+        size_t piece = 1 + random_below(random, 4);
+        piece = piece < m->len - at ? piece : m->len - at;
+        skipping.end = feed(&w, m->base + at, piece, &skipping);
+        at += piece;
+        uint64_t skip = ps_walk_skip(&w);
+        assert_true(skip <= m->len - at);
+        assert_int_equal(ps_walk_skip(&w), 0);
+        at += (size_t)skip;
+    } while (skipping.end == PS_WALK_MORE && at < m->len);
+    if (skipping.end == PS_WALK_MORE) { /* what was skipped went to the end */
+        skipping.end = feed(&w, m->base, 0, &skipping);
+    }
+    skipping.pos = w.pos;
+    assert_same(&whole, &skipping);
+    report_free(&whole);
+    report_free(&skipping);
+}
+
+static void test_what_is_skipped_need_not_be_fed(void **state)
+{
+    (void)state;
+    for_every_message(check_skips);
+}
+
 struct refusal {
     const char *what;
     uint8_t bytes[24];
@@ -357,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_mutations_are_survived_alike_however_cut),
         cmocka_unit_test(test_records_are_told_before_they_have_come),
         cmocka_unit_test(test_the_rest_of_records_is_passed_without_being_looked_at),
+        cmocka_unit_test(test_what_is_skipped_need_not_be_fed),
         cmocka_unit_test(test_lengths_beyond_what_is_left_are_refused_at_once),
         cmocka_unit_test(test_lengths_below_null_are_refused),
         cmocka_unit_test(test_a_known_tag_must_be_as_long_as_it_says),
