@@ -128,11 +128,12 @@ static void limit_to(struct ps_decision *out, double rate)
 static void decide_cold(const struct ps_controller *c, const struct estimate *e, struct ps_decision *out)
 {
     double target = c->config.target_records;
-    if (e->lag < target) {
+    double trickle = PS_COLD_RATE * target;
+    if (target - e->lag > 2.0 * PS_BURST_S * trickle) { /* else the trickle passes more than half the room */
         open_to(out, target - e->lag);
         out->engaged = e->lag >= PS_RELEASE_BELOW * target; /* the first commits are worth timing well */
     } else {
-        limit_to(out, PS_COLD_RATE * target);
+        limit_to(out, trickle);
     }
 }
 

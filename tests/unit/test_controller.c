@@ -1,0 +1,887 @@
+/* test_controller.c - the drain controller: its answers to every odd signal, in a small exact world, and its goals, in the
+ * scenarios of sim/. The bounds of the scenarios are those of the design where it states any, else what is reached
+ * over forty seeds and a little more. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "sim.h"
+
+#define PARTITIONS 4
+#define START      (1000 * PS_SECOND)
+#define TICK       (100 * PS_MILLISECOND)
+
+/* ------------------------------------------------------------------------------------------------ a small world */
+
+/* Consumers read exactly, commit exactly, and are polled on time. What is odd is done to it by each test. */
+struct world {
+    struct ps_controller c;
+    struct ps_decision d;
+    void *storage;
+    ps_ns now;
+    uint32_t partitions;
+    double read_rate[8];          /* records/s */
+    double share[8];              /* of what is admitted; 0 everywhere: even */
+    double commit_s;
+    double demand;                /* records/s offered; INFINITY unlimited */
+    double foreign;               /* records/s written by others */
+    double end[8], position[8];
+    int64_t committed[8], log_start[8];
+    int64_t offset;               /* added to every offset that is shown */
+    ps_ns commit_at, poll_at, poll_every;
+    bool dead, mute, frozen, never_commits;
+    struct ps_partition_sample shown[8];
+    double admitted;              /* in all */
+};
+
+static struct ps_controller_config config_20k(void)
+{
+    return (struct ps_controller_config){
+        .target_records = 20e3,
+        .limit_records = 40e3,
+        .poll = 250 * PS_MILLISECOND,
+        .stale_after = 10 * PS_SECOND,
+        .stale = PS_STALE_HOLD_LAST,
+        .stale_factor = 0.5,
+        .tau_fill_s = 4.0,
+        .tau_drain_s = 6.0,
+        .phi = 0.5,
+    };
+}
+
+static struct world *world_new(const struct ps_controller_config *config, double rate)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    w->storage = calloc(8, ps_controller_partition_size());
+    assert_non_null(w->storage);
+    w->now = START;
+    w->partitions = PARTITIONS;
+    w->commit_s = 1.0;
+    w->demand = (double)INFINITY;
+    w->poll_every = 250 * PS_MILLISECOND;
+    w->poll_at = START + 70 * PS_MILLISECOND;
+    w->commit_at = START + PS_SECOND;
+    for (uint32_t i = 0; i < 8; i++) {
+        w->read_rate[i] = rate / PARTITIONS;
+    }
+    ps_controller_init(&w->c, config, w->storage, 8, w->now);
+    return w;
+}
+
+static void world_free(struct world *w)
+{
+    free(w->storage);
+    free(w);
+}
+
+static void world_show(struct world *w)
+{
+    for (uint32_t i = 0; i < w->partitions && !w->frozen; i++) {
+        w->shown[i] = (struct ps_partition_sample){
+            .committed = w->committed[i] < 0 ? -1 : w->offset + w->committed[i],
+            .log_start = w->offset + w->log_start[i],
+            .end = w->offset + (int64_t)w->end[i],
+        };
+    }
+    struct ps_sample sample = {
+        .committed_at = w->now,
+        .end_at = w->now,
+        .partition_count = w->partitions,
+        .partitions = w->shown,
+    };
+    ps_controller_observe(&w->c, &sample, w->now);
+}
+
+static void world_tick(struct world *w)
+{
+    double rate = isfinite(w->d.rate) ? w->d.rate * 0.1 : w->d.headroom;
+    double passed = fmin(w->demand * 0.1, fmin(rate, 1e9));
+    bool held = w->demand * 0.1 > passed;
+    double even = 1.0 / w->partitions;
+    for (uint32_t i = 0; i < w->partitions; i++) {
+        double share = w->share[0] > 0.0 ? w->share[i] : even;
+        w->end[i] += passed * share + w->foreign * 0.1 * even;
+        ps_controller_admitted(&w->c, (int32_t)i, passed * share, w->now);
+    }
+    w->admitted += passed;
+    ps_controller_tick(&w->c, held, w->now, &w->d);
+    assert_true(w->d.rate > 0.0 && w->d.headroom >= 0.0); /* never closed, never a NAN */
+}
+
+static void world_run(struct world *w, double seconds)
+{
+    ps_ns until = w->now + (ps_ns)(seconds * 1e9);
+    while (w->now < until) {
+        w->now += 10 * PS_MILLISECOND;
+        for (uint32_t i = 0; i < w->partitions && !w->dead; i++) {
+            w->position[i] = fmin(w->position[i] + w->read_rate[i] * 0.01, fmax(w->end[i], w->position[i]));
+        }
+        if (w->now >= w->commit_at) {
+            w->commit_at += (ps_ns)(w->commit_s * 1e9);
+            for (uint32_t i = 0; i < w->partitions && !w->dead; i++) {
+                w->committed[i] = w->never_commits ? -1 : (int64_t)w->position[i];
+            }
+        }
+        if (w->now % TICK == 0) {
+            world_tick(w);
+        }
+        if (w->now >= w->poll_at) {
+            w->poll_at += w->poll_every;
+            if (!w->mute) {
+                world_show(w);
+            }
+        }
+    }
+}
+
+static double world_lag(const struct world *w)
+{
+    double lag = 0.0;
+    for (uint32_t i = 0; i < w->partitions; i++) {
+        lag += fmax(w->end[i] - w->position[i], 0.0);
+    }
+    return lag;
+}
+
+static void assert_near(double value, double expected, double tolerance)
+{
+    if (!(fabs(value - expected) <= tolerance)) {
+        print_error("%g is not within %g of %g\n", value, tolerance, expected);
+        fail();
+    }
+}
+
+static void assert_settled(const struct world *w, double rate, double target)
+{
+    assert_true(w->d.engaged);
+    assert_near(world_lag(w), target, 0.1 * target);
+    assert_near(w->d.lag_estimated, world_lag(w), 0.1 * target);
+    assert_near(w->d.consume_rate, rate, 0.05 * rate);
+    assert_near(w->d.rate, rate, 0.1 * rate);
+}
+
+/* -------------------------------------------------------------------------------------------- the signals of a group */
+
+static void test_it_settles_at_the_target(void **state)
+{
+    (void)state;
+    static const double periods[] = {0.1, 0.25, 0.5, 1.0, 5.0, 10.0};
+    for (size_t i = 0; i < PS_ARRAY_LEN(periods); i++) {
+        struct ps_controller_config config = config_20k();
+        struct world *w = world_new(&config, 2000.0);
+        w->commit_s = periods[i];
+        world_run(w, 60.0 + 3.0 * periods[i]);
+        assert_settled(w, 2000.0, 20e3);
+        assert_false(w->d.cold || w->d.stalled);
+        assert_int_equal(w->d.signal, PS_SIGNAL_FRESH);
+        world_free(w);
+    }
+}
+
+/* Offsets beyond 2^53 and ten million records a second; one record a second and a target of ten. */
+static void test_from_one_record_a_second_to_ten_million(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    config.target_records = 50e6;
+    config.limit_records = 100e6;
+    struct world *w = world_new(&config, 10e6);
+    w->offset = INT64_C(1) << 61;
+    world_run(w, 60.0);
+    assert_settled(w, 10e6, 50e6);
+    world_free(w);
+    config.target_records = 40.0;
+    config.limit_records = 80.0;
+    w = world_new(&config, 1.0);
+    w->commit_s = 5.0;
+    world_run(w, 400.0);
+    assert_near(world_lag(w), 40.0, 16.0);
+    world_free(w);
+}
+
+static void test_without_pressure_it_stays_open(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    w->demand = 1500.0;
+    w->commit_s = 5.0;
+    for (int i = 0; i < 600; i++) { /* what is not yet committed looks like lag, and is not */
+        world_run(w, 0.1);
+        assert_true(isinf(w->d.rate));
+        assert_true(w->d.headroom > 1500.0);
+    }
+    assert_near(w->d.lag_estimated, 0.0, 1000.0);
+    world_free(w);
+}
+
+static void test_it_lets_go_when_pressure_ends(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 60.0);
+    assert_true(w->d.engaged);
+    w->demand = 500.0;
+    world_run(w, 25.0); /* 13 s to half the target, 5 s of patience */
+    assert_true(isinf(w->d.rate));
+    assert_false(w->d.engaged);
+    world_free(w);
+}
+
+static void test_a_group_that_never_committed(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    w->never_commits = true;
+    for (uint32_t i = 0; i < 8; i++) {
+        w->committed[i] = -1;
+        w->end[i] = w->position[i] = 5e6; /* what was there before is not counted: nobody knows who read it */
+    }
+    world_run(w, 2.0);
+    assert_true(isnan(w->d.lag_committed) && isnan(w->d.consume_rate) && w->d.cold);
+    assert_near(w->admitted, 20e3 + 1000.0, 1500.0);
+    assert_near(w->d.lag_estimated, w->admitted, 1500.0);
+    double before = w->admitted;
+    world_run(w, 20.0);
+    assert_near(w->admitted - before, 20.0 * 0.05 * 20e3, 1000.0);
+    w->never_commits = false; /* it begins to commit: nothing stays of the cold start */
+    world_run(w, 60.0);
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+static void test_what_came_before_first_sight_is_unread(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    w->never_commits = true;
+    w->dead = true;
+    for (uint32_t i = 0; i < 8; i++) {
+        w->committed[i] = -1;
+    }
+    w->poll_at = START + 3 * PS_SECOND; /* the lag source is slow to come up */
+    world_run(w, 2.5);
+    assert_int_equal(w->d.signal, PS_SIGNAL_NONE);
+    assert_true(w->d.signal_age == PS_NEVER && isnan(w->d.lag_estimated));
+    world_run(w, 10.0);
+    assert_near(w->admitted, 20e3 + 12.5 * 1000.0, 2500.0);
+    assert_near(w->d.lag_estimated, w->admitted, 1500.0);
+    world_free(w);
+}
+
+static void test_a_seek_back_keeps_producers_alive(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    for (uint32_t i = 0; i < 8; i++) {
+        w->end[i] = w->position[i] = 100e3;
+        w->committed[i] = 100000;
+    }
+    world_run(w, 60.0);
+    double rate = w->d.consume_rate;
+    for (uint32_t i = 0; i < w->partitions; i++) {
+        w->position[i] -= 50e3;
+        w->committed[i] = (int64_t)w->position[i];
+    }
+    world_run(w, 1.0);
+    assert_near(w->d.consume_rate, rate, 0.05 * rate);
+    assert_near(w->d.lag_estimated, world_lag(w), 4e3);
+    assert_near(w->d.rate, 1000.0, 100.0); /* half of what consumers do */
+    world_run(w, 260.0);
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+static void test_a_seek_to_the_end_is_no_capacity(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    for (uint32_t i = 0; i < 8; i++) {
+        w->end[i] = 500e3; /* a backlog of two million */
+    }
+    world_run(w, 30.0);
+    for (uint32_t i = 0; i < w->partitions; i++) {
+        w->position[i] = w->end[i];
+    }
+    double most = 0.0;
+    for (int i = 0; i < 100; i++) {
+        world_run(w, 0.1);
+        most = fmax(most, world_lag(w));
+    }
+    assert_true(w->d.consume_rate < 10e3);
+    assert_true(most < 40e3);
+    world_run(w, 60.0);
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+static void test_retention_ate_what_was_unread(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    w->dead = true;
+    for (uint32_t i = 0; i < 8; i++) {
+        w->end[i] = 1e6;
+        w->log_start[i] = 999000;
+        w->position[i] = 999e3;
+    }
+    world_run(w, 1.0);
+    assert_near(w->d.lag_committed, 4000.0, 16.5e3);
+    assert_near(w->d.lag_estimated, world_lag(w), 1000.0);
+    for (int i = 0; i < 20; i++) { /* the start moves on: not a consumer that reads */
+        world_run(w, 1.0);
+        w->log_start[0] += 50;
+    }
+    assert_true(isnan(w->d.consume_rate));
+    w->dead = false;
+    world_run(w, 30.0);
+    w->dead = true;
+    w->demand = 0.0;
+    world_run(w, 2.0);
+    for (uint32_t i = 0; i < w->partitions; i++) { /* the consumer comes back to find half a million gone */
+        w->end[i] += 130e3;
+        w->log_start[i] = (int64_t)w->position[i] + 125000;
+        w->position[i] = (double)w->log_start[i];
+    }
+    w->dead = false;
+    w->demand = (double)INFINITY;
+    for (int i = 0; i < 30; i++) {
+        world_run(w, 1.0);
+        assert_true(w->d.consume_rate < 2500.0);
+    }
+    world_free(w);
+}
+
+static void test_negative_lag_is_none(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 30.0);
+    w->demand = 0.0;
+    for (uint32_t i = 0; i < w->partitions; i++) { /* the log was truncated under the group */
+        w->end[i] = 10.0;
+    }
+    world_run(w, 5.0);
+    assert_near(w->d.lag_committed, 0.0, 0.1);
+    assert_near(w->d.lag_estimated, 0.0, 0.1);
+    assert_false(w->d.stalled);
+    world_free(w);
+}
+
+static void test_partitions_come_and_go(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 40.0);
+    w->partitions = 8; /* the same consumers read them all */
+    for (uint32_t i = 0; i < 8; i++) {
+        w->read_rate[i] = 250.0;
+    }
+    world_run(w, 90.0);
+    assert_settled(w, 2000.0, 20e3);
+    w->partitions = 2; /* recreated, smaller */
+    for (uint32_t i = 0; i < 8; i++) {
+        w->read_rate[i] = 1000.0;
+        w->end[i] = w->position[i] = 0.0;
+        w->committed[i] = -1;
+    }
+    world_run(w, 60.0);
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+/* Twelve partitions where there is room for eight: the last stands for five. */
+static void test_partitions_beyond_the_room_are_folded(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    struct ps_partition_sample partitions[12];
+    for (uint32_t i = 0; i < 12; i++) {
+        partitions[i] = (struct ps_partition_sample){.committed = 100, .log_start = 0, .end = 200};
+    }
+    partitions[11] = (struct ps_partition_sample){.committed = -1, .log_start = 0, .end = 700}; /* unknown: no lag */
+    partitions[10].log_start = 150;
+    struct ps_sample sample = {w->now, w->now, 12, partitions};
+    ps_controller_observe(&w->c, &sample, w->now);
+    ps_controller_admitted(&w->c, 11, 30.0, w->now);
+    ps_controller_admitted(&w->c, 3, (double)NAN, w->now);
+    ps_controller_tick(&w->c, false, w->now + TICK, &w->d);
+    assert_near(w->d.lag_committed, 10 * 100.0 + 50.0, 0.01);
+    assert_near(w->d.lag_estimated, 1050.0 + 30.0, 0.01);
+    world_free(w);
+}
+
+static void test_old_and_repeated_samples_are_no_news(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 40.0);
+    struct ps_partition_sample old[PARTITIONS] = {{0}};
+    struct ps_sample sample = {w->now - 5 * PS_SECOND, w->now - 5 * PS_SECOND, PARTITIONS, old};
+    ps_controller_observe(&w->c, &sample, w->now);
+    world_run(w, 0.2);
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+static void test_a_frozen_source_is_a_silent_one(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 40.0);
+    w->frozen = true;
+    world_run(w, 12.0);
+    assert_int_equal(w->d.signal, PS_SIGNAL_STALE);
+    assert_near(world_lag(w), 20e3, 4e3);
+    w->frozen = false;
+    world_run(w, 30.0);
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+/* A transaction's marker stays unread for ever: that is no stall. */
+static void test_a_marker_is_not_lag(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    w->demand = 1000.0;
+    world_run(w, 20.0);
+    w->demand = 0.0;
+    world_run(w, 5.0);
+    for (uint32_t i = 0; i < w->partitions; i++) {
+        w->end[i] += 1.0;
+        w->read_rate[i] = 0.0;
+    }
+    world_run(w, 30.0);
+    assert_false(w->d.stalled);
+    assert_true(isinf(w->d.rate));
+    w->demand = (double)INFINITY; /* nor has the consumer been silent when there is something to read again */
+    world_run(w, 0.6);
+    assert_near(w->d.consume_rate_effective, w->d.consume_rate, 1.0);
+    world_free(w);
+}
+
+/* ----------------------------------------------------------------------------------------- what consumers may do */
+
+static void test_consumers_that_stop_are_noticed(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    w->commit_s = 5.0;
+    world_run(w, 70.0);
+    w->dead = true;
+    world_run(w, 30.0);
+    assert_true(w->d.stalled);
+    assert_true(w->d.rate < 0.02 * 2000.0);
+    assert_true(world_lag(w) < 20e3 + 1.1 * 2000.0 * (1.4 * 5.0 + 0.35)); /* target + C t_det */
+    assert_near(w->d.consume_rate, 2000.0, 100.0); /* not forgotten */
+    w->dead = false;
+    for (int i = 0; i < 30; i++) { /* nor averaged with the time in which they were dead */
+        world_run(w, 1.0);
+        assert_near(w->d.consume_rate, 2000.0, 100.0);
+    }
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+/* A consumer that commits less often from now on is not dead: one gap is enough to learn it, if it read all along. */
+static void test_the_commit_period_may_change(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    config.target_records = 100e3;
+    config.limit_records = 200e3;
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 90.0);
+    w->commit_s = 30.0;
+    world_run(w, 50.0);
+    double least = INFINITY;
+    for (int i = 0; i < 240; i++) {
+        world_run(w, 1.0);
+        least = fmin(least, world_lag(w));
+    }
+    assert_true(least > 60e3);
+    double before = w->admitted;
+    world_run(w, 120.0);
+    assert_true(w->admitted - before > 0.95 * 2000.0 * 120.0);
+    assert_near(world_lag(w), 100e3, 20e3);
+    w->commit_s = 1.0;
+    world_run(w, 120.0);
+    assert_settled(w, 2000.0, 100e3);
+    world_free(w);
+}
+
+static void test_capacity_may_halve_and_double(void **state)
+{
+    (void)state;
+    static const double factors[] = {0.5, 2.0};
+    for (size_t k = 0; k < PS_ARRAY_LEN(factors); k++) {
+        struct ps_controller_config config = config_20k();
+        struct world *w = world_new(&config, 2000.0);
+        w->commit_s = 5.0;
+        world_run(w, 70.0);
+        for (uint32_t i = 0; i < w->partitions; i++) {
+            w->read_rate[i] *= factors[k];
+        }
+        double most = 0.0, least = INFINITY;
+        for (int i = 0; i < 400; i++) {
+            world_run(w, 0.1);
+            most = fmax(most, world_lag(w));
+            least = fmin(least, world_lag(w));
+        }
+        assert_true(most < 30e3 && least > 2e3);
+        assert_settled(w, 2000.0 * factors[k], 20e3);
+        world_free(w);
+    }
+}
+
+/* One consumer of four dies: its partition's lag grows, and the rest goes on at three quarters. */
+static void test_one_of_several_consumers_dies(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 60.0);
+    w->read_rate[2] = 0.0;
+    world_run(w, 15.0);
+    assert_near(w->d.consume_rate_effective, 1500.0, 150.0);
+    assert_false(w->d.stalled);
+    world_free(w);
+}
+
+/* Nine tenths go to one partition: its consumer sets the pace, by the worst partition times their number. */
+static void test_the_worst_partition_may_govern(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    config.aggregate_max = true;
+    struct world *w = world_new(&config, 2000.0);
+    w->share[0] = 0.7;
+    w->share[1] = w->share[2] = w->share[3] = 0.1;
+    double most = 0.0;
+    for (int i = 0; i < 1500; i++) {
+        world_run(w, 0.1);
+        most = fmax(most, w->end[0] - w->position[0]);
+    }
+    assert_near(w->end[0] - w->position[0], 5000.0, 1500.0);
+    assert_true(most < 10e3);
+    world_free(w);
+}
+
+/* Others write past us: their share of what consumers can do is not ours to give. */
+static void test_foreign_writers_take_their_part(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    w->foreign = 800.0;
+    world_run(w, 90.0);
+    assert_near(world_lag(w), 20e3, 2e3);
+    assert_near(w->d.rate, 1200.0, 150.0);
+    world_free(w);
+}
+
+/* ----------------------------------------------------------------------------------------------- without a signal */
+
+static void test_stale_answers(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct world *w = world_new(&config, 2000.0);
+    world_run(w, 60.0);
+    w->mute = true;
+    world_run(w, 9.0);
+    assert_int_equal(w->d.signal, PS_SIGNAL_FRESH);
+    assert_near(w->d.rate, 2000.0, 200.0);
+    world_run(w, 21.0);
+    assert_int_equal(w->d.signal, PS_SIGNAL_STALE);
+    assert_near((double)w->d.signal_age, 30e9, 1e9);
+    assert_near(w->d.rate, 0.9 * 2000.0, 120.0); /* what consumers did, less the margin */
+    assert_true(world_lag(w) > 10e3 && world_lag(w) < 24e3);
+    config.stale = PS_STALE_FACTOR;
+    ps_controller_configure(&w->c, &config);
+    world_run(w, 0.2);
+    assert_near(w->d.rate, 0.5 * 2000.0, 60.0);
+    assert_true(w->d.engaged);
+    config.stale = PS_STALE_OPEN;
+    ps_controller_configure(&w->c, &config);
+    w->demand = 100.0;
+    world_run(w, 0.2);
+    assert_true(isinf(w->d.rate) && isinf(w->d.headroom) && !w->d.engaged);
+    config.stale = PS_STALE_HOLD_LAST;
+    ps_controller_configure(&w->c, &config);
+    world_run(w, 0.2);
+    w->demand = (double)INFINITY;
+    w->mute = false;
+    world_run(w, 40.0);
+    assert_settled(w, 2000.0, 20e3);
+    world_free(w);
+}
+
+/* What is committed when the signal returns may be of any age up to a period: neither position nor rate is read off it. */
+static void test_the_signal_returns(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 8; i++) {
+        struct ps_controller_config config = config_20k();
+        struct world *w = world_new(&config, 2000.0);
+        w->commit_s = 5.0;
+        world_run(w, 70.0);
+        w->mute = true;
+        world_run(w, 30.0 + 0.7 * i);
+        w->mute = false;
+        for (int k = 0; k < 30; k++) {
+            world_run(w, 1.0);
+            assert_near(w->d.consume_rate, 2000.0, 200.0);
+            assert_true(world_lag(w) > 8e3 && world_lag(w) < 25e3);
+        }
+        world_free(w);
+    }
+}
+
+/* When the signal ends, the last rate may happen to be a high one: the average is used then. */
+static void test_a_lucky_sample_does_not_rule_the_blind(void **state)
+{
+    (void)state;
+    struct ps_sim_result *r = malloc(sizeof(*r));
+    assert_non_null(r);
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        assert_true(ps_sim_run(ps_sim_find("S9b"), seed * 7919, r));
+        assert_true(r->overshoot <= 1.0);
+    }
+    free(r);
+}
+
+static void test_no_signal_ever(void **state)
+{
+    (void)state;
+    static const int answers[] = {PS_STALE_OPEN, PS_STALE_HOLD_LAST, PS_STALE_FACTOR};
+    for (size_t i = 0; i < PS_ARRAY_LEN(answers); i++) {
+        struct ps_controller_config config = config_20k();
+        config.stale = answers[i];
+        struct world *w = world_new(&config, 2000.0);
+        w->mute = true;
+        world_run(w, 9.0); /* until it is known that nothing comes, what is forwarded is bounded */
+        assert_near(w->admitted, 20e3 + 9e3, 2e3);
+        w->demand = 5000.0;
+        world_run(w, 10.0);
+        assert_int_equal(w->d.signal, PS_SIGNAL_NONE);
+        if (answers[i] == PS_STALE_OPEN) {
+            assert_true(isinf(w->d.rate) && isinf(w->d.headroom));
+        } else {
+            assert_near(w->d.rate, 1000.0, 1.0);
+        }
+        world_free(w);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ scenarios */
+
+#define SEEDS 3
+
+struct goal {
+    const char *name;
+    double overshoot, error; /* at most, as fractions; < 0 not asked */
+    double utilisation;      /* at least */
+    double loss;             /* at most */
+};
+
+static void check_goals(const struct goal *goals, size_t count, double poll, bool fixed)
+{
+    struct ps_sim_result *r = malloc(sizeof(*r));
+    assert_non_null(r);
+    for (size_t i = 0; i < count; i++) {
+        const struct ps_sim_scenario *found = ps_sim_find(goals[i].name);
+        assert_non_null(found);
+        struct ps_sim_scenario s = *found;
+        s.poll = poll;
+        s.poll_fixed = fixed;
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+            assert_true(ps_sim_run(&s, seed, r));
+            bool ok = r->utilisation >= goals[i].utilisation && r->loss <= goals[i].loss &&
+                      (goals[i].overshoot < 0.0 || r->overshoot <= goals[i].overshoot) &&
+                      (goals[i].error < 0.0 || r->error <= goals[i].error);
+            if (!ok) {
+                print_error("%s, seed %d: overshoot %.3f error %.3f utilisation %.3f loss %.3f\n", s.name, (int)seed,
+                            r->overshoot, r->error, r->utilisation, r->loss);
+                fail();
+            }
+        }
+    }
+    free(r);
+}
+
+/* Polls a second apart while idle, four a second while engaged: what the product does. */
+static void test_scenarios(void **state)
+{
+    (void)state;
+    static const struct goal goals[] = {
+        {"S1", 0.55, 0.05, 0.985, 0.015},  /* a pause of 4 s that no commit shows */
+        {"S1a", 0.12, 0.05, 0.99, 0.01},
+        {"S2", 0.12, 0.05, 0.99, 0.01},
+        {"S3", 0.15, 0.08, 0.99, 0.01},
+        {"S3b", 0.40, 0.12, 0.97, 0.02},   /* feasible: 1.1 C t_det would be 2.2 */
+        {"S4", 0.12, -1, 0.99, 0.01},
+        {"S5", 0.10, 0.05, 0.985, 0.015},
+        {"S6", 0.25, 0.10, 0.97, 0.025},
+        {"S7", 0.16, 0.06, 0.99, 0.01},
+        {"S9", 0.20, 0.05, 0.965, 0.035},
+        {"S9b", 1.00, 0.05, 0.99, 0.01},   /* a fifth of the capacity lost unseen: twice the target */
+        {"first", 0.20, 0.06, 0.985, 0.01},
+        {"first-ignorant", 0.20, 0.06, 0.985, 0.01},
+        {"first-turns", 0.30, 0.06, 0.975, 0.01},
+        {"first-pair", 0.20, 0.06, 0.975, 0.01},
+        {"fifty", 0.15, 0.06, 0.985, 0.01},
+        {"late", 0.70, 0.06, 0.97, 0.01},
+        {"dead", 0.80, 0.06, 0.97, 0.01},
+        {"cut", 0.20, 0.06, 0.97, 0.01},
+        {"frozen", 0.20, 0.06, 0.97, 0.01},
+        {"burst", 0.20, 0.08, 0.985, 0.01},
+        {"deaf", 0.10, -1, 0, 1},
+    };
+    check_goals(goals, PS_ARRAY_LEN(goals), 1.0, false);
+}
+
+static void test_scenarios_polled_four_times_a_second(void **state)
+{
+    (void)state;
+    static const struct goal goals[] = {
+        {"S1a", 0.12, 0.12, 0.985, 0.015}, {"S2", 0.12, 0.12, 0.985, 0.015}, {"S3", 0.15, 0.12, 0.985, 0.015},
+        {"S3b", 0.30, 0.12, 0.97, 0.02},   {"S4", 0.12, -1, 0.985, 0.015},   {"S5", 0.12, 0.12, 0.985, 0.015},
+        {"S9", 0.20, -1, 0.965, 0.035},
+    };
+    check_goals(goals, PS_ARRAY_LEN(goals), 0.25, true);
+}
+
+static void test_scenarios_polled_once_a_second(void **state)
+{
+    (void)state;
+    static const struct goal goals[] = {
+        {"S1a", 0.30, 0.12, 0.985, 0.015}, {"S2", 0.30, 0.12, 0.985, 0.015}, {"S3", 0.30, 0.12, 0.985, 0.015},
+        {"S3b", 0.45, 0.15, 0.97, 0.025},  {"S4", 0.30, -1, 0.985, 0.015},   {"S5", 0.50, 0.16, 0.985, 0.015},
+        {"S6", 0.50, 0.20, 0.97, 0.025},   {"S9", 0.30, -1, 0.96, 0.04},
+    };
+    check_goals(goals, PS_ARRAY_LEN(goals), 1.0, true);
+}
+
+/* 2,000 records/s, commits every 5 s: after 30 s never out of 0.6 to 1.4 of the target. */
+static void test_the_first_half_minute_is_enough(void **state)
+{
+    (void)state;
+    static const char *names[] = {"first", "first-ignorant", "first-turns", "first-pair", "fifty"};
+    struct ps_sim_result *r = malloc(sizeof(*r));
+    assert_non_null(r);
+    for (size_t i = 0; i < PS_ARRAY_LEN(names); i++) {
+        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+            assert_true(ps_sim_run(ps_sim_find(names[i]), seed, r));
+            assert_true(r->peak <= 2.0 * 20e3);
+            assert_true(r->jain >= 0.97); /* from the first second on, when the headroom went to whoever was there */
+            for (uint32_t t = 30; t < r->seconds; t++) {
+                assert_true(r->lag[t] >= 0.6 * 20e3 && r->lag[t] <= 1.4 * 20e3);
+            }
+        }
+    }
+    free(r);
+}
+
+/* An offset reset by four million: producers keep 40 % of what consumers do in every second of the replay. */
+static void test_a_replay_does_not_starve_producers(void **state)
+{
+    (void)state;
+    struct ps_sim_result *r = malloc(sizeof(*r));
+    assert_non_null(r);
+    assert_true(ps_sim_run(ps_sim_find("reset"), 1, r));
+    for (uint32_t t = 65; t < 150; t++) {
+        assert_true(r->passed[t] >= 0.4 * 80e3);
+    }
+    assert_true(ps_sim_run(ps_sim_find("backlog"), 1, r)); /* a start before ten million unread ones */
+    for (uint32_t t = 20; t < 180; t++) {
+        assert_true(r->passed[t] >= 0.4 * 80e3 && r->passed[t] <= 0.6 * 80e3);
+    }
+    free(r);
+}
+
+/* Nobody reads: the target, and from there a twentieth of it per second. */
+static void test_nobody_reads(void **state)
+{
+    (void)state;
+    struct ps_sim_result *r = malloc(sizeof(*r));
+    assert_non_null(r);
+    assert_true(ps_sim_run(ps_sim_find("never"), 1, r));
+    for (uint32_t t = 1; t < r->seconds; t++) {
+        assert_true(r->lag[t] <= 20e3 + (t + 1) * 1000.0 + 1500.0);
+    }
+    free(r);
+}
+
+static void test_a_seed_repeats(void **state)
+{
+    (void)state;
+    struct ps_sim_result *a = malloc(sizeof(*a));
+    struct ps_sim_result *b = malloc(sizeof(*b));
+    assert_non_null(a);
+    assert_non_null(b);
+    assert_true(ps_sim_run(ps_sim_find("fifty"), 42, a));
+    assert_true(ps_sim_run(ps_sim_find("fifty"), 42, b));
+    assert_memory_equal(a->lag, b->lag, sizeof(a->lag));
+    assert_true(ps_sim_run(ps_sim_find("fifty"), 43, b));
+    assert_memory_not_equal(a->lag, b->lag, sizeof(a->lag));
+    free(a);
+    free(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_it_settles_at_the_target),
+        cmocka_unit_test(test_from_one_record_a_second_to_ten_million),
+        cmocka_unit_test(test_without_pressure_it_stays_open),
+        cmocka_unit_test(test_it_lets_go_when_pressure_ends),
+        cmocka_unit_test(test_a_group_that_never_committed),
+        cmocka_unit_test(test_what_came_before_first_sight_is_unread),
+        cmocka_unit_test(test_a_seek_back_keeps_producers_alive),
+        cmocka_unit_test(test_a_seek_to_the_end_is_no_capacity),
+        cmocka_unit_test(test_retention_ate_what_was_unread),
+        cmocka_unit_test(test_negative_lag_is_none),
+        cmocka_unit_test(test_partitions_come_and_go),
+        cmocka_unit_test(test_partitions_beyond_the_room_are_folded),
+        cmocka_unit_test(test_old_and_repeated_samples_are_no_news),
+        cmocka_unit_test(test_a_frozen_source_is_a_silent_one),
+        cmocka_unit_test(test_a_marker_is_not_lag),
+        cmocka_unit_test(test_consumers_that_stop_are_noticed),
+        cmocka_unit_test(test_the_commit_period_may_change),
+        cmocka_unit_test(test_capacity_may_halve_and_double),
+        cmocka_unit_test(test_one_of_several_consumers_dies),
+        cmocka_unit_test(test_the_worst_partition_may_govern),
+        cmocka_unit_test(test_foreign_writers_take_their_part),
+        cmocka_unit_test(test_stale_answers),
+        cmocka_unit_test(test_the_signal_returns),
+        cmocka_unit_test(test_a_lucky_sample_does_not_rule_the_blind),
+        cmocka_unit_test(test_no_signal_ever),
+        cmocka_unit_test(test_scenarios),
+        cmocka_unit_test(test_scenarios_polled_four_times_a_second),
+        cmocka_unit_test(test_scenarios_polled_once_a_second),
+        cmocka_unit_test(test_the_first_half_minute_is_enough),
+        cmocka_unit_test(test_a_replay_does_not_starve_producers),
+        cmocka_unit_test(test_nobody_reads),
+        cmocka_unit_test(test_a_seed_repeats),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
