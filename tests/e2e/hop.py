@@ -36,7 +36,7 @@ class Link:
     def __init__(self, client, server, recorded):
         self.client, self.server = client, server
         self.client_id = None     # of the first request, once it has come
-        self.owner = None         # pid of the connecting process, if asked for
+        self.owner = None         # pid of the connecting process
         self.up = bytearray() if recorded else None
         self.down = bytearray() if recorded else None
         self.frozen = threading.Event()
@@ -50,12 +50,11 @@ class Link:
 
 
 class Hop:
-    def __init__(self, listen, target, record=False, owners=False):
+    def __init__(self, listen, target, record=False):
         self.target = target
         self.record = record
-        self.owners = owners      # note the pid of whoever connects
         self.links = []
-        self._frozen = lambda client_id: False
+        self._chosen = lambda link: False
         self._lock = threading.Lock()
         self._address = listen
         self._server = None
@@ -84,8 +83,7 @@ class Hop:
         for s in (client, server):
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = Link(client, server, self.record)
-        if self.owners:
-            link.owner = process_of(peer[1])
+        link.owner = process_of(peer[1])
         with self._lock:
             self.links.append(link)
         back = threading.Thread(target=self._pump, args=(link, server, client, False), daemon=True)
@@ -102,7 +100,7 @@ class Hop:
         (size,) = struct.unpack_from(">h", data, 12)
         link.client_id = data[14:14 + max(size, 0)].decode(errors="replace")
         with self._lock:
-            if self._frozen(link.client_id):
+            if self._chosen(link):
                 link.frozen.set()
 
     def _pump(self, link, source, sink, up):
@@ -126,17 +124,17 @@ class Hop:
             pass
 
     def freeze(self, chosen):
-        """Black hole: what clients with a chosen id send, now or later, goes nowhere, and nothing comes back."""
+        """Black hole: what chosen(link) says yes to, now or later, sends to nowhere, and nothing comes back."""
         with self._lock:
-            self._frozen = chosen
+            self._chosen = chosen
             for link in self.links:
-                if link.client_id is not None and chosen(link.client_id):
+                if link.client_id is not None and chosen(link):
                     link.frozen.set()
 
     def thaw(self):
         """The network is back: connections that lost bytes are reset, new ones pass."""
         with self._lock:
-            self._frozen = lambda client_id: False
+            self._chosen = lambda link: False
             frozen = [link for link in self.links if link.frozen.is_set()]
             self.links = [link for link in self.links if not link.frozen.is_set()]
         for link in frozen:

@@ -82,7 +82,7 @@ class Producers:
     def acked(self):
         return sum(s["acked"] for s in self.status().values())
 
-    def begun(self, timeout=60):
+    def begun(self, timeout=40):
         """Waits until every stream has had something acknowledged: clients take their time to start."""
         def all_served():
             if not self.process.alive():

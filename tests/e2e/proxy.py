@@ -84,7 +84,15 @@ class Penstock:
         self.write()
         self.bootstrap = f"{bind}:{self.port}"
         self.process = context.spawn(name, [BUILD / preset / "penstock", "run", "-c", self.path], SANITIZERS)
+        context.at_end(self._tell_death)
         self._ready()
+
+    def _tell_death(self):
+        """A proxy that ended by itself is the reason for whatever else has failed."""
+        code = self.process.popen.poll()
+        if code not in (None, 0):
+            self.context.check(f"{self.name}: lives until it is told to end", False,
+                               f"exit {code}: {self.process.err()[-600:]}")
 
     def write(self):
         self.path.write_text(yaml(self.config))

@@ -52,11 +52,11 @@ def judge_owners(context, cluster, proxy):
                   f"{len(pids)} connections" if not strangers else f"{len(strangers)} by {set(strangers)}")
 
 
-def forget(cluster, **settings):
+def forget(cluster, record):
+    """What the hops have seen; and whether they shall record from now on."""
     for broker in cluster.brokers.values():
         broker.hop.links.clear()
-        for name, value in settings.items():
-            setattr(broker.hop, name, value)
+        broker.hop.record = record
 
 
 def endpoints_sent(cluster):
@@ -78,7 +78,7 @@ def endpoints_sent(cluster):
 @scenario(batch="leaders")
 def leaders_moved(context, cluster):
     topic = "moved"
-    forget(cluster, record=True, owners=True)
+    forget(cluster, record=True)
     proxy, consumers, producers = start(context, cluster, topic)
     for turn in range(10):
         cluster.lead(topic, {partition: 1 + (turn + partition) % 3 for partition in range(PARTITIONS)})
@@ -95,13 +95,13 @@ def leaders_moved(context, cluster):
     sent = endpoints_sent(cluster)
     context.check("brokers did send the addresses of new leaders", sent[PRODUCE] > 0 and sent[FETCH] > 0,
                   f"in {sent[PRODUCE]} Produce and {sent[FETCH]} Fetch answers")
-    forget(cluster, record=False, owners=False)
+    forget(cluster, record=False)
 
 
 @scenario(batch="broker killed")
 def broker_killed(context, cluster):
     topic = "killed"
-    forget(cluster, record=False, owners=True)
+    forget(cluster, record=False)
     proxy, consumers, producers = start(context, cluster, topic)
     victim = cluster.brokers[2]
     context.say("broker 2 is killed")

@@ -185,7 +185,8 @@ def cut_and_return(context, cluster, proxy):
     sleep_until(begun, CUT)
     context.say("the lag source is cut")
     hop = cluster.brokers[1].hop
-    hop.freeze(lambda client_id: client_id.startswith("penstock"))
+    if proxy:  # its lag thread alone: the clients' connections that it relays carry their own client ids
+        hop.freeze(lambda link: link.owner == proxy.process.pid and link.client_id.startswith("penstock"))
     cut_ms = time.time() * 1000
     sleep_until(begun, BACK - 1)
     if proxy:

@@ -283,10 +283,9 @@ def garbage(context, cluster):
     mistakes(context, proxy, caller)
     noise(context, caller)
     cuts(context, caller)
-    try:
-        after = until("connections gone", lambda: proxy.total("penstock_connections") == before, 5) and before
-    except TimeoutError:
-        after = proxy.total("penstock_connections")
+    deadline = time.monotonic() + 5
+    while (after := proxy.total("penstock_connections")) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
     context.check("no connection is left behind", after == before, f"{before:.0f} before, {after:.0f} after")
     acked = others.acked()
     time.sleep(2)
