@@ -1,6 +1,8 @@
 /* session_identity.c - what a connection tells about itself in passing: client id, software, group membership. */
 #include "session_private.h"
 
+#define GROUP_ID_WITHIN (2 + 256) /* bytes of the body: the group id comes first */
+
 void ps_identity_first_request(struct ps_session *s, struct ps_span client_id)
 {
     s->first_request_seen = true;
@@ -19,12 +21,16 @@ static bool tells_group(int16_t api_key)
 uint64_t ps_identity_wants(const struct ps_session *s, const struct ps_request *r, ps_ns now)
 {
     if (r->api_key == PS_API_API_VERSIONS && r->api_version >= 3) {
-        return r->frame_len < PS_NEED_MAX ? r->frame_len : 0;
+        return r->frame_len <= PS_NEED_MAX ? r->frame_len : 0;
+    }
+    if (s->first_request_seen && s->identity == 0) {
+        return 0; /* a client that is nobody in particular is no member either */
     }
     bool due = s->member_noticed_at == 0 || now - s->member_noticed_at >= PS_MEMBER_INTERVAL;
     if (tells_group(r->api_key) && (due || r->api_key == PS_API_JOIN_GROUP) && s->env->governor->rules->config->policy_count > 0) {
-        uint64_t head = r->header_len + 2 + 256; /* the group id comes first */
-        return head < r->frame_len ? head : r->frame_len;
+        uint64_t head = r->header_len + GROUP_ID_WITHIN;
+        head = head < r->frame_len ? head : r->frame_len;
+        return head <= PS_NEED_MAX ? head : 0;
     }
     return 0;
 }

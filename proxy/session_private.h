@@ -230,6 +230,7 @@ static inline struct ps_order ps_order_move(enum ps_order_kind kind, uint64_t n)
 struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns now);
 bool ps_request_ready(const struct ps_session *s, ps_ns now);
 void ps_request_done(struct ps_session *s); /* the frame has been ordered to its end */
+struct ps_order ps_request_need_more(const struct ps_session *s, struct ps_span in);
 
 /* session_identity.c: what a connection tells about itself. */
 void ps_identity_first_request(struct ps_session *s, struct ps_span client_id);

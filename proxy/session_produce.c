@@ -389,13 +389,11 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
         return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
     case PEEK_MEMORY:
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
-    case PEEK_MORE: {
-        uint64_t more = in.len + 256;
-        if (in.len >= s->request.frame_len || more > PS_NEED_MAX) {
+    case PEEK_MORE:
+        if (in.len >= s->request.frame_len || in.len >= PS_NEED_MAX) {
             return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
         }
-        return ps_order_need(more < s->request.frame_len ? more : s->request.frame_len);
-    }
+        return ps_request_need_more(s, in);
     case PEEK_SEEN:
         break;
     }

@@ -1,6 +1,8 @@
 /* session_request.c - the client's side between frames: length, head, and which road a request takes. */
 #include "session_private.h"
 
+#define NEED_STEP 256 /* how much more of a head is asked for when it is not known where it ends */
+
 static bool begins(struct ps_span in, const char *text)
 {
     size_t len = strlen(text);
@@ -39,6 +41,14 @@ static uint64_t tags_len(struct ps_span in, uint64_t at, uint64_t frame_len, boo
     return (uint64_t)(r.at - in.base) - at;
 }
 
+/* Some more of the frame. The caller knows that there is more of it, and that in.len < PS_NEED_MAX. */
+struct ps_order ps_request_need_more(const struct ps_session *s, struct ps_span in)
+{
+    uint64_t n = in.len + NEED_STEP;
+    n = n < s->request.frame_len ? n : s->request.frame_len;
+    return ps_order_need(n < PS_NEED_MAX ? n : PS_NEED_MAX);
+}
+
 /* Completes header_len. False: *order says what is missing. */
 static bool read_header(struct ps_session *s, struct ps_span in, const struct ps_api *api, struct ps_order *order, ps_ns now)
 {
@@ -59,8 +69,7 @@ static bool read_header(struct ps_session *s, struct ps_span in, const struct ps
         bool bad = false;
         uint64_t tags = tags_len(in, len, r->frame_len, &bad);
         if (tags == 0) {
-            *order = bad ? ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now)
-                         : ps_order_need(in.len + 256 < r->frame_len ? in.len + 256 : r->frame_len);
+            *order = bad ? ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now) : ps_request_need_more(s, in);
             return false;
         }
         len += tags;

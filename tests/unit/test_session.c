@@ -596,6 +596,62 @@ static void test_answers_of_ours_wait_their_turn(void **state)
     assert_int_equal(broker(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_NEED);
 }
 
+/* Gives the session just what it asks for, until it asks for no more. */
+static struct ps_order obey_needs(struct story *t, struct ps_span in)
+{
+    size_t have = 0;
+    for (;;) {
+        struct ps_order order = client(t, (struct ps_span){in.base, have});
+        if (order.kind != PS_ORDER_NEED) {
+            return order;
+        }
+        assert_true(order.n > have && order.n <= PS_NEED_MAX && order.n <= in.len);
+        have = (size_t)order.n;
+    }
+}
+
+/* A header may claim tagged fields without end: what is asked for stays within PS_NEED_MAX. */
+static void test_no_header_asks_for_more_than_fits(void **state)
+{
+    enum { FRAME = 60000, CLIENT_ID = 32767 };
+    struct story *t = *state;
+    uint8_t *frame = calloc(1, FRAME);
+    struct ps_writer w = {.base = frame, .cap = FRAME};
+    ps_write_i32(&w, FRAME - 4);
+    ps_write_i16(&w, PS_API_PRODUCE);
+    ps_write_i16(&w, 9);
+    ps_write_i32(&w, 1);
+    ps_write_i16(&w, CLIENT_ID);
+    w.len += CLIENT_ID;
+    ps_write_uvarint(&w, 1); /* one tagged field, */
+    ps_write_uvarint(&w, 0);
+    ps_write_uvarint(&w, 20000); /* longer than anybody would write */
+    struct ps_order order = obey_needs(t, (struct ps_span){frame, FRAME});
+    assert_int_equal(order.kind, PS_ORDER_CLOSE);
+    assert_int_equal(order.reason, PS_CLOSE_MALFORMED_REQUEST);
+    free(frame);
+}
+
+/* The same for the head of a request that tells of a group. */
+static void test_a_group_behind_a_huge_header_is_not_waited_for(void **state)
+{
+    enum { FRAME = 45000, TAG = PS_NEED_MAX - 100 };
+    struct story *t = *state;
+    uint8_t *frame = calloc(1, FRAME);
+    struct ps_writer w = {.base = frame, .cap = FRAME};
+    introduce(t, "apache-kafka-java");
+    ps_write_i32(&w, FRAME - 4);
+    ps_write_i16(&w, PS_API_JOIN_GROUP);
+    ps_write_i16(&w, 6);
+    ps_write_i32(&w, 2);
+    ps_write_i16(&w, 0);
+    ps_write_uvarint(&w, 1);
+    ps_write_uvarint(&w, 0);
+    ps_write_uvarint(&w, TAG);
+    assert_int_equal(obey_needs(t, (struct ps_span){frame, FRAME}).kind, PS_ORDER_FORWARD);
+    free(frame);
+}
+
 int main(void)
 {
 #define STORY(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -619,6 +675,8 @@ int main(void)
         STORY(test_raw_sasl_tokens_pass_blind),
         STORY(test_unknown_produce_version_does_not_desynchronise),
         STORY(test_answers_of_ours_wait_their_turn),
+        STORY(test_no_header_asks_for_more_than_fits),
+        STORY(test_a_group_behind_a_huge_header_is_not_waited_for),
     };
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }
