@@ -130,7 +130,7 @@ static bool clamp(struct ps_rewrite *r, struct ps_edit *edit)
 
 static bool on_node(struct ps_rewrite *r, const struct ps_hit *hit, struct ps_edit *edit)
 {
-    switch (ps_node_take(&r->node, r->env, hit, body_of(r), r->walk.flexible, edit)) {
+    switch (ps_node_take(&r->node, &r->memo, r->env, hit, body_of(r), r->walk.flexible, edit)) {
     case PS_MAP_REWRITE:
         return true;
     case PS_MAP_UNKNOWN:
@@ -276,11 +276,13 @@ enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rew
     r->frame = frame;
     r->frame_len = frame_len;
     r->unbound = false;
+    r->torn = false;
     r->delta = 0;
     r->tag_delta = 0;
     r->keys_kept = 0;
     r->phase = PS_REWRITE_END;
     r->prefix = (struct ps_hit){0};
+    ps_memo_init(&r->memo);
     if (!read_header(r, version)) {
         return PS_REWRITE_BAD;
     }
@@ -307,7 +309,7 @@ static bool next_edit(struct ps_rewrite *r, struct ps_edit *edit)
     enum ps_walk_step step = walk_on(r, edit);
     PS_ASSERT(step == PS_WALK_HIT || step == PS_WALK_DONE); /* the first walk went through */
     if (step == PS_WALK_DONE) {
-        PS_ASSERT(r->delta == 0); /* env->map gave the same answers as before: else the sizes would be wrong */
+        r->torn = r->delta != 0;
         r->phase = PS_REWRITE_END;
         return false;
     }

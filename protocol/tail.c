@@ -70,14 +70,15 @@ uint64_t ps_tail_len(const struct ps_tail *t)
 struct pass {
     struct ps_walk walk;
     struct ps_node node;
+    struct ps_memo *memo;
     uint64_t tail_at;
     const uint8_t *tail;
     size_t len, walked;
 };
 
-static void pass_init(struct pass *pass, const struct ps_tail *t, const uint8_t *tail, size_t len)
+static void pass_init(struct pass *pass, struct ps_memo *memo, const struct ps_tail *t, const uint8_t *tail, size_t len)
 {
-    *pass = (struct pass){.walk = t->walk, .tail_at = t->walk.pos, .tail = tail, .len = len};
+    *pass = (struct pass){.walk = t->walk, .memo = memo, .tail_at = t->walk.pos, .tail = tail, .len = len};
 }
 
 static enum ps_walk_step pass_next(struct pass *pass, struct ps_hit *hit)
@@ -106,7 +107,7 @@ static void plan_hit(struct plan *plan, struct pass *pass, const struct ps_rewri
         plan->array_end = (size_t)hit->at;
         break;
     case PS_HIT_VALUE: {
-        enum ps_map_result result = ps_node_take(&pass->node, env, hit, pass->tail, true, &edit);
+        enum ps_map_result result = ps_node_take(&pass->node, pass->memo, env, hit, pass->tail, true, &edit);
         plan->unbound = plan->unbound || result == PS_MAP_UNKNOWN;
         if (result == PS_MAP_REWRITE) {
             plan->edited = true;
@@ -120,24 +121,21 @@ static void plan_hit(struct plan *plan, struct pass *pass, const struct ps_rewri
 }
 
 /* False if the tail is malformed. */
-static bool make_plan(struct plan *plan, const struct ps_tail *t, const struct ps_rewrite_env *env, const uint8_t *tail,
-                      size_t len)
+static bool make_plan(struct plan *plan, struct pass *pass, const struct ps_rewrite_env *env)
 {
     *plan = (struct plan){0};
-    struct pass pass;
-    pass_init(&pass, t, tail, len);
     struct ps_hit hit;
     enum ps_walk_step step;
-    while ((step = pass_next(&pass, &hit)) == PS_WALK_HIT) {
-        plan_hit(plan, &pass, env, &hit);
+    while ((step = pass_next(pass, &hit)) == PS_WALK_HIT) {
+        plan_hit(plan, pass, env, &hit);
     }
     if (step != PS_WALK_DONE || plan->arrays > 1) {
         return false;
     }
     plan->count_at = plan->tag.kind == PS_HIT_TAG ? 0 : plan->array_end;
-    struct ps_reader r = {tail + plan->count_at, tail + len, false};
+    struct ps_reader r = {pass->tail + plan->count_at, pass->tail + pass->len, false};
     plan->count = ps_read_uvarint(&r);
-    plan->count_end = (size_t)(r.at - tail);
+    plan->count_end = (size_t)(r.at - pass->tail);
     return true;
 }
 
@@ -149,7 +147,7 @@ static void write_nodes(struct ps_writer *w, const struct plan *plan, struct pas
     while (pass_next(pass, &hit) == PS_WALK_HIT) {
         struct ps_edit edit;
         if (hit.kind == PS_HIT_VALUE &&
-            ps_node_take(&pass->node, env, &hit, pass->tail, true, &edit) == PS_MAP_REWRITE) {
+            ps_node_take(&pass->node, pass->memo, env, &hit, pass->tail, true, &edit) == PS_MAP_REWRITE) {
             ps_write_raw(w, pass->tail + copied, (size_t)edit.at - copied);
             ps_write_raw(w, edit.put.base, edit.put.len);
             copied = (size_t)(edit.at + edit.cut);
@@ -240,8 +238,11 @@ enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_
 {
     struct plan plan;
     struct pass pass;
+    struct ps_memo memo;
     PS_ASSERT(len == ps_tail_len(t));
-    if (!make_plan(&plan, t, env, tail, len)) {
+    ps_memo_init(&memo);
+    pass_init(&pass, &memo, t, tail, len);
+    if (!make_plan(&plan, &pass, env)) {
         return PS_REWRITE_BAD;
     }
     if (plan.unbound) {
@@ -259,11 +260,13 @@ enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_
         PS_ASSERT(fitted); /* a node takes 11 bytes at the least */
     }
     struct ps_writer w = {.base = out, .cap = len};
-    pass_init(&pass, t, tail, len);
+    pass_init(&pass, &memo, t, tail, len);
     write_plan(&w, &plan, &pass, env, keep, count);
+    if (w.full || len - w.len != filler) {
+        return PS_REWRITE_WAIT; /* more nodes than the memo holds, and an answer has changed: from the beginning */
+    }
     if (filler > 0) {
         write_filler(&w, filler);
     }
-    PS_ASSERT(!w.full && w.len == len);
     return PS_REWRITE_OK;
 }

@@ -66,6 +66,9 @@ static struct ps_order edit_next(struct ps_session *s, ps_ns now)
             w->has_edit = ps_rewrite_next(&w->rewrite, &w->edit);
             w->put_done = false;
         }
+        if (w->rewrite.torn) { /* bindings changed under a frame with very many nodes: its length is wrong */
+            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+        }
         uint64_t to = w->has_edit ? w->edit.at : s->response_len;
         if (to > s->response_at) {
             uint64_t n = to - s->response_at;

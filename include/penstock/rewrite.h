@@ -27,8 +27,9 @@ enum ps_map_result {
     PS_MAP_UNKNOWN  /* not bound yet: the frame must wait; see ps_rewrite_init */
 };
 
-/* What the session brings. `map` is asked twice or more for each node of a frame and must answer the same until the
- * last edit is out (a snapshot of the bindings). It is not asked for nodes without an address (host "" or port -1).
+/* What the session brings. `map` is asked once for each node id of a frame (of more than PS_MEMO_NODES: perhaps again), so
+ * that a frame is of one piece even if the bindings change meanwhile. It is not asked for nodes without an address (host
+ * "" or port -1).
  * `topic` (may be NULL) is told every (id, name) pair of a Metadata response v10+. */
 struct ps_rewrite_env {
     void *ctx;
@@ -56,6 +57,21 @@ struct ps_edit {
 };
 
 #define PS_NODE_PUT_MAX (5 + PS_HOST_MAX + 4) /* length, host, port */
+
+/* What `map` said, by node id: the walks over a frame must agree. */
+#define PS_MEMO_NODES 256
+#define PS_MEMO_HOSTS 1024 /* bytes of host names; nodes of one host in a row share it */
+
+struct ps_memo {
+    uint32_t count, hosts_len;
+    struct ps_memo_node {
+        int32_t id, port;
+        uint16_t host_at; /* in hosts */
+        uint8_t host_len;
+        uint8_t result;   /* enum ps_map_result */
+    } nodes[PS_MEMO_NODES];
+    char hosts[PS_MEMO_HOSTS];
+};
 
 /* A node (broker, coordinator, endpoint) being read: id, host and port stand in this order wherever they occur. */
 struct ps_node {
@@ -88,6 +104,7 @@ struct ps_rewrite {
     int16_t version; /* of the layout: 0 for an ApiVersions refusal */
     enum ps_rewrite_phase phase;
     bool unbound;         /* a node has no address yet */
+    bool torn;            /* the walks did not agree: the edits that were handed out do not fit together */
     int64_t delta;        /* of the whole frame */
     int64_t tag_delta;    /* of the content of the tagged field with the nodes */
     uint32_t tag_count;   /* such fields met: more than one is malformed */
@@ -96,6 +113,7 @@ struct ps_rewrite {
     struct ps_walk walk;
     uint64_t walked; /* bytes of the body fed to the walk */
     struct ps_node node;
+    struct ps_memo memo;
     struct ps_key_range range;
     struct ps_span topic; /* name of the topic being read (Metadata) */
     uint8_t put[8];       /* of an edit that is only a number */
@@ -111,7 +129,9 @@ enum ps_rewrite_result {
  * be WHOLE. Every node is shown to env->map, also when the result is WAIT. */
 enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rewrite_env *env, const struct ps_api *api,
                                        int16_t version, const uint8_t *frame, uint64_t frame_len) PS_MUST_CHECK;
-/* The next edit, in order; false when there are no more. Only after PS_REWRITE_OK. */
+/* The next edit, in order; false when there are no more. Only after PS_REWRITE_OK. If r->torn is then set, the frame is
+ * not as long as its size prefix says, and the connection must be closed: more than PS_MEMO_NODES nodes, or longer names
+ * than PS_MEMO_HOSTS, and `map` changed its answer in between. */
 bool ps_rewrite_next(struct ps_rewrite *r, struct ps_edit *edit);
 
 /* Fetch v16+ and ShareFetch: the addresses stand at the very end of a response that may be huge. */

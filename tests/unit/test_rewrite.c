@@ -181,6 +181,59 @@ static void test_an_unbound_node_makes_the_frame_wait(void **state)
     message_free(&m);
 }
 
+/* Bindings that change while a frame is being rewritten: another answer at every question. */
+static enum ps_map_result fickle_map(void *ctx, int32_t node_id, struct ps_span host, int32_t port,
+                                     struct ps_address *out)
+{
+    int *calls = ctx;
+    proxy_host_len = 1 + (size_t)++ * calls % 50;
+    (void)host;
+    (void)port;
+    proxy_address(node_id == 4 ? 0 : node_id, out->host, &out->host_len, &out->port);
+    return PS_MAP_REWRITE;
+}
+
+/* Metadata v1 with so many brokers, each of them twice. */
+static size_t write_brokers(uint8_t *frame, size_t cap, int32_t nodes)
+{
+    struct ps_writer w = {.base = frame, .cap = cap};
+    ps_write_i32(&w, 0);
+    ps_write_i32(&w, CORRELATION_ID);
+    ps_write_i32(&w, nodes * 2);
+    for (int32_t i = 0; i < nodes * 2; i++) {
+        ps_write_i32(&w, i % nodes);
+        ps_write_raw(&w, "\0\5kafka", 7);
+        ps_write_i32(&w, 9092);
+        ps_write_i16(&w, -1);
+    }
+    ps_write_i32(&w, 0);
+    ps_write_i32(&w, 0);
+    assert_false(w.full);
+    ps_store32(frame, (uint32_t)(w.len - 4));
+    return w.len;
+}
+
+static void test_a_frame_is_of_one_piece_though_bindings_change(void **state)
+{
+    (void)state;
+    static uint8_t frame[64 * 1024];
+    const struct ps_api *api = ps_api_find(PS_API_METADATA);
+    for (int32_t nodes = 1; nodes < 2 * PS_MEMO_NODES; nodes += 5) {
+        int calls = 0;
+        struct ps_rewrite_env env = {.ctx = &calls, .map = fickle_map, .produce_max = INT16_MAX};
+        size_t len = write_brokers(frame, sizeof(frame), nodes), edits;
+        struct ps_rewrite r;
+        assert_int_equal(ps_rewrite_init(&r, &env, api, 1, frame, len), PS_REWRITE_OK);
+        struct bytes out = apply(&r, frame, len, &edits);
+        assert_int_equal(r.torn, ps_load32(out.base) != out.len - 4); /* never wrong unknown to the caller */
+        if (nodes <= 30) {
+            assert_int_equal(calls, nodes);
+            assert_false(r.torn);
+        }
+        free(out.base);
+    }
+}
+
 static void test_damaged_responses_are_refused_or_rewritten_but_survived(void **state)
 {
     (void)state;
@@ -490,6 +543,43 @@ static void test_the_count_of_tags_may_grow(void **state)
     }
 }
 
+static void test_a_tail_is_of_one_piece_though_bindings_change(void **state)
+{
+    (void)state;
+    enum { NODES = 2 * PS_MEMO_NODES, CAP = 64 * 1024 };
+    static uint8_t body[CAP], out[CAP];
+    for (uint32_t nodes = 1; nodes < NODES; nodes += 11) {
+        int calls = 0;
+        struct ps_rewrite_env env = {.ctx = &calls, .map = fickle_map, .produce_max = INT16_MAX};
+        struct ps_writer w = begin_fetch(body, CAP);
+        size_t node_len = 4 + 1 + 100 + 4 + 1 + 1;
+        ps_write_uvarint(&w, 1);
+        ps_write_uvarint(&w, 0);
+        ps_write_uvarint(&w, (uint32_t)(ps_uvarint_len(nodes + 1) + nodes * node_len));
+        ps_write_uvarint(&w, nodes + 1);
+        for (uint32_t i = 0; i < nodes; i++) {
+            ps_write_i32(&w, (int32_t)i);
+            ps_write_uvarint(&w, 101);
+            for (int k = 0; k < 10; k++) {
+                ps_write_raw(&w, "kafka.zone", 10);
+            }
+            ps_write_i32(&w, 9092);
+            ps_write_raw(&w, "\0\0", 2);
+        }
+        assert_false(w.full);
+        struct ps_tail t;
+        size_t at = find_tail(&t, ps_api_find(PS_API_FETCH), 17, body, w.len, w.len);
+        enum ps_rewrite_result result = ps_tail_rewrite(&t, &env, body + at, w.len - at, out);
+        assert_true(result == PS_REWRITE_OK || (result == PS_REWRITE_WAIT && nodes > 30));
+        if (result == PS_REWRITE_OK) {
+            static struct ps_hit hits[3 * NODES];
+            memcpy(body + at, out, w.len - at);
+            size_t count = walk_all(ps_api_find(PS_API_FETCH)->response, 17, body, w.len, hits, PS_ARRAY_LEN(hits));
+            assert_int_equal(count, 3 * nodes);
+        }
+    }
+}
+
 static void test_a_tail_without_change_is_not_written_anew(void **state)
 {
     (void)state;
@@ -680,11 +770,13 @@ int main(void)
         cmocka_unit_test(test_addresses_and_throttle_time_change_and_nothing_else),
         cmocka_unit_test(test_without_pressure_and_endpoints_a_produce_response_has_no_edit),
         cmocka_unit_test(test_an_unbound_node_makes_the_frame_wait),
+        cmocka_unit_test(test_a_frame_is_of_one_piece_though_bindings_change),
         cmocka_unit_test(test_damaged_responses_are_refused_or_rewritten_but_survived),
         cmocka_unit_test(test_tails_keep_their_length),
         cmocka_unit_test(test_fillers_of_every_length),
         cmocka_unit_test(test_nodes_in_two_tags_are_refused),
         cmocka_unit_test(test_the_count_of_tags_may_grow),
+        cmocka_unit_test(test_a_tail_is_of_one_piece_though_bindings_change),
         cmocka_unit_test(test_a_tail_without_change_is_not_written_anew),
         cmocka_unit_test(test_a_tail_waits_and_a_damaged_one_is_refused),
         cmocka_unit_test(test_version_ranges_are_clamped_and_unknown_keys_removed),
