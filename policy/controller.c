@@ -130,8 +130,8 @@ static void credit_first(struct ps_controller *c)
         struct ps_partition_state *p = &c->partitions[i];
         if (p->first_sight) {
             p->first_sight = false;
-            p->first = (double)p->first > before ? p->first - (int64_t)before : 0;
-            p->base = p->committed >= 0 ? p->base : p->first < p->log_start ? p->log_start : p->first;
+            p->first = p->first > (int64_t)before ? p->first - (int64_t)before : p->first < 0 ? -1 : 0;
+            p->base = ps_base_of(p);
         }
     }
 }
@@ -156,7 +156,7 @@ static void learn_foreign(struct ps_controller *c)
     g->foreign_at = g->end_at;
 }
 
-/* ------------------------------------------------------------------------------------- unread, run forward to now */
+/* ------------------------------------------------------------------------------------ unread, run forward to now */
 
 static struct ps_reader *reader_of(struct ps_group_state *g, const struct ps_partition_state *p)
 {
@@ -177,58 +177,62 @@ static void judge_alive(struct ps_controller *c)
     }
 }
 
-/* One tick of all readers: each reads at its rate, but never what is not there. A reader that ran dry has lost that
- * time, which is why this is done in steps and not by one multiplication. */
-static void readers_step(struct ps_group_state *g)
-{
-    for (uint32_t i = 0; i < PS_READERS; i++) {
-        g->readers[i].unread = fmax(g->readers[i].unread, 0.0);
-    }
-}
-
 /* Records of a partition's that were unread at `at` if nothing beyond base had been read. */
-static double unread_at(const struct ps_controller *c, const struct ps_partition_state *p, ps_ns at)
+static double unread_at(struct ps_controller *c, const struct ps_partition_state *p, ps_ns at)
 {
-    const struct ps_group_state *g = (const struct ps_group_state *)(const void *)c->state;
+    const struct ps_group_state *g = ps_group_of(c);
     struct ps_tick_place place = tick_place(g, at);
     double own_after = p->admitted - admitted_at(p->history, p->admitted, &place);
     double spread_after = g->spread - admitted_at(g->spread_history, g->spread, &place);
-    return (double)(p->end - p->base) + p->since_end - own_after +
-           (g->spread_since_end - spread_after) / c->partition_count;
+    double unread = (double)(p->end - p->base) + p->since_end - own_after;
+    return unread + (g->spread_since_end - spread_after) / c->partition_count;
 }
 
-/* Seconds of [from, until] in which a partition's consumer is taken to have read on since p->from: for one commit period
- * and a little, and again since the sample, which says nothing against it. */
-static double reading_s(const struct ps_group_state *g, const struct ps_partition_state *p, ps_ns from, ps_ns until)
+/* Seconds of [from, until] in which a partition's consumer is taken to have read on since `begin`: for one commit
+ * period and a little, and again since the sample, which cannot speak against it. */
+static double reading_s(const struct ps_group_state *g, ps_ns begin, ps_ns from, ps_ns until)
 {
-    ps_ns begin = p->fitted ? g->observed_at : p->from;
+    ps_ns sample = ps_ns_max(g->observed_at, begin);
     ps_ns rest = begin + (ps_ns)((PS_STALL_FROM * g->period_s + PS_JITTER_S) * (double)PS_SECOND);
-    rest = ps_ns_min(rest, ps_ns_max(g->observed_at, begin));
-    double before = ps_seconds(ps_ns_max(from, begin), ps_ns_min(until, rest));
-    return before + ps_seconds(ps_ns_max(from, ps_ns_max(g->observed_at, begin)), until);
+    double before = ps_seconds(ps_ns_max(from, begin), ps_ns_min(until, ps_ns_min(rest, sample)));
+    return before + ps_seconds(ps_ns_max(from, sample), until);
 }
 
-/* Adds to its reader what a partition contributes between two ticks (indexes of the rings; before == after: up to
- * the first tick that is known of, all that came before). */
-static void partition_step(struct ps_controller *c, const struct ps_partition_state *p, uint32_t before, uint32_t after,
-                           double trust)
+/* Adds to its reader what a partition contributes between two ticks (indexes of the rings; before == after: up to the
+ * first tick that is known of, all that came before). */
+static void partition_step(struct ps_controller *c, const struct ps_partition_state *p, uint32_t before,
+                           uint32_t after, double trust)
 {
     struct ps_group_state *g = ps_group_of(c);
     struct ps_reader *reader = reader_of(g, p);
     ps_ns begin = p->fitted ? g->observed_at : p->from;
     ps_ns from = before == after ? 0 : g->tick_at[before];
     ps_ns until = g->tick_at[after];
+    double rate = ps_rate_known(p);
     if (begin > until) {
         return; /* its story begins later */
     }
     if (before == after || begin > from) {
-        double ahead = p->fitted ? fmin(fmax(p->line, 0.0), ps_rate_known(p) * PS_STALL_FROM * g->period_s) : 0.0;
+        double ahead = p->fitted ? fmin(fmax(p->line, 0.0), rate * PS_STALL_FROM * g->period_s) : 0.0;
         reader->unread += unread_at(c, p, until) - p->alive * ahead;
     } else {
-        reader->unread += p->history[after] - p->history[before] +
-                          (g->spread_history[after] - g->spread_history[before]) / c->partition_count;
+        double spread = g->spread_history[after] - g->spread_history[before];
+        reader->unread += p->history[after] - p->history[before] + spread / c->partition_count;
     }
-    reader->unread -= trust * p->alive * ps_rate_known(p) * reading_s(g, p, from, until);
+    reader->unread -= trust * p->alive * rate * reading_s(g, begin, from, until);
+}
+
+/* One step of all readers. Nobody reads what is not there: a reader that ran dry has lost that time, which is why this
+ * goes tick by tick and not by one multiplication. */
+static void readers_step(struct ps_controller *c, uint32_t before, uint32_t after, double trust)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        partition_step(c, &c->partitions[i], before, after, trust);
+    }
+    for (uint32_t i = 0; i < PS_READERS; i++) {
+        g->readers[i].unread = fmax(g->readers[i].unread, 0.0);
+    }
 }
 
 /* Runs all readers from the commits of the last sample to the newest tick. */
@@ -236,26 +240,12 @@ static void readers_replay(struct ps_controller *c, double trust)
 {
     struct ps_group_state *g = ps_group_of(c);
     memset(g->readers, 0, sizeof(g->readers));
-    uint32_t kept = g->tick_count < PS_TICKS ? g->tick_count : PS_TICKS;
-    for (uint32_t back = kept; back-- > 0;) {
-        uint32_t after = (g->tick_count - 1 - back) % PS_TICKS;
-        uint32_t before = back + 1 == kept ? after : (g->tick_count - 2 - back) % PS_TICKS;
-        for (uint32_t i = 0; i < c->partition_count; i++) {
-            partition_step(c, &c->partitions[i], before, after, trust);
-        }
-        readers_step(g);
+    uint32_t newest = g->tick_count - 1;
+    uint32_t oldest = g->tick_count < PS_TICKS ? 0 : g->tick_count - PS_TICKS;
+    readers_step(c, oldest % PS_TICKS, oldest % PS_TICKS, trust);
+    for (uint32_t tick = oldest; tick != newest; tick++) {
+        readers_step(c, tick % PS_TICKS, (tick + 1) % PS_TICKS, trust);
     }
-}
-
-static void readers_advance(struct ps_controller *c, double trust)
-{
-    struct ps_group_state *g = ps_group_of(c);
-    uint32_t after = (g->tick_count - 1) % PS_TICKS;
-    uint32_t before = (g->tick_count - 2) % PS_TICKS;
-    for (uint32_t i = 0; i < c->partition_count; i++) {
-        partition_step(c, &c->partitions[i], before, after, trust);
-    }
-    readers_step(g);
 }
 
 void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out)
@@ -271,30 +261,34 @@ void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps
         judge_alive(c);
         readers_replay(c, trust);
     } else {
-        readers_advance(c, trust);
+        readers_step(c, (g->tick_count - 2) % PS_TICKS, (g->tick_count - 1) % PS_TICKS, trust);
     }
     ps_law_decide(c, held, now, out);
 }
 
 /* --------------------------------------------------------------------------------------------------- samples */
 
+static int64_t add_offsets(int64_t a, int64_t b)
+{
+    return b > INT64_MAX - a ? INT64_MAX : a + b; /* neither is negative */
+}
+
 /* The sample of one partition; the last one stands for all that found no room of their own. */
 static struct ps_partition_sample sample_of(const struct ps_controller *c, const struct ps_sample *sample, uint32_t i)
 {
     struct ps_partition_sample one = sample->partitions[i];
-    if (i + 1 < c->partition_cap) {
+    if (i + 1 < c->partition_cap || i + 1 == sample->partition_count) {
         return one;
     }
-    for (uint32_t k = i + 1; k < sample->partition_count; k++) {
-        const struct ps_partition_sample *more = &sample->partitions[k];
-        if (more->end < 0) {
-            continue;
+    one = (struct ps_partition_sample){.log_start = -1};
+    for (; i < sample->partition_count; i++) {
+        const struct ps_partition_sample *more = &sample->partitions[i];
+        if (more->end >= 0) {
+            int64_t committed = more->committed < 0 ? more->end : more->committed; /* an unknown one has no lag */
+            committed = committed < more->log_start ? more->log_start : committed;
+            one.committed = add_offsets(one.committed, committed);
+            one.end = add_offsets(one.end, more->end);
         }
-        int64_t committed = more->committed < 0 ? more->end : more->committed; /* K0 of an unknown one: no lag */
-        committed = committed < more->log_start ? more->log_start : committed;
-        one.committed = (one.committed < 0 ? (one.end < 0 ? 0 : one.end) : one.committed) + committed;
-        one.end = (one.end < 0 ? 0 : one.end) + more->end;
-        one.log_start = -1;
     }
     return one;
 }
@@ -327,9 +321,8 @@ static void partition_appear(struct ps_controller *c, struct ps_partition_state 
     const struct ps_group_state *g = ps_group_of(c);
     memset(p, 0, sizeof(*p));
     p->committed = -1;
-    p->end = sample->end < 0 ? 0 : sample->end;
-    p->first = p->end;
-    p->base = p->first;
+    p->first = sample->end < 0 ? -1 : sample->end;
+    p->base = p->end = sample->end < 0 ? 0 : sample->end;
     p->rate = (double)NAN;
     p->first_sight = g->observed_at == 0;
     p->alive = 1.0;
@@ -356,7 +349,10 @@ void ps_controller_observe(struct ps_controller *c, const struct ps_sample *samp
         if (i >= c->partition_count) {
             partition_appear(c, p, &s, at);
         }
-        p->end = s.end >= 0 ? s.end : p->end;
+        if (s.end >= 0) {
+            p->end = s.end;
+            p->first = p->first < 0 ? s.end : p->first;
+        }
         p->seen = s.committed;
         p->log_start = s.log_start;
     }

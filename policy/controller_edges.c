@@ -1,18 +1,18 @@
 /* controller_edges.c - how fast consumers read, from committed offsets that move in steps.
  *
- *     offset ▲            ┌────●   polled      A consumer commits every P seconds, so what is committed is a staircase
- *            │      ┌────●┘  ╱                 below the line of what is read. From edge to edge its slope is exact,
- *            │┌────●┘╱   ╱ read                where from poll to poll it would be 0, 0, 0, 0, 5 C.
- *            │┘ ╱
+ *     offset ▲            ┌────●  polled      A consumer commits every P seconds, so what is committed is
+ *            │      ┌────●┘  ╱                a staircase below the line of what is read. From edge to edge
+ *            │┌────●┘╱   ╱ read               its slope is exact, where from poll to poll it would be
+ *            │┘ ╱                             0, 0, 0, 0, 5 C.
  *            └──────────────────► time
  *
- * A consumer commits all its partitions at one instant, but those that it did not read since do not move: it reads them in
- * turns, some for longer than P. So polls are kept as rounds: when partitions move that moved together with p the last
- * time, p's consumer has committed, and p has an edge as well, at the same offset. A round is learned from a little
- * later, lest two consumers that happened to fall into one poll be taken for one.
+ * A consumer commits all its partitions at one instant, but those that it did not read since do not move: it reads
+ * them in turns, some for longer than P. So polls are kept as rounds: when partitions move that moved together with p
+ * the last time, p's consumer has committed, and p has an edge as well, at the same offset. A round is learned from
+ * a little later, lest two consumers that happened to fall into one poll be taken for one.
  *
- * Rates are kept per partition, but whether consumers were busy and whether their capacity has changed is decided on sums
- * over a round, and the same gain used for all, so that the sum is right however a consumer takes turns. */
+ * Rates are kept per partition, but whether consumers were busy and whether their capacity has changed is decided on
+ * sums over a round, and the same gain used for all, so that the sum is right however a consumer takes turns. */
 #include "controller_state.h"
 
 #include <math.h>
@@ -96,8 +96,8 @@ static void retract_inferred(const struct ps_group_state *g, struct ps_partition
     p->inferred = false;
 }
 
-/* Compares the sample with what is known, and leaves `moved` where the commit is an edge of a running staircase. blind: it
- * is not known well enough when the commit was made. */
+/* Compares the sample with what is known, and leaves `moved` where the commit is an edge of a running staircase.
+ * blind: it is not known well enough when the commit was made. */
 static void note_move(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at, bool blind)
 {
     p->moved = false;
@@ -116,8 +116,7 @@ static void note_move(struct ps_group_state *g, struct ps_partition_state *p, ps
 
 static void note_base(struct ps_partition_state *p, ps_ns at)
 {
-    int64_t base = p->committed < 0 ? p->first : p->committed;
-    p->base = base < p->log_start ? p->log_start : base;
+    p->base = ps_base_of(p);
     if (p->end - p->base <= 1) { /* 1: the marker of a transaction may stay unread for ever */
         p->alive_at = at;
         p->from = at;
@@ -254,7 +253,8 @@ static void complete_round(struct ps_controller *c, uint32_t round)
     }
 }
 
-/* One whole commit interval far off the known rate, busy at both ends, is a change of capacity: older edges are history. */
+/* One whole commit interval far off the known rate, busy at both ends, is a change of capacity: older edges are
+ * history. */
 static void find_change(struct ps_controller *c, uint32_t round)
 {
     const struct ps_group_state *g = ps_group_of(c);
@@ -320,7 +320,8 @@ static void close_rounds(struct ps_controller *c, ps_ns at)
     struct ps_group_state *g = ps_group_of(c);
     while (g->round_closed < g->round) {
         uint32_t round = g->round_closed + 1;
-        if (ps_seconds(g->rounds[round % PS_ROUNDS].at, at) < PS_ROUND_OPEN * g->period_s && g->round - round < PS_ROUNDS - 1) {
+        double open_s = ps_seconds(g->rounds[round % PS_ROUNDS].at, at);
+        if (open_s < PS_ROUND_OPEN * g->period_s && g->round - round < PS_ROUNDS - 1) {
             return;
         }
         complete_round(c, round);

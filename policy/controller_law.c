@@ -1,10 +1,10 @@
 /* controller_law.c - from lag and consume rate to the rate that is admitted.
  *
- *     no signal ever ──► cold ──first rate──► free ◄──► engaged        (any of them, when the signal is stale: on_stale)
+ *     cold ──first rate──► free ◄──► engaged        (from any of them, when the signal is stale: on_stale)
  *
  * While free the valve is open, but only for the headroom: what may still come before the lag would pass the target.
- * Engaged, the rate is what consumers do plus what brings the lag to the target within tau. While cold nothing is known of
- * the consumers: up to the target all passes, beyond it a twentieth of the target per second. */
+ * Engaged, the rate is what consumers do plus what brings the lag to the target within tau. While cold nothing is
+ * known of the consumers: up to the target all passes, beyond it a twentieth of the target per second. */
 #include "controller_state.h"
 
 #include <math.h>
@@ -110,8 +110,8 @@ static struct estimate estimate(struct ps_controller *c, ps_ns now, double margi
     return e;
 }
 
-/* Half of the room now and half of the rest at the next tick: a decision may reach the valve a tick late, when what it let
- * pass meanwhile is not yet known here. */
+/* Half of the room now and half of the rest at the next tick: a decision may reach the valve a tick late, when what
+ * passed meanwhile is not yet known here. */
 static void open_to(struct ps_decision *out, double room)
 {
     out->rate = (double)INFINITY;

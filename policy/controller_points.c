@@ -1,8 +1,8 @@
 /* controller_points.c - consume rates by least squares, where commits come about as often as polls.
  *
  * Then edges cannot be told apart, and a line through the polled staircase has the right slope; it lags behind what is
- * read by the mean age of a commit. The points in time are the group's, the offsets each partition's, and what is decided
- * about them is decided on sums: slopes are linear, so the sum over partitions is the slope of the sum. */
+ * read by the mean age of a commit. The points in time are the group's, the offsets each partition's, and what is
+ * decided about them is decided on sums: slopes are linear, so the sum over partitions is the slope of the sum. */
 #include "controller_state.h"
 
 #include <math.h>
@@ -16,7 +16,8 @@ bool ps_points_needed(const struct ps_group_state *g)
     return g->period_s <= PS_POINTS_BELOW * g->poll_s;
 }
 
-/* Weights w with slope = sum(w[i] * k[i]) over the points from `from` on; returns their mean time, from the newest: <= 0. */
+/* Weights w with slope = sum(w[i] * k[i]) over the points from `from` on; returns their mean time, counted from the
+ * newest, so <= 0. */
 static double fit_weights(const struct ps_group_state *g, uint32_t from, double *weights)
 {
     ps_ns newest = g->point_at[g->point_count - 1];

@@ -32,7 +32,7 @@ struct ps_edge {
 
 struct ps_partition_state {
     int64_t committed;  /* as last seen; -1 never */
-    int64_t first;      /* K0: the end offset at first sight, less what we had forwarded before */
+    int64_t first;      /* K0: the end offset at first sight, less what we had forwarded before; -1 unknown */
     int64_t base;       /* read for certain: committed, or K0, and never before the start of the log */
     int64_t end;        /* as last polled */
     int64_t seen;       /* committed and log start of the sample being observed; -1 unknown */
@@ -107,6 +107,14 @@ static inline struct ps_group_state *ps_group_of(struct ps_controller *c)
 static inline double ps_seconds(ps_ns from, ps_ns to)
 {
     return to > from ? (double)(to - from) / (double)PS_SECOND : 0.0;
+}
+
+/* What is read for certain. Without a commit that is what was there at first sight; nothing before the log's start
+ * can be read any more. */
+static inline int64_t ps_base_of(const struct ps_partition_state *p)
+{
+    int64_t base = p->committed >= 0 ? p->committed : p->first >= 0 ? p->first : p->end;
+    return base < p->log_start ? p->log_start : base;
 }
 
 /* controller_edges.c: a sample whose committed offsets were read at `at` stands in seen, log_start and end of each

@@ -330,8 +330,8 @@ void ps_valve_charge(struct ps_valve *valve, struct ps_flow *flow, double record
     }
 }
 
-/* v must come to the flow's next start, from where it is or, counted from its last request, from where it was then: v stands
- * still while many flows have the same tag. What was early in passing is told less, so that the burst stays
+/* v must come to the flow's next start: from where it is, or, counted from the flow's last request, from where it was
+ * then, for v stands still while many flows have the same tag. Who passed early is told less, so that the burst stays
  * in hand against lost capacity. And nobody passes before the debt is paid. */
 ps_ns ps_valve_expected_wait(const struct ps_valve *valve, const struct ps_flow *flow, ps_ns now)
 {

@@ -41,10 +41,11 @@ static void print_row(const struct ps_sim_scenario *s, const struct ps_sim_resul
 
 static void print_trace(const struct ps_sim_result *r)
 {
-    printf("%6s %10s %10s %10s %10s %10s %10s\n", "second", "lag", "estimate", "admitted", "read", "capacity", "rate");
+    printf("%6s %10s %10s %10s %10s %10s %10s\n", "second", "lag", "estimate", "admitted", "read", "capacity",
+           "rate");
     for (uint32_t i = 0; i < r->seconds; i++) {
-        printf("%6u %10.0f %10.0f %10.0f %10.0f %10.0f %10.0f\n", i, r->lag[i], r->estimate[i], r->passed[i], r->read[i],
-               r->capacity[i], r->rate[i]);
+        printf("%6u %10.0f %10.0f %10.0f %10.0f %10.0f %10.0f\n", i, r->lag[i], r->estimate[i], r->passed[i],
+               r->read[i], r->capacity[i], r->rate[i]);
     }
 }
 

@@ -47,10 +47,10 @@ enum ps_signal_state { PS_SIGNAL_NONE = 1, /* nothing heard yet */ PS_SIGNAL_FRE
 /* What the controller thinks, for metrics, the level and the log. */
 struct ps_decision {
     double rate;             /* records/s to admit; INFINITY while disengaged */
-    double headroom;         /* the valve's burst. With a finite rate: what it admits in 0.1 s. With an infinite one: records
-                              * that may be admitted until the next tick, half of what would bring lag to the target, so
-                              * that an unmeasured flood cannot pass it unseen; INFINITY if the answer to no signal is
-                              * `open`. >= 0 */
+    double headroom;         /* the valve's burst, >= 0. With a finite rate: what it admits in 0.1 s. With an infinite
+                              * one: records that may be admitted until the next tick, half of what would bring lag to
+                              * the target, so that an unmeasured flood cannot pass it unseen; INFINITY if the answer
+                              * to no signal is `open` */
     double lag_estimated;    /* L_hat, records; NAN unknown */
     double lag_committed;    /* what kafka-consumer-groups prints, records; NAN unknown */
     double consume_rate;     /* C_hat, records/s; NAN unknown */
@@ -83,7 +83,8 @@ void ps_controller_admitted(struct ps_controller *c, int32_t partition, double r
 /* Every 100 ms, after ps_controller_admitted. held: the valve keeps somebody waiting. */
 void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
 
-/* level.c: ok, slow, reject with hysteresis (slow while held or lag >= 0.7 limit until < 0.6; reject at >= 0.9 until < 0.8). */
+/* level.c: ok, slow, reject with hysteresis: slow while held or lag >= 0.7 limit until < 0.6; reject at >= 0.9 until
+ * < 0.8. An unknown lag (NAN) is no lag. */
 enum ps_level { PS_LEVEL_OK = 0, PS_LEVEL_SLOW = 1, PS_LEVEL_REJECT = 2 };
 enum ps_level ps_level_next(enum ps_level level, double lag, double limit, bool held);
 

@@ -12,9 +12,9 @@ struct ps_share {
     double rate;     /* out */
 };
 
-/* Every need is met, or else gets its fair share by weight; what nobody needs is then spread by weight, so that a newcomer
- * is not stopped until the next tick. sum(out) = rate. rate may be INFINITY: all get it. A weight that is not positive
- * counts as a very small one, a need that is not a number as none. count >= 1. */
+/* Every need is met, or else gets its fair share by weight; what nobody needs is then spread by weight, so that a
+ * newcomer is not stopped until the next tick. sum(out) = rate. rate may be INFINITY: all get it. A weight that is not
+ * positive counts as a very small one, a need that is not a number as none. count >= 1. */
 void ps_share_split(struct ps_share *shares, size_t count, double rate);
 
 #endif

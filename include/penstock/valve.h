@@ -3,7 +3,7 @@
  * A work budget and start-time fair queueing: budget B grows by rate * dt up to burst; a request of cost c that is
  * released takes B -= c, and B may go negative, so a request larger than the burst passes and is paid for afterwards.
  * A flow (one connection) is a finish tag: a request starts at S = max(v, F), and then F = S + c / weight; the
- * waiting request with the smallest S goes first, and v = S. No time is promised to anybody, so a new rate acts at once.
+ * waiting request with the smallest S goes first, and v = S. No time is promised to anybody: a new rate acts at once.
  * Over any t at most burst + rate * t + one request per release passes.
  *
  * A client that obeys throttle_time_ms is told when v will reach its next S, and waits at home. Such a client is late

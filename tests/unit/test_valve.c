@@ -370,7 +370,7 @@ static void test_invariants_over_random_schedules(void **state)
     free(s);
 }
 
-/* Ten thousand connections wait; every second one leaves, in a strange order; the others go in order of their starts. */
+/* Ten thousand connections wait; every second one leaves, in a strange order; the others go by their starts. */
 static void test_ten_thousand_wait(void **state)
 {
     (void)state;
