@@ -40,16 +40,15 @@ def finish(context, proxy, consumers, producers):
         proxy.stop()
 
 
-def owners(cluster):
-    return [link.owner for broker in cluster.brokers.values() for link in broker.hop.links]
-
-
 def judge_owners(context, cluster, proxy):
-    """The address that a broker advertises leads to a hop, which noted the process behind every connection."""
-    pids = owners(cluster)
-    strangers = [pid for pid in pids if proxy is None or pid != proxy.process.pid]
-    context.check("no process but the proxy ever connected to a broker's own port", pids and not strangers,
-                  f"{len(pids)} connections" if not strangers else f"{len(strangers)} by {set(strangers)}")
+    """The address that a broker advertises leads to a hop, which noted the process behind every connection.
+
+    What never sent a request (the proxy's own look whether a broker accepts connections) is not counted.
+    """
+    links = [link for broker in cluster.brokers.values() for link in broker.hop.links if link.client_id is not None]
+    strangers = {(link.owner, link.client_id) for link in links if proxy is None or link.owner != proxy.process.pid}
+    context.check("no process but the proxy ever connected to a broker's own port", links and not strangers,
+                  f"{len(links)} connections" if not strangers else f"by {sorted(map(str, strangers))}")
 
 
 def forget(cluster, record):
