@@ -158,10 +158,10 @@ static void learn_foreign(struct ps_controller *c)
 
 /* ------------------------------------------------------------------------------------ unread, run forward to now */
 
-static struct ps_reader *reader_of(struct ps_group_state *g, const struct ps_partition_state *p)
+static uint32_t reader_of(const struct ps_group_state *g, const struct ps_partition_state *p)
 {
     bool known = p->round != 0 && g->round - p->round < PS_ROUNDS;
-    return &g->readers[known ? p->round % PS_ROUNDS : PS_READER_OLD];
+    return known ? p->round % PS_ROUNDS : PS_READER_OLD;
 }
 
 /* Silence beyond what the commit period explains is a stall: 1 alive ... 0 stalled. */
@@ -198,53 +198,50 @@ static double reading_s(const struct ps_group_state *g, ps_ns begin, ps_ns from,
     return before + ps_seconds(ps_ns_max(from, sample), until);
 }
 
-/* Adds to its reader what a partition contributes between two ticks (indexes of the rings; before == after: up to the
- * first tick that is known of, all that came before). */
-static void partition_step(struct ps_controller *c, const struct ps_partition_state *p, uint32_t before,
-                           uint32_t after, double trust)
+/* By how much a partition's unread records change between two ticks (indexes of the rings; before == after: up to the
+ * first tick that is known of, with all that came before). */
+static double unread_change(struct ps_controller *c, const struct ps_partition_state *p, uint32_t before,
+                            uint32_t after, double trust)
 {
-    struct ps_group_state *g = ps_group_of(c);
-    struct ps_reader *reader = reader_of(g, p);
+    const struct ps_group_state *g = ps_group_of(c);
     ps_ns begin = p->fitted ? g->observed_at : p->from;
     ps_ns from = before == after ? 0 : g->tick_at[before];
     ps_ns until = g->tick_at[after];
     double rate = ps_rate_known(p);
     if (begin > until) {
-        return; /* its story begins later */
+        return 0.0; /* its story begins later */
     }
+    double change = -trust * p->alive * rate * reading_s(g, begin, from, until);
     if (before == after || begin > from) {
         double ahead = p->fitted ? fmin(fmax(p->line, 0.0), rate * PS_STALL_FROM * g->period_s) : 0.0;
-        reader->unread += unread_at(c, p, until) - p->alive * ahead;
-    } else {
-        double spread = g->spread_history[after] - g->spread_history[before];
-        reader->unread += p->history[after] - p->history[before] + spread / c->partition_count;
+        return change + unread_at(c, p, until) - p->alive * ahead;
     }
-    reader->unread -= trust * p->alive * rate * reading_s(g, begin, from, until);
+    double spread = g->spread_history[after] - g->spread_history[before];
+    return change + p->history[after] - p->history[before] + spread / c->partition_count;
 }
 
-/* One step of all readers. Nobody reads what is not there: a reader that ran dry has lost that time, which is why this
- * goes tick by tick and not by one multiplication. */
-static void readers_step(struct ps_controller *c, uint32_t before, uint32_t after, double trust)
+/* Lets all readers read from the tick before `tick` on, for so many ticks; afresh: they begin at `tick`. Nobody reads
+ * what is not there: a reader that ran dry has lost that time, which is why this goes tick by tick and not by one
+ * multiplication. */
+static void readers_run(struct ps_controller *c, uint32_t tick, uint32_t count, bool afresh, double trust)
 {
     struct ps_group_state *g = ps_group_of(c);
+    double change[PS_TICKS][PS_READERS];
+    memset(change, 0, count * sizeof(change[0]));
     for (uint32_t i = 0; i < c->partition_count; i++) {
-        partition_step(c, &c->partitions[i], before, after, trust);
+        const struct ps_partition_state *p = &c->partitions[i];
+        uint32_t reader = reader_of(g, p);
+        for (uint32_t k = 0; k < count; k++) {
+            uint32_t before = afresh && k == 0 ? tick : tick + k - 1;
+            change[k][reader] += unread_change(c, p, before % PS_TICKS, (tick + k) % PS_TICKS, trust);
+        }
     }
     for (uint32_t i = 0; i < PS_READERS; i++) {
-        g->readers[i].unread = fmax(g->readers[i].unread, 0.0);
-    }
-}
-
-/* Runs all readers from the commits of the last sample to the newest tick. */
-static void readers_replay(struct ps_controller *c, double trust)
-{
-    struct ps_group_state *g = ps_group_of(c);
-    memset(g->readers, 0, sizeof(g->readers));
-    uint32_t newest = g->tick_count - 1;
-    uint32_t oldest = g->tick_count < PS_TICKS ? 0 : g->tick_count - PS_TICKS;
-    readers_step(c, oldest % PS_TICKS, oldest % PS_TICKS, trust);
-    for (uint32_t tick = oldest; tick != newest; tick++) {
-        readers_step(c, tick % PS_TICKS, (tick + 1) % PS_TICKS, trust);
+        double unread = afresh ? 0.0 : g->unread[i];
+        for (uint32_t k = 0; k < count; k++) {
+            unread = fmax(unread + change[k][i], 0.0);
+        }
+        g->unread[i] = unread;
     }
 }
 
@@ -259,9 +256,10 @@ void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps
         credit_first(c);
         learn_foreign(c);
         judge_alive(c);
-        readers_replay(c, trust);
+        uint32_t kept = g->tick_count < PS_TICKS ? g->tick_count : PS_TICKS;
+        readers_run(c, g->tick_count - kept, kept, true, trust);
     } else {
-        readers_step(c, (g->tick_count - 2) % PS_TICKS, (g->tick_count - 1) % PS_TICKS, trust);
+        readers_run(c, g->tick_count - 1, 1, false, trust);
     }
     ps_law_decide(c, held, now, out);
 }

@@ -99,7 +99,7 @@ static struct estimate estimate(struct ps_controller *c, ps_ns now, double margi
         moving = moving || (polled > 1.0 && p->alive > 0.0);
     }
     for (uint32_t i = 0; i < PS_READERS; i++) {
-        e.lag += g->readers[i].unread;
+        e.lag += g->unread[i];
     }
     if (c->partition_count == 0) {
         e.lag = g->spread; /* no sample yet: all that was forwarded may be unread */

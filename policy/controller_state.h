@@ -14,7 +14,8 @@
 
 #define PS_TICKS        64  /* ticks whose counts of admitted records are remembered: 6.4 s */
 #define PS_ROUNDS       64  /* polls that saw commits and are remembered */
-#define PS_READERS      (PS_ROUNDS + 1)
+#define PS_READERS      (PS_ROUNDS + 1) /* the partitions of one round seem to have one consumer, a reader: it works on
+                                         * whatever of them is unread, so that is one queue, read at one rate */
 #define PS_READER_OLD   PS_ROUNDS /* the reader of partitions whose last round is forgotten */
 #define PS_PERIOD_POOL  8   /* commit gaps that the commit period is learned from */
 #define PS_PERIOD_START 5.0 /* seconds; what Kafka's auto-commit does by default */
@@ -61,12 +62,6 @@ struct ps_round {
     bool busy;
 };
 
-/* Partitions that one consumer seems to read: those of one round. It works on whatever of them is unread, so their
- * unread records are one queue and their rates one rate. */
-struct ps_reader {
-    double unread; /* records, now */
-};
-
 /* Of the whole group: overlays ps_controller.state. */
 struct ps_group_state {
     ps_ns started_at;
@@ -91,7 +86,7 @@ struct ps_group_state {
     double total_history[PS_TICKS];
     uint32_t round, round_closed; /* the newest, and the newest that was learned from */
     struct ps_round rounds[PS_ROUNDS];
-    struct ps_reader readers[PS_READERS];
+    double unread[PS_READERS]; /* records that each reader has before it, now */
     uint32_t point_count;
     ps_ns point_at[PS_POINTS]; /* oldest first */
     bool point_busy[PS_POINTS];
