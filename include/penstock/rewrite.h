@@ -27,9 +27,9 @@ enum ps_map_result {
     PS_MAP_UNKNOWN  /* not bound yet: the frame must wait; see ps_rewrite_init */
 };
 
-/* What the session brings. `map` is asked once for each node id of a frame (of more than PS_MEMO_NODES: perhaps again), so
- * that a frame is of one piece even if the bindings change meanwhile. It is not asked for nodes without an address (host
- * "" or port -1).
+/* What the session brings. `map` is asked once for each node id of a frame (of more than PS_MEMO_NODES: perhaps again),
+ * so that a frame is of one piece even if the bindings change meanwhile. It is not asked for nodes without an address
+ * (host "" or port -1).
  * `topic` (may be NULL) is told every (id, name) pair of a Metadata response v10+. */
 struct ps_rewrite_env {
     void *ctx;
@@ -130,8 +130,8 @@ enum ps_rewrite_result {
 enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rewrite_env *env, const struct ps_api *api,
                                        int16_t version, const uint8_t *frame, uint64_t frame_len) PS_MUST_CHECK;
 /* The next edit, in order; false when there are no more. Only after PS_REWRITE_OK. If r->torn is then set, the frame is
- * not as long as its size prefix says, and the connection must be closed: more than PS_MEMO_NODES nodes, or longer names
- * than PS_MEMO_HOSTS, and `map` changed its answer in between. */
+ * not as long as its size prefix says, and the connection must be closed: there were more than PS_MEMO_NODES nodes, or
+ * more names than PS_MEMO_HOSTS holds, and `map` changed an answer in between. */
 bool ps_rewrite_next(struct ps_rewrite *r, struct ps_edit *edit);
 
 /* Fetch v16+ and ShareFetch: the addresses stand at the very end of a response that may be huge. */
@@ -155,9 +155,9 @@ void ps_tail_init(struct ps_tail *t, const struct ps_api *api, int16_t version, 
 enum ps_tail_step ps_tail_next(struct ps_tail *t, const uint8_t *data, size_t len, size_t *used);
 /* Bytes of the tail; once it is found. */
 uint64_t ps_tail_len(const struct ps_tail *t);
-/* Rewrites a gathered tail, of ps_tail_len bytes, into out at exactly its own length: shorter addresses are made up for by an unknown tagged
- * field, and if that cannot be, the endpoints are left out (the client then refreshes its metadata: KIP-951). `tail`
- * and `out` may not overlap. */
+/* Rewrites a gathered tail of ps_tail_len bytes into out, at exactly its own length: shorter addresses are made up for
+ * by an unknown tagged field, and if that cannot be, the endpoints are left out (the client then refreshes its metadata:
+ * KIP-951). `tail` and `out` may not overlap. */
 enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_rewrite_env *env, const uint8_t *tail,
                                        size_t len, uint8_t *out) PS_MUST_CHECK;
 
