@@ -31,9 +31,6 @@ struct ps_gate *ps_gate_of(struct ps_session *s)
         for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
             g->flows[i].slot = PS_SLOT_NONE;
         }
-        for (size_t i = 0; i < PS_STICKY_MAX; i++) {
-            g->sticky[i].producer_id = -1;
-        }
         ps_gate_reset(g);
         s->gate = g;
     }
@@ -270,11 +267,6 @@ bool ps_gate_engaged(const struct ps_session *s, ps_ns now)
     return false;
 }
 
-bool ps_gate_has_sticky(const struct ps_session *s)
-{
-    return s->gate != NULL && s->gate->sticky_count > 0;
-}
-
 uint32_t ps_gate_slot(const struct ps_session *s)
 {
     const struct ps_gate *g = s->gate;
@@ -315,72 +307,7 @@ void ps_gate_free(struct ps_session *s, ps_ns now)
             ps_valve_forget(valve_of(s, g->flows[i].slot), &g->flows[i].flow);
         }
     }
+    ps_sticky_free(s);
     s->env->block_put(s->env->ctx, g, sizeof *g);
     s->gate = NULL;
-}
-
-/* ---- sticky refusals ---- */
-
-static void sticky_drop(struct ps_gate *g, struct ps_sticky *at)
-{
-    at->producer_id = -1;
-    g->sticky_count--;
-}
-
-static struct ps_sticky *sticky_find(struct ps_gate *g, uint64_t topic_hash, int32_t partition, int64_t producer_id)
-{
-    for (size_t i = 0; g->sticky_count > 0 && i < PS_STICKY_MAX; i++) {
-        struct ps_sticky *at = &g->sticky[i];
-        if (at->producer_id == producer_id && at->partition == partition && at->topic_hash == topic_hash) {
-            return at;
-        }
-    }
-    return NULL;
-}
-
-bool ps_sticky_blocks(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now)
-{
-    if (b->producer_id < 0) {
-        return false;
-    }
-    struct ps_sticky *at = sticky_find(g, topic_hash, partition, b->producer_id);
-    if (at == NULL) {
-        return false;
-    }
-    if (at->epoch != b->producer_epoch || now - at->since > PS_STICKY_TTL) {
-        sticky_drop(g, at); /* a new epoch numbers anew; a client that forgot the batch will not bring it back */
-        return false;
-    }
-    return at->sequence != b->base_sequence;
-}
-
-void ps_sticky_refused(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now)
-{
-    if (b->producer_id < 0) {
-        return;
-    }
-    struct ps_sticky *at = sticky_find(g, topic_hash, partition, b->producer_id);
-    if (at != NULL && at->epoch == b->producer_epoch) {
-        at->since = now;
-        return; /* the first refused sequence is the one that must come back */
-    }
-    if (at == NULL) {
-        at = &g->sticky[0];
-        for (size_t i = 0; i < PS_STICKY_MAX && at->producer_id >= 0; i++) {
-            if (g->sticky[i].producer_id < 0 || g->sticky[i].since < at->since) {
-                at = &g->sticky[i];
-            }
-        }
-        g->sticky_count += at->producer_id < 0 ? 1 : 0;
-    }
-    *at = (struct ps_sticky){.producer_id = b->producer_id, .topic_hash = topic_hash, .partition = partition,
-                             .sequence = b->base_sequence, .epoch = b->producer_epoch, .since = now};
-}
-
-void ps_sticky_passed(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b)
-{
-    struct ps_sticky *at = b->producer_id < 0 ? NULL : sticky_find(g, topic_hash, partition, b->producer_id);
-    if (at != NULL) {
-        sticky_drop(g, at);
-    }
 }

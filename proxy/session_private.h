@@ -1,8 +1,8 @@
 /* session_private.h - the insides of a session, shared by the files proxy/session*.c and by nobody else.
  *
  * An idle session is this struct and nothing more. What only some sessions need hangs off it in blocks from the
- * worker's pool: the ring of requests in flight, the gate (flows, ticket, sticky refusals) of a producer that a
- * policy governs, and the walkers of a frame that cannot be judged from its head. */
+ * worker's pool: the ring of requests in flight, the gate (flows, ticket) of a producer that a policy governs, its sticky
+ * refusals, and the walkers of a frame that cannot be judged from its head. */
 #ifndef PENSTOCK_SESSION_PRIVATE_H
 #define PENSTOCK_SESSION_PRIVATE_H
 
@@ -72,15 +72,19 @@ struct ps_gate_item {
     bool shadow;     /* decided and counted, never asked */
 };
 
-/* After one batch of (producer id, epoch, partition) was refused, the later ones are refused as well until its sequence
- * comes back: measured on every idempotent client, this and only this leaves no sequence error behind. */
+/* A refusal that stands (session_sticky.c). */
 struct ps_sticky {
     int64_t producer_id; /* -1: free */
-    uint64_t topic_hash;
+    uint64_t topic_hash; /* of the topic as the wire named it: by name or by id */
     int32_t partition;
-    int32_t sequence;    /* the first one refused */
+    int32_t sequence;    /* the first one refused: what must come back */
     int16_t epoch;
-    ps_ns since;
+    ps_ns since;         /* it was refused last */
+};
+
+struct ps_stickies {
+    uint32_t count;
+    struct ps_sticky v[PS_STICKY_MAX];
 };
 
 /* What was seen of a frame from its head, kept while it waits. */
@@ -91,7 +95,7 @@ struct ps_look {
     bool batch_valid;
     int32_t topic_count;
     int32_t partition;    /* of the last batch seen */
-    uint64_t topic_hash;  /* of the last topic seen */
+    uint64_t topic_hash;  /* of the last topic seen, as the wire names it */
     struct ps_batch batch;
 };
 
@@ -108,8 +112,8 @@ struct ps_gate {
     ps_ns waited_at;          /* something waited then: read in small pieces for a while; 0 never */
     bool over_limit;          /* the request in hand was let through although its turn had not come */
     bool blocked;             /* a sticky refusal stands against a batch of the request in hand */
-    uint32_t sticky_count;
-    struct ps_sticky sticky[PS_STICKY_MAX];
+    struct ps_stickies *sticky; /* a block; NULL while no refusal stands */
+    ps_ns sticky_at;            /* the newest of them was made then */
 };
 
 /* ---- frames ---- */
@@ -148,7 +152,7 @@ struct ps_request_walk {
     size_t reply_cap;
     char message[224];
     size_t message_len;
-    uint64_t topic_hash;
+    uint64_t topic_hash;                     /* of the topic being passed, as the wire names it */
     uint32_t rule_slots[PS_TOPIC_RULES_MAX]; /* of the topic being passed */
     uint32_t rule_slot_count;
     int32_t throttle_ms;
@@ -243,6 +247,7 @@ void ps_identity_request(struct ps_session *s, const struct ps_request *r, const
 struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns now);
 struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns now); /* phases RULE to WAIT */
 struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p); /* absent: an id nobody named */
+uint64_t ps_produce_topic_hash(const struct ps_produce *p);     /* of the topic as the wire names it */
 /* The rules of a topic, NULL if none; *uncovered is set if a policy covers it but the control thread has yet to make the rule. */
 const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *uncovered);
 void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records);
@@ -268,13 +273,18 @@ void ps_gate_settle(struct ps_session *s, ps_ns now);/* the frame has passed: tr
 void ps_gate_refused(struct ps_session *s);          /* the frame was refused: counts, forgets the items */
 /* Some valve of this worker may hold somebody back. */
 bool ps_gate_engaged(const struct ps_session *s, ps_ns now);
-bool ps_gate_has_sticky(const struct ps_session *s);
 uint32_t ps_gate_slot(const struct ps_session *s);   /* where the answer asks for throttle_time_ms */
 int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now);
 void ps_gate_free(struct ps_session *s, ps_ns now);
-bool ps_sticky_blocks(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now);
-void ps_sticky_refused(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now);
-void ps_sticky_passed(struct ps_gate *g, uint64_t topic_hash, int32_t partition, const struct ps_batch *b);
+
+/* session_sticky.c. topic_hash: of the topic as the wire names it. */
+bool ps_sticky_any(struct ps_session *s, ps_ns now); /* some refusal stands; forgets those that are too old */
+/* The batch comes after one that was refused and has not come back. */
+bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now);
+bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
+                       ps_ns now); /* false: no memory to remember it */
+void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b);
+void ps_sticky_free(struct ps_session *s);
 
 /* session_response.c */
 struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns now);

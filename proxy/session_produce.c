@@ -6,6 +6,7 @@
  * Nothing of a frame has been forwarded while it can still be refused. */
 #include "session_private.h"
 
+#define REFUSAL_PAUSE_MS 100 /* the least throttle_time_ms of a refusal: as long as clients wait before they retry */
 
 /* A look at a frame that consumes nothing. */
 struct peek {
@@ -24,10 +25,16 @@ static const struct ps_rules *rules_of(const struct ps_session *s)
     return s->env->governor->rules;
 }
 
-static bool governs_nothing(const struct ps_session *s)
+/* A refusal that stands is honoured under a bypass as well: what it spares the client has already begun. */
+static bool nothing_matters(struct ps_session *s, ps_ns now)
 {
     const struct ps_rules *rules = rules_of(s);
-    return rules->bypass || rules->config->policy_count == 0;
+    return (rules->bypass || rules->config->policy_count == 0) && !ps_sticky_any(s, now);
+}
+
+uint64_t ps_produce_topic_hash(const struct ps_produce *p)
+{
+    return ps_hash(p->topic_bytes, p->topic_len);
 }
 
 /* The topic's name, whether the request gives the name or the id (v13). Absent if the id is unknown. */
@@ -49,7 +56,7 @@ struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produ
 const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *uncovered)
 {
     const struct ps_rules *rules = rules_of(s);
-    if (topic.base == NULL) {
+    if (topic.base == NULL || rules->bypass) {
         return NULL;
     }
     const struct ps_topic_rules *found = ps_rules_find(rules, topic);
@@ -85,6 +92,9 @@ static void peek_partition(struct ps_session *s, const struct ps_produce *p, con
     if (p->batch_valid) {
         enum ps_producer kind = producer_of(p->transactional, &p->batch);
         s->request.producer = kind > s->request.producer ? kind : s->request.producer;
+        if (ps_sticky_blocks(s, peek->look.topic_hash, p->partition, &p->batch, now)) {
+            s->gate->blocked = true;
+        }
     }
     if (rules == NULL) {
         return;
@@ -98,10 +108,6 @@ static void peek_partition(struct ps_session *s, const struct ps_produce *p, con
     peek->records += records;
     peek->record_bytes += p->records_len > 0 ? (uint64_t)p->records_len : 0;
     peek->seen_to = p->records_end;
-    if (p->batch_valid && s->request.acks != 0 &&
-        ps_sticky_blocks(s->gate, rules->hash, p->partition, &p->batch, now)) {
-        s->gate->blocked = true;
-    }
 }
 
 static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const struct ps_topic_rules **rules, struct peek *peek)
@@ -111,8 +117,8 @@ static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const s
     if (name.base != NULL) {
         memcpy(peek->name_bytes, name.base, len);
         peek->topic = (struct ps_span){peek->name_bytes, len};
-        peek->look.topic_hash = ps_hash(name.base, name.len);
     }
+    peek->look.topic_hash = ps_produce_topic_hash(p);
     bool uncovered = false;
     *rules = ps_produce_rules(s, name, &uncovered);
     peek->uncovered = peek->uncovered || uncovered;
@@ -123,10 +129,11 @@ static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const s
     return ps_gate_of(s) != NULL;
 }
 
-/* Enough to judge by: acks, the first topic, and the first batch if a policy wants to know its cost. */
-static bool seen_enough(const struct peek *peek, bool topic_seen, bool batch_seen)
+/* Enough to judge by: acks, the first topic, and the first batch if a policy wants to know its cost, or if a refusal may
+ * stand against it. */
+static bool seen_enough(struct ps_session *s, const struct peek *peek, bool topic_seen, bool batch_seen, ps_ns now)
 {
-    return topic_seen && (batch_seen || (!peek->look.governed && !peek->uncovered));
+    return topic_seen && (batch_seen || (!peek->look.governed && !peek->uncovered && !ps_sticky_any(s, now)));
 }
 
 /* Walks what has come of the frame and adds up what it costs. */
@@ -153,7 +160,7 @@ static void peek_frame(struct ps_session *s, struct ps_span in, struct peek *pee
             r->acks = p.acks;
             r->producer = p.transactional ? PS_PRODUCER_TRANSACTIONAL : PS_PRODUCER_PLAIN;
             look->topic_count = p.topic_count;
-            if (governs_nothing(s)) {
+            if (nothing_matters(s, now)) {
                 look->topic_count = 0;
                 peek->result = PEEK_SEEN;
                 return;
@@ -176,7 +183,7 @@ static void peek_frame(struct ps_session *s, struct ps_span in, struct peek *pee
             peek->result = PEEK_SEEN;
             return;
         case PS_PRODUCE_MORE:
-            peek->result = seen_enough(peek, topics > 0, batch_seen) ? PEEK_SEEN : PEEK_MORE;
+            peek->result = seen_enough(s, peek, topics > 0, batch_seen, now) ? PEEK_SEEN : PEEK_MORE;
             return;
         case PS_PRODUCE_BAD:
             peek->result = PEEK_BAD;
@@ -251,8 +258,10 @@ static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *lo
             g->items[i].seen = look->batch_valid ? (double)look->batch.record_count : 0;
             ps_produce_notice(s, g->items[i].slot, look->partition, look->batch_valid ? look->batch.record_count : 0);
         }
-        ps_sticky_passed(g, look->topic_hash, look->partition, &look->batch);
         ps_gate_settle(s, now);
+    }
+    if (look->batch_valid) {
+        ps_sticky_passed(s, look->topic_hash, look->partition, &look->batch);
     }
     uint64_t len = s->request.frame_len;
     ps_request_done(s);
@@ -261,7 +270,7 @@ static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *lo
 
 static struct ps_order admit(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
 {
-    if (look->single || (!look->governed && look->topic_count <= 1)) {
+    if (look->single || (!look->governed && look->topic_count <= 1 && !ps_sticky_any(s, now))) {
         return pass_whole(s, look, now);
     }
     if (!push_in_flight(s, look->governed, now) || ps_produce_walk(s) == NULL) {
@@ -280,7 +289,9 @@ static struct ps_order refuse(struct ps_session *s, struct ps_span in, ps_ns now
     if (w == NULL) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
-    w->throttle_ms = ps_gate_throttle_ms(s, slot, now);
+    /* Never none: the clients that give up after some retries (Sarama) count on being told. */
+    int32_t told_ms = ps_gate_throttle_ms(s, slot, now);
+    w->throttle_ms = told_ms > REFUSAL_PAUSE_MS ? told_ms : REFUSAL_PAUSE_MS;
     w->message_len = ps_text_refusal(w->message, sizeof w->message,
                                      slot == PS_SLOT_NONE ? NULL : &s->env->governor->settings[slot], w->throttle_ms);
     g->waited_at = now;
@@ -320,11 +331,11 @@ ps_ns ps_produce_deadline(const struct ps_session *s)
 static struct ps_order judge(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
 {
     struct ps_gate *g = s->gate;
+    if (g != NULL && g->blocked && may_refuse(s)) {
+        return refuse(s, in, now); /* its predecessor was refused and has not come back */
+    }
     if (!look->governed || g->item_count == 0) {
         return admit(s, look, in, now);
-    }
-    if (g->blocked && may_refuse(s)) {
-        return refuse(s, in, now); /* its predecessor was refused and has not come back */
     }
     if (ps_gate_ask(s, now) == PS_GATE_OPEN) {
         return admit(s, look, in, now);
@@ -345,13 +356,13 @@ static struct ps_order judge(struct ps_session *s, const struct ps_look *look, s
 }
 
 /* True if the verdict needs more of the frame than its head. */
-static bool must_gather(const struct ps_session *s, const struct ps_look *look, ps_ns now)
+static bool must_gather(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
     if (look->complete || s->request.gathered || s->request.frame_len > s->env->limits->gather) {
         return false;
     }
     bool several = look->topic_count > 1 && ps_gate_engaged(s, now);
-    return several || (look->governed && !look->single && ps_gate_has_sticky(s));
+    return several || (!look->single && look->topic_count > 0 && ps_sticky_any(s, now));
 }
 
 static struct ps_order reserve(struct ps_session *s, ps_ns now)
@@ -401,7 +412,7 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
         return await_rule(s, &peek, now);
     }
     if (peek.uncovered) { /* no rule came: it is not governed until the rules change again */
-        s->clear_topic_hash = peek.look.topic_hash;
+        s->clear_topic_hash = ps_hash(peek.topic.base, peek.topic.len);
         s->clear_version = rules_of(s)->version;
     }
     s->retry_at = 0;

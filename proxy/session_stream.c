@@ -14,8 +14,8 @@ static bool stream_topic(struct ps_session *s, ps_ns now)
     bool uncovered = false;
     const struct ps_topic_rules *rules = ps_produce_rules(s, name, &uncovered);
     w->rule_slot_count = 0;
-    w->topic_hash = name.base == NULL ? 0 : ps_hash(name.base, name.len);
-    if (rules == NULL || s->env->governor->rules->bypass || ps_gate_of(s) == NULL) {
+    w->topic_hash = ps_produce_topic_hash(&w->produce);
+    if (rules == NULL || ps_gate_of(s) == NULL) {
         return true;
     }
     for (size_t i = 0; i < rules->rule_count; i++) {
@@ -41,9 +41,7 @@ static void stream_partition(struct ps_session *s)
         }
         ps_produce_notice(s, w->rule_slots[i], p->partition, p->batch.record_count);
     }
-    if (ps_gate_has_sticky(s)) {
-        ps_sticky_passed(s->gate, w->topic_hash, p->partition, &p->batch);
-    }
+    ps_sticky_passed(s, w->topic_hash, p->partition, &p->batch);
 }
 
 /* The frame has been ordered to its end. */
@@ -139,22 +137,23 @@ static bool reply_room(struct ps_session *s)
 static void swallow_topic(struct ps_session *s)
 {
     struct ps_request_walk *w = s->request_walk;
-    struct ps_span name = ps_produce_topic_name(s, &w->produce);
-    w->topic_hash = name.base == NULL ? 0 : ps_hash(name.base, name.len);
+    w->topic_hash = ps_produce_topic_hash(&w->produce);
     ps_reply_topic(&w->reply, ps_produce_topic(&w->produce), w->produce.partition_count);
 }
 
-static void swallow_partition(struct ps_session *s, ps_ns now)
+/* False: no memory. */
+static bool swallow_partition(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     struct ps_produce *p = &w->produce;
     ps_reply_partition(&w->reply, p->partition, NOT_ENOUGH_REPLICAS, (struct ps_span){(const uint8_t *)w->message, w->message_len});
-    if (p->batch_valid) {
-        ps_sticky_refused(s->gate, w->topic_hash, p->partition, &p->batch, now);
-        for (uint32_t i = 0; i < s->gate->item_count; i++) {
-            s->gate->items[i].seen += s->gate->items[i].cost > 0 ? (double)p->batch.record_count : 0;
-        }
+    if (!p->batch_valid) {
+        return true;
     }
+    for (uint32_t i = 0; i < s->gate->item_count; i++) {
+        s->gate->items[i].seen += s->gate->items[i].cost > 0 ? (double)p->batch.record_count : 0;
+    }
+    return ps_sticky_refused(s, w->topic_hash, p->partition, &p->batch, now);
 }
 
 /* The answer takes its place behind the requests that are still in flight. */
@@ -203,7 +202,9 @@ struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_n
         } else if (step == PS_PRODUCE_TOPIC) {
             swallow_topic(s);
         } else if (step == PS_PRODUCE_PARTITION) {
-            swallow_partition(s, now);
+            if (!swallow_partition(s, now)) {
+                return ps_session_fail(s, PS_CLOSE_MEMORY, now);
+            }
         } else {
             end = true; /* MORE or END */
         }

@@ -80,7 +80,7 @@ static void put_produce(struct world *world, struct ps_writer *w, struct request
     for (uint32_t t = 0; t < topic_count; t++) {
         uint32_t topic = rng_below(&world->rng, 5);
         uint32_t partitions = rng_one_in(&world->rng, 3) ? 1 + rng_below(&world->rng, 4) : 1;
-        r->governed = r->governed || topic == 0 || topic == 1 || topic == 3;
+        r->refusable = r->refusable || idempotent || topic == 0 || topic == 1 || topic == 3;
         put_topic(w, topic, r->api_version);
         put_count(w, partitions, flexible);
         for (uint32_t p = 0; p < partitions; p++) {

@@ -336,7 +336,7 @@ static void broker_got(struct world *w, struct peer_session *p, const uint8_t *f
     size_t index = (size_t)(r - p->requests);
     CHECK(w, index >= p->next_forward); /* in order */
     for (size_t i = p->next_forward; i < index; i++) { /* what was passed over must have been refused */
-        CHECK(w, p->requests[i].fate != FATE_FORWARDED && p->requests[i].governed && p->requests[i].acks != 0);
+        CHECK(w, p->requests[i].fate != FATE_FORWARDED && p->requests[i].refusable && p->requests[i].acks != 0);
         p->requests[i].fate = FATE_REFUSED;
     }
     p->next_forward = index + 1;
@@ -357,7 +357,7 @@ static void client_got(struct world *w, struct peer_session *p, const uint8_t *f
     CHECK(w, r->correlation_id == (int32_t)ps_load32(frame + 4)); /* in order, once */
     if (r->fate == FATE_PENDING) {
         r->fate = FATE_REFUSED;
-        CHECK(w, r->governed);
+        CHECK(w, r->refusable);
     }
     r->answered = true;
     check_response(w, r, frame, len);

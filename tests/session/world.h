@@ -36,7 +36,7 @@ struct request {
     int16_t acks;
     bool answered;         /* an answer is expected, and was delivered */
     bool expects_answer;
-    bool governed;         /* writes to a covered topic */
+    bool refusable;        /* writes to a covered topic, or in a sequence of which something may have been refused */
     int32_t partitions;    /* of a Produce, over all topics */
     enum request_fate fate;
     uint8_t *response;     /* the broker's, as sent */

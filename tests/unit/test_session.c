@@ -172,30 +172,51 @@ static struct ps_span hello(struct frame *f, const char *software)
     return end(&w, f);
 }
 
-/* Produce v8, one topic, one partition, one batch. producer_id -1: plain. */
-static struct ps_span produce(struct frame *f, const char *topic, int16_t acks, int32_t correlation_id, int64_t producer_id, int32_t sequence)
+/* One topic with one partition and one batch of 10 records. */
+struct part {
+    const char *topic;
+    int64_t producer_id; /* -1: plain */
+    int32_t sequence;
+    int16_t epoch;
+    bool invalid; /* a batch that is none */
+};
+
+static void put_batch(struct ps_writer *w, const struct part *part)
 {
-    struct ps_writer w;
     uint8_t batch[61 + 40] = {0};
     ps_store32(batch + 8, sizeof batch - 12);
-    batch[16] = 2;
+    batch[16] = part->invalid ? 0 : 2;
     ps_store32(batch + 23, 9);
-    ps_store64(batch + 43, (uint64_t)producer_id);
-    ps_store16(batch + 51, producer_id < 0 ? UINT16_MAX : 0);
-    ps_store32(batch + 53, (uint32_t)sequence);
+    ps_store64(batch + 43, (uint64_t)part->producer_id);
+    ps_store16(batch + 51, part->producer_id < 0 ? UINT16_MAX : (uint16_t)part->epoch);
+    ps_store32(batch + 53, (uint32_t)part->sequence);
     ps_store32(batch + 57, 10);
+    ps_write_i32(w, sizeof batch);
+    ps_write_raw(w, batch, sizeof batch);
+}
+
+/* Produce v8. */
+static struct ps_span produce_parts(struct frame *f, int16_t acks, int32_t correlation_id, const struct part *parts, size_t count)
+{
+    struct ps_writer w;
     begin(&w, f, PS_API_PRODUCE, 8, correlation_id, "app");
     ps_write_i16(&w, -1);
     ps_write_i16(&w, acks);
     ps_write_i32(&w, 30000);
-    ps_write_i32(&w, 1);
-    ps_write_i16(&w, (int16_t)strlen(topic));
-    ps_write_raw(&w, topic, strlen(topic));
-    ps_write_i32(&w, 1);
-    ps_write_i32(&w, 0);
-    ps_write_i32(&w, sizeof batch);
-    ps_write_raw(&w, batch, sizeof batch);
+    ps_write_i32(&w, (int32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        ps_write_i16(&w, (int16_t)strlen(parts[i].topic));
+        ps_write_raw(&w, parts[i].topic, strlen(parts[i].topic));
+        ps_write_i32(&w, 1);
+        ps_write_i32(&w, 0);
+        put_batch(&w, &parts[i]);
+    }
     return end(&w, f);
+}
+
+static struct ps_span produce(struct frame *f, const char *topic, int16_t acks, int32_t correlation_id, int64_t producer_id, int32_t sequence)
+{
+    return produce_parts(f, acks, correlation_id, &(struct part){.topic = topic, .producer_id = producer_id, .sequence = sequence}, 1);
 }
 
 static struct ps_order client(struct story *t, struct ps_span in)
@@ -422,6 +443,128 @@ static void test_refusals_stick_until_the_sequence_comes_back(void **state)
     assert_int_equal(client(t, in).kind, PS_ORDER_FORWARD);
     in = produce(&f, "clicks", -1, 5, 77, 110);
     assert_int_equal(client(t, in).kind, PS_ORDER_FORWARD);
+}
+
+/* The whole request is refused, and the refusal told. */
+static void assert_refused(struct story *t, struct ps_span in)
+{
+    struct ps_order order = client(t, in);
+    assert_int_equal(order.kind, PS_ORDER_DISCARD);
+    assert_int_equal(order.n, in.len);
+    order = broker(t, (struct ps_span){in.base, 0});
+    assert_int_equal(order.kind, PS_ORDER_INSERT);
+    assert_true((int32_t)ps_load32(order.bytes.base + order.bytes.len - 4) >= 100); /* throttle_time_ms */
+}
+
+/* Waits at a shut valve and is refused; then the valve is open again. */
+static void refuse_at_valve(struct story *t, struct ps_span in)
+{
+    shut(t);
+    assert_int_equal(client(t, in).kind, PS_ORDER_WAIT);
+    t->now += 5 * PS_SECOND;
+    assert_refused(t, in);
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    set_rate(t, (double)INFINITY, 1e9);
+}
+
+/* The whole request passes at once, and is answered. */
+static void assert_passes(struct story *t, struct ps_span in)
+{
+    struct ps_order order = client(t, in);
+    assert_int_equal(order.kind, PS_ORDER_FORWARD);
+    assert_int_equal(order.n, in.len);
+    uint8_t answer[8] = {0, 0, 0, 4};
+    memcpy(answer + 4, in.base + 8, 4);
+    assert_int_equal(broker(t, (struct ps_span){answer, sizeof answer}).kind, PS_ORDER_FORWARD);
+}
+
+/* A batch that the broker answered with an error, and that stands before the refused one, is sent again first. */
+static void test_earlier_sequences_pass_a_refusal(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    introduce(t, "apache-kafka-java");
+    refuse_at_valve(t, produce(&f, "clicks", -1, 2, 77, 100));
+    assert_passes(t, produce(&f, "clicks", -1, 3, 77, 90));
+    assert_refused(t, produce(&f, "clicks", -1, 4, 77, 110)); /* was on its way; 100 has not come back */
+    refuse_at_valve(t, produce(&f, "clicks", -1, 5, 77, 90));  /* 90 is what is awaited now */
+    assert_refused(t, produce(&f, "clicks", -1, 6, 77, 100));
+    assert_passes(t, produce(&f, "clicks", -1, 7, 77, 90));
+    assert_passes(t, produce(&f, "clicks", -1, 8, 77, 100));
+}
+
+static void test_sequences_go_round(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    introduce(t, "apache-kafka-java");
+    refuse_at_valve(t, produce(&f, "clicks", -1, 2, 77, INT32_MAX - 5));
+    assert_refused(t, produce(&f, "clicks", -1, 3, 77, 4));
+    assert_passes(t, produce(&f, "clicks", -1, 4, 77, INT32_MAX - 15));
+    assert_passes(t, produce(&f, "clicks", -1, 5, 77, INT32_MAX - 5));
+    assert_passes(t, produce(&f, "clicks", -1, 6, 77, 4));
+}
+
+static void test_a_new_epoch_or_producer_owes_nothing(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    introduce(t, "apache-kafka-java");
+    refuse_at_valve(t, produce(&f, "clicks", -1, 2, 77, 100));
+    assert_passes(t, produce(&f, "clicks", -1, 3, 78, 100));
+    struct part bumped = {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 200};
+    assert_passes(t, produce_parts(&f, -1, 4, &bumped, 1));
+}
+
+/* The leader moved and came back meanwhile: the refused batch went elsewhere and never comes. */
+static void test_a_refusal_ends_when_its_batch_does_not_come_back(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    introduce(t, "apache-kafka-java");
+    refuse_at_valve(t, produce(&f, "clicks", -1, 2, 77, 100));
+    t->now += 59 * PS_SECOND;
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    assert_refused(t, produce(&f, "clicks", -1, 3, 77, 500));
+    t->now += 2 * PS_SECOND;
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    assert_passes(t, produce(&f, "clicks", -1, 4, 77, 500));
+}
+
+/* A request is refused as a whole, so its batches for topics without a policy are refused too. */
+static void test_refusals_stick_to_topics_without_a_policy(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    static const struct part parts[] = {{.topic = "free", .producer_id = 77, .sequence = 10}, {.topic = "clicks", .producer_id = 77}};
+    introduce(t, "apache-kafka-java");
+    refuse_at_valve(t, produce_parts(&f, -1, 2, parts, 2));
+    assert_refused(t, produce(&f, "free", -1, 3, 77, 20));
+    assert_passes(t, produce(&f, "free", -1, 4, 77, 10));
+    assert_passes(t, produce(&f, "free", -1, 5, 77, 20));
+}
+
+static void test_refusals_stick_under_a_bypass(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    introduce(t, "apache-kafka-java");
+    refuse_at_valve(t, produce(&f, "clicks", -1, 2, 77, 100));
+    t->rules.bypass = true;
+    assert_refused(t, produce(&f, "clicks", -1, 3, 77, 110));
+    assert_passes(t, produce(&f, "clicks", -1, 4, 77, 100));
+    assert_passes(t, produce(&f, "clicks", -1, 5, 77, 110));
+}
+
+/* What is no batch has neither a producer id nor a sequence, although both read 0. */
+static void test_an_invalid_batch_ends_no_refusal(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    introduce(t, "apache-kafka-java");
+    refuse_at_valve(t, produce(&f, "clicks", -1, 2, 0, 0));
+    assert_passes(t, produce_parts(&f, -1, 3, &(struct part){.topic = "clicks", .invalid = true}, 1));
+    assert_refused(t, produce(&f, "clicks", -1, 4, 0, 10));
 }
 
 static void test_old_backlog_is_refused_until_the_socket_is_empty(void **state)
@@ -665,6 +808,13 @@ int main(void)
         STORY(test_acks_0_waits_longer_and_survives_its_client),
         STORY(test_what_waits_is_dropped_when_its_client_leaves),
         STORY(test_refusals_stick_until_the_sequence_comes_back),
+        STORY(test_earlier_sequences_pass_a_refusal),
+        STORY(test_sequences_go_round),
+        STORY(test_a_new_epoch_or_producer_owes_nothing),
+        STORY(test_a_refusal_ends_when_its_batch_does_not_come_back),
+        STORY(test_refusals_stick_to_topics_without_a_policy),
+        STORY(test_refusals_stick_under_a_bypass),
+        STORY(test_an_invalid_batch_ends_no_refusal),
         STORY(test_old_backlog_is_refused_until_the_socket_is_empty),
         STORY(test_members_of_the_group_are_exempt),
         STORY(test_policies_are_about_their_tenants),
