@@ -116,7 +116,7 @@ static bool true_lag(struct demo *demo, const struct phase *phase, int64_t *lag)
 
 static void look(struct demo *demo, struct phase *phase)
 {
-    struct ps_demo_pressure pressure = {.admitted_rate = INFINITY, .lag_estimated = NAN};
+    struct ps_demo_pressure pressure = {.admitted_rate = INFINITY};
     int64_t lag;
     if (!true_lag(demo, phase, &lag)) {
         return;

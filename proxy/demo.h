@@ -101,7 +101,6 @@ struct ps_demo_pressure {
     bool known; /* false: no policy, or nothing heard yet */
     enum ps_level level;
     double admitted_rate; /* records/s, INFINITY while open */
-    double lag_estimated; /* NAN unknown */
     unsigned waiting;     /* requests that wait at their head */
 };
 

@@ -68,7 +68,7 @@ static void write_config(struct ps_demo_proxy *demo, const char *brokers, unsign
              "  - name: demo\n"
              "    topics: [%s]             # \"%s\" has no policy\n"
              "    signal: {groups: [%s], target: %d, limit: %d}\n"
-             "admin: {bind: 127.0.0.1:%u}\n",
+             "admin: {bind: 127.0.0.1:%u}      # curl its /metrics while this runs\n",
              brokers, demo->bootstrap, port + 1, port + PS_DEMO_BROKERS, ps_demo_topic(PS_DEMO_WITH),
              ps_demo_topic(PS_DEMO_WITHOUT), ps_demo_group(PS_DEMO_WITH), PS_DEMO_TARGET, PS_DEMO_LIMIT,
              port + PS_DEMO_BROKERS + 1);
@@ -143,7 +143,7 @@ const char *ps_demo_proxy_config(const struct ps_demo_proxy *demo)
 
 struct ps_demo_pressure ps_demo_proxy_pressure(struct ps_demo_proxy *demo)
 {
-    struct ps_demo_pressure pressure = {.admitted_rate = INFINITY, .lag_estimated = NAN};
+    struct ps_demo_pressure pressure = {.admitted_rate = INFINITY};
     struct ps_control_status *status = ps_control_status(ps_proxy_control(demo->proxy));
     for (size_t i = 0; status != NULL && i < status->policy_count; i++) {
         const struct ps_policy_status *policy = &status->policies[i];
@@ -151,7 +151,6 @@ struct ps_demo_pressure ps_demo_proxy_pressure(struct ps_demo_proxy *demo)
             pressure.known = true;
             pressure.level = policy->level;
             pressure.admitted_rate = policy->admitted_rate;
-            pressure.lag_estimated = policy->lag_estimated;
             pressure.waiting = policy->waiting;
         }
     }

@@ -26,7 +26,7 @@ static void set_up_view(unsigned columns)
     view.phase = PS_DEMO_WITH;
     for (double at = 0; at < 12; at += 0.1) {
         struct ps_demo_moment moment = {.at = at, .lag = 9000, .produce_rate = 3000, .consume_rate = 3000, .busy = 1};
-        moment.pressure = (struct ps_demo_pressure){true, PS_LEVEL_SLOW, 3010, 9000, 12};
+        moment.pressure = (struct ps_demo_pressure){true, PS_LEVEL_SLOW, 3010, 12};
         ps_demo_view_add(&view, &moment);
     }
 }
