@@ -2,7 +2,8 @@
 """Generates protocol/schema_table.c from the message definitions inside the kafka-clients jar.
 
     tools/gen_schema.py JAR_OR_DIR [--out FILE]     writes the table (default: protocol/schema_table.c)
-    tools/gen_schema.py JAR_OR_DIR --check            exit 1 and a diff if the file is not what would be written
+    tools/gen_schema.py JAR_OR_DIR --check          exit 1 and a diff if the file is not what would be written
+    tools/gen_schema.py --self-test                 prove that what the walker would misread is refused
 
 JAR_OR_DIR is kafka-clients-X.Y.Z.jar, or a directory that holds the unpacked common/message/*.json. Every API of the
 broker listener gets full rows: request and response, all fields, all versions. What the walker (protocol/walk.c) would
@@ -92,13 +93,16 @@ TAPS = {
     "ConsumerGroupHeartbeatRequest.MemberId": "MEMBER_ID",
 }
 
-# Brokers advertise more than the schema says: librdkafka before 2.11.1 compresses only if Produce 0 is listed (KAFKA-18659).
+# Brokers advertise more than the schema says: librdkafka before 2.11.1 compresses only if Produce 0 is listed
+# (KAFKA-18659).
 ADVERTISED_MIN = {"Produce": 0}
 
 PRIMITIVES = {
     "bool": "BOOL", "int8": "INT8", "int16": "INT16", "uint16": "UINT16", "int32": "INT32", "uint32": "UINT32",
     "int64": "INT64", "float64": "FLOAT64", "uuid": "UUID", "string": "STRING", "bytes": "BYTES", "records": "RECORDS",
 }
+ATTRIBUTES = {"name", "type", "versions", "nullableVersions", "taggedVersions", "tag", "fields", "default", "about",
+              "entityType", "mapKey", "ignorable", "zeroCopy", "flexibleVersions"}
 NUMBERS = {"bool", "int8", "int16", "uint16", "int32", "uint32", "int64"}
 MAX = 32767
 NEVER = (1, 0)
@@ -191,8 +195,7 @@ class Field:
         """What walk.c relies on."""
         def refuse(why):
             raise Refused(f"{self.path}: {why}")
-        if set(self.raw) - {"name", "type", "versions", "nullableVersions", "taggedVersions", "tag", "fields", "default",
-                            "about", "entityType", "mapKey", "ignorable", "zeroCopy", "flexibleVersions"}:
+        if set(self.raw) - ATTRIBUTES:
             refuse(f"an attribute this tool does not know, among {sorted(self.raw)}")
         if not is_empty(overlap(self.nullable, message.valid)):
             if self.type == "STRUCT" and not self.array and not is_empty(self.tagged):
@@ -295,7 +298,8 @@ def schema(message, out):
         out.append(f"static const struct ps_field {name}[1];")
     body = f"{name}, PS_ARRAY_LEN({name})" if message.fields else f"{name}, 0"
     out.append(f"static const struct ps_schema schema_{name} = {{")
-    out.append(f'    "{message.name}", {message.valid[0]}, {message.valid[1]}, {number(message.flexible_since)}, {body}}};')
+    first, last = message.valid
+    out.append(f'    "{message.name}", {first}, {last}, {number(message.flexible_since)}, {body}}};')
     out.append("")
 
 
@@ -336,13 +340,14 @@ def generate(raw):
     for request in requests:
         api = request.name.removesuffix("Request")
         response = messages[api + "Response"]
-        if (request.key, request.valid, request.flexible_since) != (response.key, response.valid, response.flexible_since):
+        if any(getattr(request, what) != getattr(response, what) for what in ("key", "valid", "flexible_since")):
             raise Refused(f"{api}: request and response differ in key, versions or flexible versions")
         for message in (request, response):
             schema(message, out)
         least = ADVERTISED_MIN.get(api, request.valid[0])
+        schemas = f"&schema_{snake(request.name)}, &schema_{snake(response.name)}"
         apis.append(f'    [{request.key}] = {{"{api}", {request.key}, {least}, {request.valid[1]}, '
-                    f'{number(request.flexible_since)}, &schema_{snake(request.name)}, &schema_{snake(response.name)}}},')
+                    f'{number(request.flexible_since)}, {schemas}}},')
     depth = max(message.depth() for message in messages.values())
     out.append(f'_Static_assert({depth} <= PS_WALK_DEPTH_MAX, "the walker\'s stack holds the deepest message");')
     out.append("")
@@ -365,12 +370,56 @@ def check_taps(messages):
         raise Refused("taps without a field: " + ", ".join(missing))
 
 
+# One field each that walk.c could not read, or not safely.
+UNREADABLE = [
+    {"name": "A", "type": "varint", "versions": "0+"},
+    {"name": "A", "type": "[]records", "versions": "0+"},
+    {"name": "A", "type": "int32", "versions": "0+", "nullableVersions": "0+"},
+    {"name": "A", "type": "int32", "versions": "0+", "taggedVersions": "0+", "tag": 0},
+    {"name": "A", "type": "int32", "versions": "1+", "taggedVersions": "1+"},
+    {"name": "A", "type": "string", "versions": "0-x"},
+    {"name": "A", "type": "string", "versions": "0+", "flexibleVersions": "2+"},
+    {"name": "A", "type": "string", "versions": "0+", "novelty": True},
+    {"name": "A", "type": "[]S", "versions": "0+", "fields": [{"name": "B", "type": "int8", "versions": "1+"}]},
+    {"name": "A", "type": "S", "versions": "1+", "nullableVersions": "1+", "taggedVersions": "1+", "tag": 0,
+     "fields": [{"name": "B", "type": "int8", "versions": "1+"}]},
+]
+
+
+def self_test():
+    def message(field, **more):
+        return Message({"name": "TestRequest", "apiKey": 0, "validVersions": "0-1", "flexibleVersions": "1+",
+                        "fields": [field], **more})
+    good = {"name": "A", "type": "string", "versions": "0+", "about": "see http://kafka.apache.org // not a comment"}
+    assert json.loads(strip_comments(json.dumps(good) + " // a comment")) == good
+    message(good)
+    cases = [(field, {}) for field in UNREADABLE]
+    cases += [(good, {"validVersions": "0+"}), (good, {"validVersions": "none"}), (good, {"flexibleVersions": "0-1"})]
+    for field, more in cases:
+        try:
+            message(field, **more)
+        except Refused:
+            continue
+        sys.exit(f"gen_schema: not refused: {field} {more}")
+    try:
+        check_taps({})
+    except Refused:
+        return
+    sys.exit("gen_schema: taps without fields are not refused")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("source", help="kafka-clients-X.Y.Z.jar, or a directory with the message definitions")
+    parser.add_argument("source", nargs="?", help="kafka-clients-X.Y.Z.jar, or a directory of definitions")
     parser.add_argument("--out", default=str(TABLE), help="file to write (default: %(default)s)")
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
+    parser.add_argument("--self-test", action="store_true", help="check the tool itself")
     args = parser.parse_args()
+    if args.self_test:
+        self_test()
+        return
+    if args.source is None:
+        parser.error("which jar?")
     try:
         text = generate(load(args.source))
     except (Refused, OSError, zipfile.BadZipFile) as error:

@@ -156,8 +156,8 @@ enum ps_tail_step ps_tail_next(struct ps_tail *t, const uint8_t *data, size_t le
 /* Bytes of the tail; once it is found. */
 uint64_t ps_tail_len(const struct ps_tail *t);
 /* Rewrites a gathered tail of ps_tail_len bytes into out, at exactly its own length: shorter addresses are made up for
- * by an unknown tagged field, and if that cannot be, the endpoints are left out (the client then refreshes its metadata:
- * KIP-951). `tail` and `out` may not overlap. */
+ * by an unknown tagged field, and if that cannot be, the endpoints are left out (the client then refreshes its
+ * metadata: KIP-951). `tail` and `out` may not overlap. */
 enum ps_rewrite_result ps_tail_rewrite(const struct ps_tail *t, const struct ps_rewrite_env *env, const uint8_t *tail,
                                        size_t len, uint8_t *out) PS_MUST_CHECK;
 
