@@ -5,10 +5,11 @@
 
 const struct ps_topic_rules *ps_rules_find(const struct ps_rules *rules, struct ps_span topic)
 {
-    if (rules->topic_cap == 0) {
-        return NULL;
-    }
-    uint64_t hash = ps_hash(topic.base, topic.len);
+    return ps_rules_at(rules, topic, ps_hash(topic.base, topic.len));
+}
+
+const struct ps_topic_rules *ps_rules_at(const struct ps_rules *rules, struct ps_span topic, uint64_t hash)
+{
     for (size_t i = 0; i < rules->topic_cap; i++) {
         const struct ps_topic_rules *at = &rules->topics[(hash + i) & (rules->topic_cap - 1)];
         if (at->topic.base == NULL) {

@@ -16,6 +16,7 @@
 #define PS_FLOWS_MAX        8    /* governed topics that a connection writes in turn with its place kept */
 #define PS_ITEMS_MAX        16   /* slots that one request may have to pay at */
 #define PS_STICKY_MAX       64
+#define PS_CLEAR_TOPICS     4    /* topics without a policy that a connection remembers */
 #define PS_CLIENT_ID_KEPT   64
 #define PS_SOFTWARE_KEPT    32
 #define PS_STICKY_TTL       (60 * PS_SECOND)
@@ -196,10 +197,13 @@ struct ps_session {
     size_t spent_cap;
     ps_ns read_empty_at[2];
     ps_ns retry_at;                   /* RULE, RESERVE: look again then */
+    ps_ns rule_until;                 /* a rule is awaited until then; 0: none is */
+    ps_ns rule_told_at;               /* the control thread was told of a topic last */
+    ps_ns rule_missed_until;          /* one did not come: none is awaited until then */
     ps_ns map_retry_at;               /* a response waits for an address; 0: none does */
     ps_ns member_noticed_at;
-    uint64_t rules_seen;              /* version under which RULE began to wait */
-    uint64_t clear_topic_hash;        /* the last topic that no policy covers, under clear_version */
+    uint64_t rules_seen;              /* version that had no rule for the topic awaited */
+    uint64_t clear[PS_CLEAR_TOPICS];  /* hashes of topics that no policy covers, under clear_version; 0: none */
     uint64_t clear_version;
     uint64_t identity;                /* ps_member_identity */
     const struct ps_tenant_config *tenant; /* under tenant_version of the rules; not looked at under any other */
@@ -243,13 +247,32 @@ uint64_t ps_identity_wants(const struct ps_session *s, const struct ps_request *
 void ps_identity_request(struct ps_session *s, const struct ps_request *r, const struct ps_api *api, struct ps_span in,
                          ps_ns now);
 
-/* session_produce.c: one Produce, from its head to its verdict and through. */
+/* session_peek.c: a look at a Produce that consumes nothing. */
+struct ps_peek {
+    struct ps_look look;
+    bool sticky;           /* a refusal stands: batches must be looked at */
+    bool topic_seen, batch_seen;
+    bool no_memory;
+    double records;        /* counted in governed batches */
+    uint64_t record_bytes; /* ... and their bytes */
+    uint64_t seen_to;      /* offset in the body up to which costs are known */
+    struct ps_span ruleless; /* the first topic that is covered and has no rule yet, in name_bytes; absent if none */
+    uint8_t name_bytes[PS_TOPIC_NAME_MAX];
+};
+enum ps_peek_result { PS_PEEK_SEEN = 1, PS_PEEK_MORE /* bytes are needed */, PS_PEEK_BAD, PS_PEEK_MEMORY };
+/* Sets the request's acks and kind of producer, and the items of the gate. */
+enum ps_peek_result ps_peek_frame(struct ps_session *s, struct ps_span in, struct ps_peek *peek, ps_ns now);
+/* The topic's name, whether the request gives the name or the id (v13). Absent: an id that nobody named. */
+struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p);
+uint64_t ps_produce_topic_hash(const struct ps_produce *p); /* of the topic as the wire names it */
+/* The rules of a topic, NULL if none; *ruleless: a policy covers it, but the control thread has yet to make the rule. */
+const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *ruleless);
+
+/* session_produce.c: one Produce, from its head to its verdict. */
 struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns now);
 struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns now); /* phases RULE to WAIT */
-struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p); /* absent: an id nobody named */
-uint64_t ps_produce_topic_hash(const struct ps_produce *p);     /* of the topic as the wire names it */
-/* The rules of a topic, NULL if none; *uncovered is set if a policy covers it but the control thread has yet to make the rule. */
-const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *uncovered);
+/* Tells the control thread that the topic is covered and has no rule: once a second at the most. */
+void ps_produce_tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now);
 void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records);
 struct ps_request_walk *ps_produce_walk(struct ps_session *s); /* begins a walk over the frame in hand; NULL: no memory */
 ps_ns ps_produce_deadline(const struct ps_session *s);          /* when the wait in hand must end */

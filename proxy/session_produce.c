@@ -1,4 +1,5 @@
-/* session_produce.c - one Produce: looked at and judged. (How it then passes or is dropped: session_stream.c.)
+/* session_produce.c - one Produce: judged by what was seen of it. (The look: session_peek.c. How it then passes or is
+ * dropped: session_stream.c.)
  *
  * A request is judged from as little as possible: acks if no policy can matter, the first topic if it is the only one,
  * the first batch header to know what it costs. Only a frame whose topics cannot all be seen from the head, or one that a
@@ -6,194 +7,17 @@
  * Nothing of a frame has been forwarded while it can still be refused. */
 #include "session_private.h"
 
+#define RULE_POLL        (25 * PS_MILLISECOND) /* how often a new snapshot is looked for */
+#define RULE_PATIENCE    (30 * PS_SECOND)      /* after a rule did not come, before one is waited for again */
 #define REFUSAL_PAUSE_MS 100 /* the least throttle_time_ms of a refusal: as long as clients wait before they retry */
-
-/* A look at a frame that consumes nothing. */
-struct peek {
-    enum { PEEK_SEEN = 1, PEEK_MORE, PEEK_BAD, PEEK_MEMORY } result;
-    struct ps_look look;
-    bool uncovered;        /* a covered topic has no rule yet: `topic` */
-    double records;        /* counted in governed batches */
-    uint64_t record_bytes; /* ... and their bytes */
-    uint64_t seen_to;      /* offset in the body up to which costs are known */
-    struct ps_span topic;  /* name of the last topic seen, in name_bytes */
-    uint8_t name_bytes[PS_TOPIC_NAME_MAX + 1];
-};
 
 static const struct ps_rules *rules_of(const struct ps_session *s)
 {
     return s->env->governor->rules;
 }
 
-/* A refusal that stands is honoured under a bypass as well: what it spares the client has already begun. */
-static bool nothing_matters(struct ps_session *s, ps_ns now)
-{
-    const struct ps_rules *rules = rules_of(s);
-    return (rules->bypass || rules->config->policy_count == 0) && !ps_sticky_any(s, now);
-}
-
-uint64_t ps_produce_topic_hash(const struct ps_produce *p)
-{
-    return ps_hash(p->topic_bytes, p->topic_len);
-}
-
-/* The topic's name, whether the request gives the name or the id (v13). Absent if the id is unknown. */
-struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p)
-{
-    struct ps_span topic = ps_produce_topic(p);
-    if (!p->by_id) {
-        return topic;
-    }
-    struct ps_span name = {NULL, 0};
-    if (topic.len != 16 || !s->env->topic_name(s->env->ctx, topic.base, &name)) {
-        PS_COUNT(s->env->stats->unresolved_topic_ids, 1);
-        return (struct ps_span){NULL, 0};
-    }
-    return name;
-}
-
-/* The rules of a topic; sets peek->uncovered if the control thread has yet to make one. */
-const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *uncovered)
-{
-    const struct ps_rules *rules = rules_of(s);
-    if (topic.base == NULL || rules->bypass) {
-        return NULL;
-    }
-    const struct ps_topic_rules *found = ps_rules_find(rules, topic);
-    if (found != NULL) {
-        return found;
-    }
-    uint64_t hash = ps_hash(topic.base, topic.len);
-    if (s->clear_topic_hash == hash && s->clear_version == rules->version) {
-        return NULL;
-    }
-    *uncovered = ps_rules_covers(rules, topic);
-    if (!*uncovered) {
-        s->clear_topic_hash = hash;
-        s->clear_version = rules->version;
-    }
-    return NULL;
-}
-
-static enum ps_producer producer_of(bool transactional, const struct ps_batch *b)
-{
-    if (transactional || (b->attributes & PS_BATCH_TRANSACTIONAL) != 0) {
-        return PS_PRODUCER_TRANSACTIONAL;
-    }
-    return b->producer_id >= 0 ? PS_PRODUCER_IDEMPOTENT : PS_PRODUCER_PLAIN;
-}
-
-static void peek_partition(struct ps_session *s, const struct ps_produce *p, const struct ps_topic_rules *rules,
-                           struct peek *peek, ps_ns now)
-{
-    peek->look.partition = p->partition;
-    peek->look.batch = p->batch;
-    peek->look.batch_valid = p->batch_valid;
-    if (p->batch_valid) {
-        enum ps_producer kind = producer_of(p->transactional, &p->batch);
-        s->request.producer = kind > s->request.producer ? kind : s->request.producer;
-        if (ps_sticky_blocks(s, peek->look.topic_hash, p->partition, &p->batch, now)) {
-            s->gate->blocked = true;
-        }
-    }
-    if (rules == NULL) {
-        return;
-    }
-    double records = p->batch_valid ? (double)p->batch.record_count : 0;
-    for (size_t i = 0; i < rules->rule_count; i++) {
-        if (!ps_gate_add(s, rules->rule[i], records, now)) {
-            return; /* more slots than a request can have: the rest passes ungoverned */
-        }
-    }
-    peek->records += records;
-    peek->record_bytes += p->records_len > 0 ? (uint64_t)p->records_len : 0;
-    peek->seen_to = p->records_end;
-}
-
-static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const struct ps_topic_rules **rules, struct peek *peek)
-{
-    struct ps_span name = ps_produce_topic_name(s, p);
-    size_t len = name.len < sizeof peek->name_bytes ? name.len : sizeof peek->name_bytes;
-    if (name.base != NULL) {
-        memcpy(peek->name_bytes, name.base, len);
-        peek->topic = (struct ps_span){peek->name_bytes, len};
-    }
-    peek->look.topic_hash = ps_produce_topic_hash(p);
-    bool uncovered = false;
-    *rules = ps_produce_rules(s, name, &uncovered);
-    peek->uncovered = peek->uncovered || uncovered;
-    if (*rules == NULL) {
-        return true;
-    }
-    peek->look.governed = true;
-    return ps_gate_of(s) != NULL;
-}
-
-/* Enough to judge by: acks, the first topic, and the first batch if a policy wants to know its cost, or if a refusal may
- * stand against it. */
-static bool seen_enough(struct ps_session *s, const struct peek *peek, bool topic_seen, bool batch_seen, ps_ns now)
-{
-    return topic_seen && (batch_seen || (!peek->look.governed && !peek->uncovered && !ps_sticky_any(s, now)));
-}
-
-/* Walks what has come of the frame and adds up what it costs. */
-static void peek_frame(struct ps_session *s, struct ps_span in, struct peek *peek, ps_ns now)
-{
-    struct ps_request *r = &s->request;
-    struct ps_produce p;
-    struct ps_look *look = &peek->look;
-    const uint8_t *at = in.base + r->header_len;
-    size_t left = (in.len < r->frame_len ? in.len : (size_t)r->frame_len) - r->header_len;
-    const struct ps_topic_rules *rules = NULL;
-    bool batch_seen = false;
-    int32_t topics = 0;
-
-    memset(peek, 0, offsetof(struct peek, name_bytes));
-    ps_produce_init(&p, r->api_version, r->frame_len - r->header_len);
-    for (;;) {
-        size_t used = 0;
-        enum ps_produce_step step = ps_produce_next(&p, at, left, &used);
-        at += used;
-        left -= used;
-        switch (step) {
-        case PS_PRODUCE_HEAD:
-            r->acks = p.acks;
-            r->producer = p.transactional ? PS_PRODUCER_TRANSACTIONAL : PS_PRODUCER_PLAIN;
-            look->topic_count = p.topic_count;
-            if (nothing_matters(s, now)) {
-                look->topic_count = 0;
-                peek->result = PEEK_SEEN;
-                return;
-            }
-            break;
-        case PS_PRODUCE_TOPIC:
-            topics++;
-            if (!peek_topic(s, &p, &rules, peek)) {
-                peek->result = PEEK_MEMORY;
-                return;
-            }
-            break;
-        case PS_PRODUCE_PARTITION:
-            batch_seen = true;
-            peek_partition(s, &p, rules, peek, now);
-            look->single = topics == 1 && p.topic_count == 1 && p.partition_count == 1;
-            break;
-        case PS_PRODUCE_END:
-            look->complete = true;
-            peek->result = PEEK_SEEN;
-            return;
-        case PS_PRODUCE_MORE:
-            peek->result = seen_enough(s, peek, topics > 0, batch_seen, now) ? PEEK_SEEN : PEEK_MORE;
-            return;
-        case PS_PRODUCE_BAD:
-            peek->result = PEEK_BAD;
-            return;
-        }
-    }
-}
-
 /* What has not been seen costs as much per byte as what has. */
-static void estimate_rest(struct ps_session *s, const struct peek *peek)
+static void estimate_rest(struct ps_session *s, const struct ps_peek *peek)
 {
     struct ps_gate *g = s->gate;
     uint64_t body_len = s->request.frame_len - s->request.header_len;
@@ -378,44 +202,70 @@ static struct ps_order reserve(struct ps_session *s, ps_ns now)
     return ps_order_move(PS_ORDER_GATHER, s->request.frame_len);
 }
 
-/* A covered topic without a rule: told to the control thread, and waited for a moment. */
-static struct ps_order await_rule(struct ps_session *s, const struct peek *peek, ps_ns now)
+static void tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now)
 {
-    s->env->notice(s->env->ctx, &(struct ps_notice){.kind = PS_NOTICE_TOPIC, .text = peek->topic});
-    s->rules_seen = rules_of(s)->version;
-    s->retry_at = now + PS_RULE_WAIT;
+    s->rule_told_at = now;
+    s->env->notice(s->env->ctx, &(struct ps_notice){.kind = PS_NOTICE_TOPIC, .text = topic});
+}
+
+void ps_produce_tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now)
+{
+    if (now - s->rule_told_at >= PS_RULE_WAIT) {
+        tell_topic(s, topic, now);
+    }
+}
+
+static struct ps_order wait_for_rule(struct ps_session *s, ps_ns now)
+{
+    s->retry_at = ps_ns_min(now + RULE_POLL, s->rule_until);
     s->request_phase = PS_REQUEST_RULE;
     return ps_order_wait(s->retry_at);
 }
 
+/* A covered topic has no rule yet: the control thread is told, and given a moment. False: it had its moment, and the
+ * topic is not governed; nor is it waited for again for a while, because there may be no room for a rule. */
+static bool await_rule(struct ps_session *s, const struct ps_peek *peek, ps_ns now)
+{
+    if (now < s->rule_missed_until) {
+        ps_produce_tell_topic(s, peek->ruleless, now);
+        return false;
+    }
+    if (s->rule_until == 0) {
+        s->rule_until = now + PS_RULE_WAIT;
+    }
+    if (now >= s->rule_until) {
+        s->rule_until = 0;
+        s->rule_missed_until = now + RULE_PATIENCE;
+        return false;
+    }
+    tell_topic(s, peek->ruleless, now);
+    s->rules_seen = rules_of(s)->version;
+    return true;
+}
+
 struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns now)
 {
-    struct peek peek;
+    struct ps_peek peek;
     if (s->gate != NULL) {
         ps_gate_reset(s->gate);
     }
-    peek_frame(s, in, &peek, now);
-    switch (peek.result) {
-    case PEEK_BAD:
+    switch (ps_peek_frame(s, in, &peek, now)) {
+    case PS_PEEK_BAD:
         return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
-    case PEEK_MEMORY:
+    case PS_PEEK_MEMORY:
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
-    case PEEK_MORE:
+    case PS_PEEK_MORE:
         if (in.len >= s->request.frame_len || in.len >= PS_NEED_MAX) {
             return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
         }
         return ps_request_need_more(s, in);
-    case PEEK_SEEN:
+    case PS_PEEK_SEEN:
         break;
     }
-    if (peek.uncovered && s->retry_at == 0) {
-        return await_rule(s, &peek, now);
+    if (peek.ruleless.base != NULL && await_rule(s, &peek, now)) {
+        return wait_for_rule(s, now);
     }
-    if (peek.uncovered) { /* no rule came: it is not governed until the rules change again */
-        s->clear_topic_hash = ps_hash(peek.topic.base, peek.topic.len);
-        s->clear_version = rules_of(s)->version;
-    }
-    s->retry_at = 0;
+    s->rule_until = 0;
     if (must_gather(s, &peek.look, now)) {
         return reserve(s, now);
     }
@@ -429,8 +279,8 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
 {
     switch (s->request_phase) {
     case PS_REQUEST_RULE:
-        if (rules_of(s)->version == s->rules_seen && now < s->retry_at) {
-            return ps_order_wait(s->retry_at);
+        if (rules_of(s)->version == s->rules_seen && now < s->rule_until) {
+            return wait_for_rule(s, now);
         }
         return ps_produce_begin(s, in, now);
     case PS_REQUEST_RESERVE:
@@ -466,7 +316,7 @@ bool ps_produce_abandon(struct ps_session *s, ps_ns now)
     case PS_REQUEST_RULE:
     case PS_REQUEST_RESERVE:
     case PS_REQUEST_GATHER:
-        s->retry_at = 0;
+        s->rule_until = 0;
         ps_request_done(s);
         return true;
     case PS_REQUEST_STREAM_WAIT:

@@ -11,8 +11,11 @@ static bool stream_topic(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     struct ps_span name = ps_produce_topic_name(s, &w->produce);
-    bool uncovered = false;
-    const struct ps_topic_rules *rules = ps_produce_rules(s, name, &uncovered);
+    bool ruleless = false;
+    const struct ps_topic_rules *rules = ps_produce_rules(s, name, &ruleless);
+    if (ruleless) {
+        ps_produce_tell_topic(s, name, now); /* half of the frame has passed: the next one will find the rule */
+    }
     w->rule_slot_count = 0;
     w->topic_hash = ps_produce_topic_hash(&w->produce);
     if (rules == NULL || ps_gate_of(s) == NULL) {

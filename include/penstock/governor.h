@@ -48,6 +48,8 @@ struct ps_rules {
 
 /* NULL if no rule covers the topic. */
 const struct ps_topic_rules *ps_rules_find(const struct ps_rules *rules, struct ps_span topic);
+/* The same for a caller who has ps_hash of the name already. */
+const struct ps_topic_rules *ps_rules_at(const struct ps_rules *rules, struct ps_span topic, uint64_t hash);
 /* True if some policy's globs cover the topic, whether a rule exists yet or not. */
 bool ps_rules_covers(const struct ps_rules *rules, struct ps_span topic);
 /* address: the peer's address as text without the port. Clients that never chose an id (a library's default, or

@@ -26,7 +26,8 @@ struct story {
     struct ps_policy_config policy;
     struct ps_config config;
     struct ps_rule rule;
-    struct ps_topic_rules table[2];
+    struct ps_rule late_rule;
+    struct ps_topic_rules table[4];
     struct ps_rules rules;
     struct ps_member member;
     struct ps_valve valves[PS_SLOTS_MAX];
@@ -37,6 +38,7 @@ struct story {
     struct ps_limits_config limits;
     struct ps_session_env env;
     struct ps_session *session;
+    int notices;
     struct ps_notice last_notice;
     char notice_text[256];
     int blocks;
@@ -93,6 +95,7 @@ static void notice(void *ctx, const struct ps_notice *n)
 {
     struct story *t = ctx;
     t->last_notice = *n;
+    t->notices++;
     if (n->text.base != NULL) {
         memcpy(t->notice_text, n->text.base, n->text.len);
         t->notice_text[n->text.len] = '\0';
@@ -109,8 +112,8 @@ static int setup(void **state)
     t->rule = (struct ps_rule){.policy = &t->policy, .slot = 0, .topic = ps_span_of("clicks")};
     struct ps_span topic = t->rule.topic;
     uint64_t hash = ps_hash(topic.base, topic.len);
-    t->table[hash & 1] = (struct ps_topic_rules){.topic = topic, .hash = hash, .rule = {&t->rule}, .rule_count = 1};
-    t->rules = (struct ps_rules){.version = 1, .config = &t->config, .topics = t->table, .topic_cap = 2};
+    t->table[hash & 3] = (struct ps_topic_rules){.topic = topic, .hash = hash, .rule = {&t->rule}, .rule_count = 1};
+    t->rules = (struct ps_rules){.version = 1, .config = &t->config, .topics = t->table, .topic_cap = 4};
     t->now = PS_SECOND;
     t->limits = (struct ps_limits_config){.frame = 100 << 20, .gather = 1 << 20, .memory = 1 << 24};
     ps_governor_init(&t->governor, &t->rules, t->valves, t->settings, t->usage, t->now);
@@ -262,6 +265,20 @@ static void shut(struct story *t)
 }
 
 /* ---- stories ---- */
+
+/* Gives the session just what it asks for, until it asks for no more. */
+static struct ps_order obey_needs(struct story *t, struct ps_span in)
+{
+    size_t have = 0;
+    for (;;) {
+        struct ps_order order = client(t, (struct ps_span){in.base, have});
+        if (order.kind != PS_ORDER_NEED) {
+            return order;
+        }
+        assert_true(order.n > have && order.n <= PS_NEED_MAX && order.n <= in.len);
+        have = (size_t)order.n;
+    }
+}
 
 static void test_mistakes_are_named(void **state)
 {
@@ -637,6 +654,22 @@ static void test_join_group_tells_membership(void **state)
     assert_string_equal(t->notice_text, "billing");
 }
 
+/* The next snapshot; with a rule for topic `name` in slot 1, if that is not NULL. */
+static void next_rules(struct story *t, const char *name)
+{
+    if (name != NULL) {
+        t->late_rule = (struct ps_rule){.policy = &t->policy, .slot = 1, .topic = ps_span_of(name)};
+        struct ps_topic_rules rules = {.topic = t->late_rule.topic, .hash = ps_hash(name, strlen(name)), .rule = {&t->late_rule}, .rule_count = 1};
+        size_t i = rules.hash & 3;
+        while (t->table[i].topic.base != NULL) {
+            i = (i + 1) & 3;
+        }
+        t->table[i] = rules;
+    }
+    t->rules.version++;
+    ps_governor_rules(&t->governor, &t->rules, t->now);
+}
+
 static void test_covered_topic_waits_for_its_rule(void **state)
 {
     struct story *t = *state;
@@ -645,13 +678,85 @@ static void test_covered_topic_waits_for_its_rule(void **state)
     assert_int_equal(client(t, in).kind, PS_ORDER_WAIT);
     assert_int_equal(t->last_notice.kind, PS_NOTICE_TOPIC);
     assert_string_equal(t->notice_text, "late-1");
-    struct ps_rules next = t->rules;
-    next.version = 2;
-    ps_governor_rules(&t->governor, &next, t->now);
+    next_rules(t, NULL); /* somebody else's */
     assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
-    assert_int_equal(client(t, in).kind, PS_ORDER_FORWARD);
-    in = produce(&f, "late-1", 1, 3, -1, -1); /* asked once per snapshot, not per request */
-    assert_int_equal(client(t, in).kind, PS_ORDER_FORWARD);
+    assert_int_equal(client(t, in).kind, PS_ORDER_WAIT);
+    next_rules(t, "late-1");
+    assert_passes(t, in);
+    assert_int_equal(t->usage[1].records_forwarded, 10);
+}
+
+static void test_a_rule_that_does_not_come_is_not_awaited_again(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    struct ps_span in = produce(&f, "late-1", 1, 2, -1, -1);
+    struct ps_order order;
+    for (ps_ns end = t->now + PS_SECOND; t->now < end; t->now = order.until) {
+        order = client(t, in);
+        assert_int_equal(order.kind, PS_ORDER_WAIT);
+        assert_true(order.until > t->now && order.until <= end);
+    }
+    assert_passes(t, in);
+    t->notices = 0;
+    for (int i = 0; i < 10; i++) {
+        t->now += 500 * MS;
+        assert_passes(t, produce(&f, "late-1", 1, 3 + i, -1, -1));
+    }
+    assert_int_equal(t->notices, 5); /* but the control thread is told, now and then */
+}
+
+static void test_every_covered_topic_of_a_frame_gets_its_rule(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    static const struct part parts[] = {{"free", -1, -1, 0, false}, {"late-1", -1, -1, 0, false}, {"late-2", -1, -1, 0, false}};
+    struct ps_span in = produce_parts(&f, 1, 2, parts, 3);
+    assert_int_equal(client(t, in).kind, PS_ORDER_WAIT);
+    assert_string_equal(t->notice_text, "late-1");
+    next_rules(t, "late-1");
+    assert_int_equal(client(t, in).kind, PS_ORDER_WAIT);
+    assert_string_equal(t->notice_text, "late-2");
+}
+
+/* What matters comes too late to be waited for, but the next frame will find a rule. */
+static void test_a_covered_topic_met_while_passing_is_told(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    static const struct part parts[] = {{"free", -1, -1, 0, false}, {"late-1", -1, -1, 0, false}};
+    struct ps_span in = produce_parts(&f, 1, 2, parts, 2);
+    size_t first = in.len - 120; /* up to within the batch of the first topic */
+    assert_int_equal(client(t, (struct ps_span){in.base, first}).kind, PS_ORDER_FORWARD);
+    assert_int_equal(t->notices, 0);
+    assert_int_equal(client(t, (struct ps_span){in.base + first, in.len - first}).kind, PS_ORDER_FORWARD);
+    assert_string_equal(t->notice_text, "late-1");
+}
+
+/* Nobody looks further than need be: what is told by these bytes decides about the whole frame. */
+static void test_heads_decide(void **state)
+{
+    enum { ACKS_TO_TOPIC_COUNT = 10, TOPIC = 2 + 4 + 4, BATCH_HEAD = 4 + 4 + 61 };
+    struct story *t = *state;
+    struct frame f;
+    struct ps_span in = produce(&f, "free", 1, 2, -1, -1);
+    size_t head = 4 + 10 + 3 + 2 + ACKS_TO_TOPIC_COUNT; /* request header with client id "app", transactional id */
+    struct ps_order order = client(t, (struct ps_span){in.base, head + TOPIC});
+    assert_true(order.kind == PS_ORDER_FORWARD && order.n == in.len);
+    uint8_t answer[8] = {0, 0, 0, 4, 0, 0, 0, 2};
+    assert_int_equal(broker(t, (struct ps_span){answer, sizeof answer}).kind, PS_ORDER_FORWARD);
+    in = produce(&f, "free", 1, 5, -1, -1);
+    memset(f.bytes + head + TOPIC, 0xff, 20); /* not even if it is there */
+    assert_passes(t, in);
+    in = produce(&f, "clicks", 1, 3, -1, -1);
+    order = client(t, (struct ps_span){in.base, head + TOPIC + 2 + BATCH_HEAD});
+    assert_true(order.kind == PS_ORDER_FORWARD && order.n == in.len);
+    t->config.policy_count = 0; /* nobody is governed: acks are enough */
+    in = produce(&f, "clicks", 0, 4, -1, -1);
+    order = client(t, (struct ps_span){in.base, head});
+    assert_true(order.kind == PS_ORDER_FORWARD && order.n == in.len);
+    assert_int_equal(ps_session_in_flight(t->session), 1);
+    t->config.policy_count = 1;
 }
 
 static void test_bypass_opens_everything(void **state)
@@ -739,20 +844,6 @@ static void test_answers_of_ours_wait_their_turn(void **state)
     assert_int_equal(broker(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_NEED);
 }
 
-/* Gives the session just what it asks for, until it asks for no more. */
-static struct ps_order obey_needs(struct story *t, struct ps_span in)
-{
-    size_t have = 0;
-    for (;;) {
-        struct ps_order order = client(t, (struct ps_span){in.base, have});
-        if (order.kind != PS_ORDER_NEED) {
-            return order;
-        }
-        assert_true(order.n > have && order.n <= PS_NEED_MAX && order.n <= in.len);
-        have = (size_t)order.n;
-    }
-}
-
 /* A header may claim tagged fields without end: what is asked for stays within PS_NEED_MAX. */
 static void test_no_header_asks_for_more_than_fits(void **state)
 {
@@ -820,6 +911,10 @@ int main(void)
         STORY(test_policies_are_about_their_tenants),
         STORY(test_join_group_tells_membership),
         STORY(test_covered_topic_waits_for_its_rule),
+        STORY(test_a_rule_that_does_not_come_is_not_awaited_again),
+        STORY(test_every_covered_topic_of_a_frame_gets_its_rule),
+        STORY(test_a_covered_topic_met_while_passing_is_told),
+        STORY(test_heads_decide),
         STORY(test_bypass_opens_everything),
         STORY(test_drain_answers_what_is_in_flight),
         STORY(test_raw_sasl_tokens_pass_blind),
