@@ -11,6 +11,7 @@
 #define UNUSED_MAX ((size_t)8 * 1024 * 1024)
 #endif
 #define CHUNK_SIZE_MAX (64 * 1024)
+#define CREDIT_STEP    ((size_t)64 * 1024)
 
 _Static_assert(CLASS_MAX == PS_READ_MAX, "what one read leaves over fits the largest class");
 
@@ -40,10 +41,25 @@ static uint64_t budget_limit(struct ps_budget *b)
     return atomic_load_explicit(&b->limit, memory_order_relaxed);
 }
 
-uint64_t ps_budget_gather_ceiling(struct ps_budget *b)
+bool ps_budget_reserve(struct ps_budget *b, uint64_t bytes)
 {
     uint64_t limit = budget_limit(b);
-    return limit - limit / 4;
+    uint64_t none = 0;
+    if (ps_budget_take(b, bytes, limit - limit / 4)) {
+        atomic_fetch_add_explicit(&b->gathered, bytes, memory_order_relaxed);
+        return true;
+    }
+    if (!atomic_compare_exchange_strong_explicit(&b->gathered, &none, bytes, memory_order_relaxed, memory_order_relaxed)) {
+        return false;
+    }
+    atomic_fetch_add_explicit(&b->used, bytes, memory_order_relaxed);
+    return true;
+}
+
+void ps_budget_release(struct ps_budget *b, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&b->gathered, bytes, memory_order_relaxed);
+    ps_budget_give(b, bytes);
 }
 
 size_t ps_budget_read_size(struct ps_budget *b)
@@ -57,11 +73,8 @@ size_t ps_budget_read_size(struct ps_budget *b)
 
 static unsigned class_of(size_t size)
 {
-    unsigned class = 0;
-    while (((size_t)1 << (CLASS_MIN_SHIFT + class)) < size) {
-        class++;
-    }
-    return class;
+    unsigned bits = size <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(size - 1); /* of the power of two that holds it */
+    return bits <= CLASS_MIN_SHIFT ? 0 : bits - CLASS_MIN_SHIFT;
 }
 
 size_t ps_pool_size(size_t size)
@@ -83,6 +96,7 @@ void ps_pool_deinit(struct ps_pool *pool)
             free(block);
         }
     }
+    ps_budget_give(pool->budget, pool->credit);
 }
 
 /* A block from the unused ones or from the system; whoever calls counts it. */
@@ -110,28 +124,50 @@ static void block_return(struct ps_pool *pool, void *block, size_t real)
     pool->unused_bytes += real;
 }
 
+/* Takes from the budget what the pool has not taken ahead. The budget is one cache line for all workers: touched once in
+ * a while, not for every block. */
+static bool charge(struct ps_pool *pool, size_t bytes, enum ps_urgency urgency)
+{
+    uint64_t ceiling = urgency == PS_MAY_FAIL ? budget_limit(pool->budget) : UINT64_MAX;
+    if (bytes <= pool->credit) {
+        pool->credit -= bytes;
+    } else if (ps_budget_take(pool->budget, bytes + CREDIT_STEP, budget_limit(pool->budget))) {
+        pool->credit += CREDIT_STEP;
+    } else if (!ps_budget_take(pool->budget, bytes, ceiling)) {
+        return false;
+    }
+    pool->held += bytes;
+    return true;
+}
+
+static void discharge(struct ps_pool *pool, size_t bytes)
+{
+    PS_ASSERT(pool->held >= bytes);
+    pool->held -= bytes;
+    pool->credit += bytes;
+    if (pool->credit > 2 * CREDIT_STEP) {
+        ps_budget_give(pool->budget, pool->credit - CREDIT_STEP);
+        pool->credit = CREDIT_STEP;
+    }
+}
+
 void *ps_pool_get(struct ps_pool *pool, size_t size, enum ps_urgency urgency)
 {
     size_t real = ps_pool_size(size);
-    uint64_t ceiling = urgency == PS_MAY_FAIL ? budget_limit(pool->budget) : UINT64_MAX;
-    if (!ps_budget_take(pool->budget, real, ceiling)) {
+    if (!charge(pool, real, urgency)) {
         return NULL;
     }
     void *block = block_take(pool, real);
     if (block == NULL) {
-        ps_budget_give(pool->budget, real);
-        return NULL;
+        discharge(pool, real);
     }
-    pool->held += real;
     return block;
 }
 
 void ps_pool_put(struct ps_pool *pool, void *block, size_t size)
 {
     size_t real = ps_pool_size(size);
-    PS_ASSERT(pool->held >= real);
-    pool->held -= real;
-    ps_budget_give(pool->budget, real);
+    discharge(pool, real);
     block_return(pool, block, real);
 }
 
@@ -162,9 +198,7 @@ bool ps_inbuf_reserve(struct ps_inbuf *b, struct ps_pool *pool, size_t need, enu
 void ps_inbuf_charge(struct ps_inbuf *b, struct ps_pool *pool)
 {
     if (b->reserved) {
-        b->reserved = false;
-        pool->held += b->cap;
-        atomic_fetch_add_explicit(&pool->budget->used, b->cap, memory_order_relaxed);
+        b->reserved = !charge(pool, b->cap, PS_MUST_HAVE);
     }
 }
 

@@ -6,8 +6,9 @@
  *
  *     used < 1/2 limit: 256 KiB at a time     < 3/4: 16 KiB     above: 4 KiB
  *
- * So at most limits.memory + 8 KiB per connection is held, and nobody ever stops moving for lack of memory. Gathered requests
- * get three quarters at the most: what is left lets answers pass even while gathered requests wait for their turn. */
+ * So at most limits.memory, 8 KiB per connection and one gathered request are held, and nobody ever stops moving for lack of
+ * memory. Gathered requests begin only while three quarters hold everything: what is left lets answers pass even while
+ * gathered requests wait for their turn. */
 #ifndef PENSTOCK_BUFFER_H
 #define PENSTOCK_BUFFER_H
 
@@ -21,15 +22,18 @@
 
 /* limits.memory over all workers. */
 struct ps_budget {
-    _Atomic uint64_t used;  /* bytes */
+    _Atomic uint64_t used;     /* bytes, those of gathered requests included */
+    _Atomic uint64_t gathered; /* bytes reserved for gathered requests */
     _Atomic uint64_t limit;
 };
 
 /* False: that would exceed `ceiling` bytes; nothing was taken. Any thread. */
 bool ps_budget_take(struct ps_budget *b, uint64_t bytes, uint64_t ceiling) PS_MUST_CHECK;
 void ps_budget_give(struct ps_budget *b, uint64_t bytes);
-/* The most that gathered requests may hold together. */
-uint64_t ps_budget_gather_ceiling(struct ps_budget *b);
+/* For a gathered request. False: not now. The only one is always granted, so that somebody goes on whatever else holds the
+ * memory. Any thread. */
+bool ps_budget_reserve(struct ps_budget *b, uint64_t bytes) PS_MUST_CHECK;
+void ps_budget_release(struct ps_budget *b, uint64_t bytes);
 /* How much one recv should ask for. */
 size_t ps_budget_read_size(struct ps_budget *b);
 
@@ -38,6 +42,7 @@ struct ps_pool {
     struct ps_pool_block *unused[PS_POOL_CLASSES];
     size_t unused_bytes; /* kept for the next one, at most 8 MiB; not counted as used */
     uint64_t held;       /* bytes handed out */
+    uint64_t credit;     /* taken from the budget ahead of need, at most 128 KiB */
 };
 
 enum ps_urgency {

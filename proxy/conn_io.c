@@ -67,9 +67,6 @@ void ps_conn_flush(struct ps_conn *c, enum ps_side to)
     }
     box->count = 0;
     box->bytes = 0;
-    if (w->outbox[ps_other(to)].count == 0) {
-        w->arena_used = 0;
-    }
 }
 
 void ps_conn_write(struct ps_conn *c, enum ps_side side)

@@ -41,9 +41,13 @@ static void collect(struct ps_conn *c, enum ps_side to, const uint8_t *data, siz
 static void insert(struct ps_conn *c, enum ps_side to, struct ps_span bytes)
 {
     struct ps_worker *w = c->worker;
-    if (bytes.len > PS_ARENA_SIZE - w->arena_used) {
+    bool full = bytes.len > PS_ARENA_SIZE - w->arena_used || w->outbox[to].count == PS_OUTBOX_PIECES;
+    if (full) {
         ps_conn_flush(c, PS_CLIENT);
         ps_conn_flush(c, PS_BROKER);
+    }
+    if (w->outbox[PS_CLIENT].count == 0 && w->outbox[PS_BROKER].count == 0) {
+        w->arena_used = 0; /* nothing points into it */
     }
     if (bytes.len > PS_ARENA_SIZE) {
         collect(c, to, bytes.base, bytes.len);

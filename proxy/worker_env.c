@@ -30,7 +30,7 @@ static bool reserve(void *ctx, uint64_t bytes)
     struct ps_worker *w = ctx;
     struct ps_conn *c = w->pumped;
     bool first = w->hungry == NULL || w->hungry == c;
-    if (first && ps_budget_take(&w->shared->budget, bytes, ps_budget_gather_ceiling(&w->shared->budget))) {
+    if (first && ps_budget_reserve(&w->shared->budget, bytes)) {
         w->reserved += bytes;
         return true;
     }
@@ -52,7 +52,7 @@ static void release(void *ctx, uint64_t bytes)
     }
     PS_ASSERT(w->reserved >= bytes);
     w->reserved -= bytes;
-    ps_budget_give(&w->shared->budget, bytes);
+    ps_budget_release(&w->shared->budget, bytes);
     w->memory_freed = true;
 }
 

@@ -1,0 +1,211 @@
+/* Pool, budget, kept bytes and queues: what is counted, what is refused at the limit, and that no byte is lost. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "../../proxy/buffer.h"
+
+#define KIB(n) ((size_t)(n) * 1024)
+
+static struct ps_budget budget;
+static struct ps_pool pool;
+
+static int setup(void **state)
+{
+    (void)state;
+    atomic_store(&budget.used, 0);
+    atomic_store(&budget.limit, KIB(1024));
+    ps_pool_init(&pool, &budget);
+    return 0;
+}
+
+/* Whatever a test did, everything has come back. */
+static int teardown(void **state)
+{
+    (void)state;
+    ps_pool_deinit(&pool);
+    return atomic_load(&budget.used) == 0 ? 0 : -1;
+}
+
+static void sizes_are_powers_of_two(void **state)
+{
+    (void)state;
+    assert_int_equal(ps_pool_size(0), 256);
+    assert_int_equal(ps_pool_size(256), 256);
+    assert_int_equal(ps_pool_size(257), 512);
+    assert_int_equal(ps_pool_size(KIB(255)), KIB(256));
+    assert_int_equal(ps_pool_size(KIB(256)), KIB(256));
+    assert_int_equal(ps_pool_size(KIB(256) + 1), KIB(256) + 1); /* beyond the classes: as asked for */
+}
+
+static void every_size_is_counted_and_comes_back(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size < KIB(400); size = size * 3 + 1) {
+        uint8_t *block = ps_pool_get(&pool, size, PS_MAY_FAIL);
+        assert_non_null(block);
+        memset(block, 0xEE, size);
+        assert_int_equal(pool.held, ps_pool_size(size));
+        assert_true(atomic_load(&budget.used) >= pool.held);
+        ps_pool_put(&pool, block, size);
+        assert_int_equal(pool.held, 0);
+        assert_true(atomic_load(&budget.used) <= KIB(128)); /* what the pool keeps ahead */
+    }
+}
+
+static void at_the_limit_only_what_must_be_is_given(void **state)
+{
+    (void)state;
+    void *large = ps_pool_get(&pool, KIB(1000), PS_MAY_FAIL);
+    assert_non_null(large);
+    void *last = ps_pool_get(&pool, KIB(16), PS_MAY_FAIL);
+    assert_non_null(last);
+    assert_null(ps_pool_get(&pool, KIB(16), PS_MAY_FAIL));
+    void *beyond = ps_pool_get(&pool, KIB(16), PS_MUST_HAVE);
+    assert_non_null(beyond);
+    assert_true(atomic_load(&budget.used) > KIB(1024));
+    ps_pool_put(&pool, beyond, KIB(16));
+    ps_pool_put(&pool, last, KIB(16));
+    ps_pool_put(&pool, large, KIB(1000));
+}
+
+static void less_is_read_when_less_is_left(void **state)
+{
+    (void)state;
+    size_t seen[4] = {0}, steps = 0, last = 0;
+    for (uint64_t used = 0; used <= KIB(1100); used += KIB(1)) {
+        atomic_store(&budget.used, used);
+        size_t size = ps_budget_read_size(&budget);
+        if (size != last) {
+            assert_true(last == 0 || size < last);
+            seen[steps++] = last = size;
+        }
+    }
+    assert_int_equal(steps, 3);
+    assert_int_equal(seen[0], PS_READ_MAX);
+    assert_true(seen[2] >= KIB(4)); /* never nothing: or nobody would move any more */
+    atomic_store(&budget.used, 0);
+}
+
+static void a_budget_does_not_wrap(void **state)
+{
+    (void)state;
+    assert_false(ps_budget_take(&budget, UINT64_MAX, KIB(1024)));
+    assert_int_equal(atomic_load(&budget.used), 0);
+    assert_true(ps_budget_take(&budget, KIB(1024), KIB(1024)));
+    assert_false(ps_budget_take(&budget, 1, KIB(1024)));
+    ps_budget_give(&budget, KIB(1024));
+}
+
+static void gathered_requests_leave_a_quarter_but_one_always_goes(void **state)
+{
+    (void)state;
+    assert_true(ps_budget_reserve(&budget, KIB(700)));
+    assert_false(ps_budget_reserve(&budget, KIB(69)));
+    assert_true(ps_budget_reserve(&budget, KIB(68)));
+    ps_budget_release(&budget, KIB(68));
+    ps_budget_release(&budget, KIB(700));
+    assert_true(ps_budget_take(&budget, KIB(1000), KIB(1024))); /* something else holds nearly all */
+    assert_true(ps_budget_reserve(&budget, KIB(700)));
+    assert_false(ps_budget_reserve(&budget, 1));
+    ps_budget_release(&budget, KIB(700));
+    ps_budget_give(&budget, KIB(1000));
+    assert_int_equal(atomic_load(&budget.gathered), 0);
+}
+
+static void kept_bytes_survive_growth_and_moving(void **state)
+{
+    (void)state;
+    struct ps_inbuf b = {0};
+    assert_true(ps_inbuf_reserve(&b, &pool, 100, PS_MUST_HAVE));
+    for (size_t i = 0; i < 200; i++) {
+        b.base[b.end++] = (uint8_t)i;
+    }
+    b.start = 50;
+    assert_true(ps_inbuf_reserve(&b, &pool, 256, PS_MUST_HAVE));
+    assert_int_equal(b.start, 0);
+    assert_int_equal(ps_inbuf_len(&b), 150);
+    assert_int_equal(b.base[0], 50);
+    assert_true(ps_inbuf_reserve(&b, &pool, KIB(300), PS_MAY_FAIL));
+    assert_int_equal(ps_inbuf_len(&b), 150);
+    assert_int_equal(b.base[149], 199);
+    assert_false(ps_inbuf_reserve(&b, &pool, KIB(2000), PS_MAY_FAIL));
+    assert_int_equal(b.base[149], 199);
+    ps_inbuf_clear(&b, &pool);
+    assert_null(b.base);
+}
+
+static void a_reserved_buffer_is_counted_once(void **state)
+{
+    (void)state;
+    struct ps_inbuf b = {0};
+    assert_true(ps_budget_reserve(&budget, KIB(300))); /* as a session does */
+    assert_true(ps_inbuf_reserve(&b, &pool, KIB(300), PS_RESERVED));
+    assert_int_equal(pool.held, 0);
+    assert_int_equal(atomic_load(&budget.used), KIB(300));
+    ps_inbuf_charge(&b, &pool); /* the session gives its reservation up, the bytes are still to be written */
+    ps_budget_release(&budget, KIB(300));
+    assert_int_equal(pool.held, KIB(300));
+    assert_true(atomic_load(&budget.used) >= KIB(300));
+    ps_inbuf_clear(&b, &pool);
+    assert_int_equal(pool.held, 0);
+}
+
+static void a_queue_gives_back_what_it_took_in_order(void **state)
+{
+    (void)state;
+    struct ps_queue q = {0};
+    uint8_t data[3000];
+    uint64_t in = 0, out = 0;
+    unsigned random = 7;
+    for (unsigned turn = 0; turn < 3000; turn++) {
+        random = random * 1103515245 + 12345;
+        size_t n = (random >> 16) % sizeof data;
+        if (turn % 3 != 0 && q.len < KIB(500)) {
+            for (size_t i = 0; i < n; i++) {
+                data[i] = (uint8_t)((in + i) * 7);
+            }
+            assert_true(ps_queue_append(&q, &pool, data, n));
+            in += n;
+        } else {
+            struct iovec pieces[3];
+            int count = ps_queue_pieces(&q, pieces, 3);
+            size_t offered = 0;
+            for (int p = 0; p < count; p++) {
+                for (size_t i = 0; i < pieces[p].iov_len; i++) {
+                    uint8_t expected = (uint8_t)((out + offered + i) * 7);
+                    assert_int_equal(((const uint8_t *)pieces[p].iov_base)[i], expected);
+                }
+                offered += pieces[p].iov_len;
+            }
+            size_t taken = n * 2 < offered ? n * 2 : offered;
+            ps_queue_consume(&q, &pool, taken);
+            out += taken;
+        }
+        assert_int_equal(q.len, in - out);
+    }
+    assert_true(out > KIB(1000));
+    ps_queue_clear(&q, &pool);
+    assert_null(q.head);
+    assert_null(q.tail);
+    assert_int_equal(pool.held, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(sizes_are_powers_of_two, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_size_is_counted_and_comes_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(at_the_limit_only_what_must_be_is_given, setup, teardown),
+        cmocka_unit_test_setup_teardown(less_is_read_when_less_is_left, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_budget_does_not_wrap, setup, teardown),
+        cmocka_unit_test_setup_teardown(gathered_requests_leave_a_quarter_but_one_always_goes, setup, teardown),
+        cmocka_unit_test_setup_teardown(kept_bytes_survive_growth_and_moving, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reserved_buffer_is_counted_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_queue_gives_back_what_it_took_in_order, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
