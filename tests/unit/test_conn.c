@@ -27,7 +27,7 @@
 #define LARGE_LEN  (150 * 1024)
 #define DEADLINE   (60 * PS_SECOND)
 #define CONNS      6
-#define FRAMES     80
+#define FRAMES     240
 
 /* ---- the session that obeys ---- */
 
@@ -395,6 +395,10 @@ static uint32_t write_script(uint32_t *seed, enum ps_side side, struct bytes *in
     for (int i = 0; i < FRAMES; i++) {
         char op = ops[next_random(seed) % (side == PS_CLIENT ? 12 : 11)];
         size_t len_max = next_random(seed) % 8 == 0 ? FRAME_MAX : 400;
+        if (i % 120 < 100) { /* so many edits come with one read that their pieces do not fit into one write */
+            op = 'G';
+            len_max = 40;
+        }
         size_t len = 12 + next_random(seed) % (len_max - 12); /* half of it is more than the head */
         if (op == 'G' && side == PS_BROKER && len > response_gather_max) {
             len = response_gather_max;
