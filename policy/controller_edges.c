@@ -27,7 +27,8 @@
 #define PS_RATE_FORGET_S  120.0 /* while consumers are caught up their capacity is unseen, and slowly forgotten */
 #define PS_RATE_JUMP      2.5  /* a sample raises the rate at most so many times: a seek is not a capacity */
 #define PS_CHANGE_GAIN    0.4
-#define PS_CHANGE_FROM    0.25 /* relative deviation of the last interval that is a change, not noise */
+#define PS_CHANGE_POLLS   4.0  /* that the newest interval must span: an edge's time is known to half a poll */
+#define PS_CHANGE_FROM    0.25 /* relative deviation of the newest interval that is a change, not noise */
 
 /* Sums over the partitions that moved in one poll. */
 struct moves {
@@ -253,23 +254,38 @@ static void complete_round(struct ps_controller *c, uint32_t round)
     }
 }
 
-/* One whole commit interval far off the known rate, busy at both ends, is a change of capacity: older edges are
- * history. */
+/* The first of the newest edges that span a whole commit interval, and so many polls that their times tell a rate. */
+static uint32_t edges_tail(const struct ps_group_state *g, const struct ps_partition_state *p)
+{
+    uint32_t from = p->edge_count - 2;
+    while (from > 0 && ps_seconds(p->edges[from].at, edge_newest(p)) < PS_CHANGE_POLLS * g->poll_s) {
+        from--;
+    }
+    return from;
+}
+
+/* If consumers were busy all along and their newest interval is far off the known rate, their capacity has changed:
+ * what was before is history. */
 static void find_change(struct ps_controller *c, uint32_t round)
 {
     const struct ps_group_state *g = ps_group_of(c);
     double last = 0.0;
     double rate = 0.0;
+    double span_s = (double)INFINITY;
     bool busy = true;
     for (uint32_t i = 0; i < c->partition_count; i++) {
         const struct ps_partition_state *p = &c->partitions[i];
         if (p->round == round && p->edge_count > 2 && !isnan(p->rate)) {
-            last += edge_slope(p, p->edge_count - 2);
+            uint32_t tail = edges_tail(g, p);
+            last += edge_slope(p, tail);
             rate += p->rate;
-            busy = busy && p->edges[p->edge_count - 1].busy && p->edges[p->edge_count - 2].busy;
+            span_s = fmin(span_s, ps_seconds(p->edges[tail].at, edge_newest(p)));
+            for (uint32_t k = tail; k < p->edge_count; k++) {
+                busy = busy && p->edges[k].busy;
+            }
         }
     }
-    double from = fmax(PS_CHANGE_FROM, 1.2 * g->poll_s / g->period_s);
+    double from = fmax(PS_CHANGE_FROM, 1.2 * g->poll_s / span_s);
     if (!busy || rate <= 0.0 || fabs(last / rate - 1.0) <= from) {
         return;
     }
@@ -277,9 +293,10 @@ static void find_change(struct ps_controller *c, uint32_t round)
     for (uint32_t i = 0; i < c->partition_count; i++) {
         struct ps_partition_state *p = &c->partitions[i];
         if (p->round == round && p->edge_count > 2 && !isnan(p->rate)) {
-            ps_rate_move(p, edge_slope(p, p->edge_count - 2), gain);
-            memmove(&p->edges[0], &p->edges[p->edge_count - 2], 2 * sizeof(p->edges[0]));
-            p->edge_count = 2;
+            uint32_t tail = edges_tail(g, p);
+            ps_rate_move(p, edge_slope(p, tail), gain);
+            p->edge_count -= tail;
+            memmove(&p->edges[0], &p->edges[tail], p->edge_count * sizeof(p->edges[0]));
         }
     }
 }

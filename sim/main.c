@@ -1,6 +1,7 @@
 /* main.c - penstock-sim: runs the scenarios and prints what came of them.
  *
- *     penstock-sim [--seed N] [--json FILE] [--trace] [SCENARIO...] */
+ *     penstock-sim [--seed N] [--json FILE] [--trace] [SCENARIO...]
+ *     penstock-sim [--seed N] --random COUNT                         as many random plants, and their quantiles */
 #include "sim.h"
 
 #include <math.h>
@@ -11,11 +12,13 @@ struct options {
     uint64_t seed;
     const char *json;
     bool trace;
+    uint32_t random; /* plants; 0: the scenarios */
 };
 
 static int usage(FILE *to)
 {
-    fprintf(to, "usage: penstock-sim [--seed N] [--json FILE] [--trace] [SCENARIO...]\nscenarios:\n");
+    fprintf(to, "usage: penstock-sim [--seed N] [--json FILE] [--trace] [SCENARIO...]\n"
+                "       penstock-sim [--seed N] --random COUNT\nscenarios:\n");
     for (size_t i = 0; i < ps_sim_scenario_count; i++) {
         fprintf(to, "  %-15s %s\n", ps_sim_scenarios[i].name, ps_sim_scenarios[i].about);
     }
@@ -103,6 +106,48 @@ static int run_all(const struct options *o, char **names, int count)
     return json != NULL && fclose(json) != 0 ? 1 : 0;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+static void print_quantiles(const char *name, double *values, uint32_t count)
+{
+    qsort(values, count, sizeof(*values), by_size);
+    printf("%-22s %7.1f %% %7.1f %% %7.1f %%\n", name, 100.0 * values[count / 2],
+           100.0 * values[(uint32_t)(0.95 * (count - 1))], 100.0 * values[count - 1]);
+}
+
+static int run_random(const struct options *o)
+{
+    struct ps_sim_result *result = malloc(sizeof(*result));
+    double *values = calloc(o->random, 4 * sizeof(*values));
+    if (result == NULL || values == NULL) {
+        free(values);
+        free(result);
+        return 1;
+    }
+    for (uint32_t i = 0; i < o->random; i++) {
+        struct ps_sim_scenario s;
+        ps_sim_random(o->seed + i, &s);
+        if (ps_sim_run(&s, o->seed + i, result)) {
+            values[i] = result->overshoot;
+            values[o->random + i] = 1.0 - result->utilisation;
+            values[2 * o->random + i] = result->loss;
+            values[3 * o->random + i] = result->peak / s.limit;
+        }
+    }
+    printf("%-22s %9s %9s %9s\n", "of random plants", "median", "p95", "worst");
+    static const char *const names[] = {"overshoot", "capacity wasted", "throughput lost", "peak of limit"};
+    for (uint32_t k = 0; k < 4; k++) {
+        print_quantiles(names[k], values + k * o->random, o->random);
+    }
+    free(values);
+    free(result);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {.seed = 7};
@@ -112,6 +157,8 @@ int main(int argc, char **argv)
             o.seed = strtoull(argv[++at], NULL, 0);
         } else if (strcmp(argv[at], "--json") == 0 && at + 1 < argc) {
             o.json = argv[++at];
+        } else if (strcmp(argv[at], "--random") == 0 && at + 1 < argc) {
+            o.random = (uint32_t)strtoul(argv[++at], NULL, 10);
         } else if (strcmp(argv[at], "--trace") == 0) {
             o.trace = true;
         } else {
@@ -123,5 +170,5 @@ int main(int argc, char **argv)
             return usage(stderr);
         }
     }
-    return run_all(&o, argv + at, argc - at);
+    return o.random > 0 ? run_random(&o) : run_all(&o, argv + at, argc - at);
 }

@@ -122,7 +122,7 @@ static double told(const struct plant *w, const struct producer *p)
 
 static void producer_grow(struct plant *w, struct producer *p)
 {
-    double demand = w->s.demand == NULL ? (double)INFINITY : w->s.demand(w->t) / w->s.producers;
+    double demand = w->s.demand == NULL ? (double)INFINITY : w->s.demand(&w->s, w->t) / w->s.producers;
     double most = w->s.buffer / w->s.producers;
     p->backlog = isfinite(demand) ? p->backlog + demand * STEP_S : 1e18;
     if (isfinite(demand) && p->backlog > most) {
@@ -183,7 +183,7 @@ static bool consumers_dead(const struct plant *w)
 /* Records that one poll() returns: from the partition whose turn it is, else from the next that has any. */
 static double consumer_take(struct plant *w, struct consumer *k, uint32_t index)
 {
-    for (uint32_t tried = 0; tried < w->s.partitions; tried++) {
+    for (uint32_t tried = 0; tried <= w->s.partitions; tried++) { /* its own once more: its turn may have ended */
         double ready = w->end[k->turn] - w->position[k->turn];
         if (k->turn % w->s.consumers == index && ready >= 1.0 && k->turn_left >= 1.0) {
             double taken = floor(fmin(fmin(ready, w->s.poll_records), k->turn_left));
@@ -243,7 +243,7 @@ static void consumers_step(struct plant *w)
             w->committed[i] = w->position[i];
         }
     }
-    double rate = w->s.capacity(w->t) * w->capacity_factor / w->s.consumers;
+    double rate = w->s.capacity(&w->s, w->t) * w->capacity_factor / w->s.consumers;
     w->read_now = 0.0;
     for (uint32_t i = 0; i < w->s.consumers && !dead; i++) {
         consumer_step(w, &w->consumers[i], i, rate);
@@ -330,7 +330,7 @@ static double lag_now(const struct plant *w)
 /* One who knows capacity and lag admits just so much; what its consumers do is the yardstick of `loss`. */
 static void ideal_step(struct plant *w, double capacity)
 {
-    double demand = w->s.demand == NULL ? 1e9 : w->s.demand(w->t);
+    double demand = w->s.demand == NULL ? 1e9 : w->s.demand(&w->s, w->t);
     w->ideal_backlog = fmin(w->ideal_backlog + demand * STEP_S, w->s.buffer);
     double room = fmax(w->s.target - w->ideal_lag, 0.0);
     double admitted = fmin(w->ideal_backlog, capacity * STEP_S + room * STEP_S);
@@ -345,7 +345,7 @@ static void measure_step(struct plant *w)
 {
     struct ps_sim_result *r = w->result;
     double lag = lag_now(w);
-    double capacity = consumers_dead(w) ? 0.0 : w->s.capacity(w->t) * w->capacity_factor;
+    double capacity = consumers_dead(w) ? 0.0 : w->s.capacity(&w->s, w->t) * w->capacity_factor;
     if (w->t >= w->s.from) {
         r->peak = fmax(r->peak, lag);
         bool held = w->valve.waiting > 0 || (w->valve.held_at != 0 && w->now - w->valve.held_at < PS_SECOND);
@@ -373,11 +373,11 @@ static void measure_steady(struct plant *w)
             if (!within(i, w->s.steady[k][0], w->s.steady[k][1])) {
                 continue;
             }
-            double off = r->passed[i] - w->s.capacity(i);
+            double off = r->passed[i] - w->s.capacity(&w->s, i);
             error += fabs(r->lag[i] - w->s.target) / w->s.target;
             sum += off;
             squares += off * off;
-            capacity += w->s.capacity(i);
+            capacity += w->s.capacity(&w->s, i);
             count++;
         }
     }

@@ -2,72 +2,87 @@
  *
  * S1a to S10 are the classical ones at 80,000 records/s; the others are what a user meets first. */
 #include "sim.h"
+#include "rng.h"
 
 #include <math.h>
 
-static double constant_2k(double t)
+#define PI 3.141592653589793
+
+static double constant_2k(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     (void)t;
     return 2e3;
 }
 
-static double constant_70k(double t)
+static double constant_70k(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     (void)t;
     return 70e3;
 }
 
-static double constant_60k(double t)
+static double constant_60k(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     (void)t;
     return 60e3;
 }
 
-static double constant_80k(double t)
+static double constant_80k(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     (void)t;
     return 80e3;
 }
 
-static double constant_100k(double t)
+static double constant_100k(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     (void)t;
     return 100e3;
 }
 
-static double constant_120k(double t)
+static double constant_120k(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     (void)t;
     return 120e3;
 }
 
-static double scaled_out(double t)
+static double scaled_out(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     return t < 120.0 ? 80e3 : t < 124.0 ? 0.0 : 160e3;
 }
 
-static double burst_160k(double t)
+static double burst_160k(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     return t >= 60.0 && t < 180.0 ? 160e3 : 60e3;
 }
 
-static double sine_80k(double t)
+static double sine_80k(const struct ps_sim_scenario *s, double t)
 {
-    return 80e3 + 40e3 * sin(2.0 * 3.14159265358979 * t / 60.0);
+    (void)s;
+    return 80e3 + 40e3 * sin(2.0 * PI * t / 60.0);
 }
 
-static double capacity_sine(double t)
+static double capacity_sine(const struct ps_sim_scenario *s, double t)
 {
-    return 80e3 * (1.0 + 0.3 * sin(2.0 * 3.14159265358979 * t / 200.0));
+    (void)s;
+    return 80e3 * (1.0 + 0.3 * sin(2.0 * PI * t / 200.0));
 }
 
-static double capacity_falls(double t)
+static double capacity_falls(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     return t < 82.0 ? 80e3 : 64e3;
 }
 
-static double idle_100(double t)
+static double idle_100(const struct ps_sim_scenario *s, double t)
 {
+    (void)s;
     return t < 60.0 ? 100.0 : 1e6;
 }
 
@@ -134,6 +149,78 @@ const struct ps_sim_scenario ps_sim_scenarios[] = {
 };
 
 const size_t ps_sim_scenario_count = PS_ARRAY_LEN(ps_sim_scenarios);
+
+/* --------------------------------------------------------------------------------------------- random plants */
+
+enum { CAPACITY, LATER, CHANGES_AT, LOAD, BEGINS_AT, CYCLE }; /* of vary */
+
+static double random_capacity(const struct ps_sim_scenario *s, double t)
+{
+    return s->vary[CAPACITY] * (t < s->vary[CHANGES_AT] ? 1.0 : s->vary[LATER]);
+}
+
+static double random_idle(const struct ps_sim_scenario *s)
+{
+    return 0.6 * s->vary[CAPACITY];
+}
+
+static double random_constant(const struct ps_sim_scenario *s, double t)
+{
+    return t < s->vary[BEGINS_AT] ? random_idle(s) : s->vary[CAPACITY] * s->vary[LOAD];
+}
+
+static double random_on_off(const struct ps_sim_scenario *s, double t)
+{
+    if (t < s->vary[BEGINS_AT]) {
+        return random_idle(s);
+    }
+    bool on = fmod(t, s->vary[CYCLE]) < s->vary[CYCLE] / 2.0;
+    return s->vary[CAPACITY] * (on ? 2.0 * s->vary[LOAD] : 0.1);
+}
+
+static double random_sine(const struct ps_sim_scenario *s, double t)
+{
+    double swing = 1.0 + 0.5 * sin(2.0 * PI * t / s->vary[CYCLE]);
+    return t < s->vary[BEGINS_AT] ? random_idle(s) : s->vary[CAPACITY] * s->vary[LOAD] * swing;
+}
+
+static double pick(uint64_t *seed, const double *from, size_t count)
+{
+    return from[ps_rng_next(seed) % count];
+}
+
+static double between(uint64_t *seed, double low, double high)
+{
+    return low + (high - low) * ps_rng_unit(seed);
+}
+
+void ps_sim_random(uint64_t seed, struct ps_sim_scenario *s)
+{
+    static const ps_sim_rate demands[] = {random_constant, random_on_off, random_sine};
+    double capacity = pow(10.0, between(&seed, 3.5, 5.3));
+    uint32_t consumers = 1 + (uint32_t)(ps_rng_next(&seed) % 5);
+    *s = (struct ps_sim_scenario){
+        .name = "random", .about = "a random plant", .seconds = 240, .capacity = random_capacity,
+        .demand = demands[ps_rng_next(&seed) % PS_ARRAY_LEN(demands)], .buffer = 5.0 * capacity,
+        .request = fmax(10.0, capacity * between(&seed, 0.01, 0.1)), .ignorant = (uint32_t)(ps_rng_next(&seed) % 11),
+        .consumers = consumers, .partitions = consumers * (1 + (uint32_t)(ps_rng_next(&seed) % 3)),
+        .aligned = ps_rng_next(&seed) % 2 == 0,
+    };
+    s->commit = pick(&seed, (const double[]){0.5, 1, 2, 5, 5, 5, 10}, 7);
+    s->poll = pick(&seed, (const double[]){0.5, 1, 1, 2, 5}, 5);
+    s->delay = pick(&seed, (const double[]){0.05, 0.05, 0.3, 1, 3}, 5);
+    s->skew = pick(&seed, (const double[]){0.0, 0.2, 0.5}, 3);
+    s->noise = pick(&seed, (const double[]){0.02, 0.05, 0.1}, 3);
+    s->fetch_records = pick(&seed, (const double[]){0, 0, 2, 5}, 4) * capacity / consumers;
+    s->limit = capacity * fmax(6.0, 2.2 * (1.4 * s->commit + s->delay + s->poll));
+    s->target = 0.6 * s->limit;
+    s->vary[CAPACITY] = capacity;
+    s->vary[LATER] = pick(&seed, (const double[]){0.5, 0.7, 1.5, 2.0}, 4);
+    s->vary[CHANGES_AT] = between(&seed, 100, 130);
+    s->vary[LOAD] = between(&seed, 1.1, 3.0);
+    s->vary[BEGINS_AT] = between(&seed, 20, 60);
+    s->vary[CYCLE] = s->demand == random_sine ? between(&seed, 20, 100) : between(&seed, 4, 30);
+}
 
 const struct ps_sim_scenario *ps_sim_find(const char *name)
 {

@@ -15,8 +15,9 @@
 #define PS_SIM_CONSUMERS_MAX  16
 #define PS_SIM_NONE           (-1.0) /* an instant that does not come */
 
+struct ps_sim_scenario;
 /* Records per second at second t. */
-typedef double (*ps_sim_rate)(double t);
+typedef double (*ps_sim_rate)(const struct ps_sim_scenario *s, double t);
 
 /* Times in seconds, rates in records/s. Zero means the default in brackets. */
 struct ps_sim_scenario {
@@ -54,6 +55,7 @@ struct ps_sim_scenario {
     double stale_after;          /* [10] */
     int stale;                   /* enum ps_stale; [PS_STALE_HOLD_LAST] */
     double act_delay;            /* from a decision to the valve; [0.1] */
+    double vary[6];              /* what capacity and demand of a random plant depend on */
     /* what is measured */
     double from;                 /* peak and settling count from here */
     double steady[2][2];         /* windows in which the error counts */
@@ -83,6 +85,8 @@ extern const struct ps_sim_scenario ps_sim_scenarios[];
 extern const size_t ps_sim_scenario_count;
 
 const struct ps_sim_scenario *ps_sim_find(const char *name); /* NULL if there is none */
+/* A random plant: capacity of 3,000 to 200,000 records/s that changes once, any commit and poll period, any demand. */
+void ps_sim_random(uint64_t seed, struct ps_sim_scenario *s);
 /* False if there is no memory. */
 bool ps_sim_run(const struct ps_sim_scenario *scenario, uint64_t seed, struct ps_sim_result *result) PS_MUST_CHECK;
 
