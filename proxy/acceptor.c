@@ -1,8 +1,8 @@
 /* acceptor.c - the thread that listens.
  *
- * A door is one listening socket: of a listener's bootstrap port, or of one broker on it. Doors belong to the acceptor's
- * thread; others hand it a plan (which listeners there are to be) and wait until it is carried out, or wake it because
- * the cluster has changed. */
+ * A door is one listening socket: of a listener's bootstrap port, or of one broker on it. Doors belong to the
+ * acceptor's thread; others hand it a plan (which listeners there are to be) and wait until it is carried out, or
+ * wake it because the cluster has changed. */
 #include "acceptor.h"
 
 #include <errno.h>
@@ -94,8 +94,8 @@ static void hand_over(struct ps_acceptor *a, struct door *door, int fd)
     }
 }
 
-/* No descriptor is left: the client would hang in the backlog, and the door would be readable for ever. One is given up for
- * a moment to take the client in and turn it away. */
+/* No descriptor is left: the client would hang in the backlog, and the door would be readable for ever. One is given
+ * up for a moment to take the client in and turn it away. */
 static void turn_away(struct ps_acceptor *a, struct door *door)
 {
     ps_log(PS_LOG_ERROR, "descriptors_exhausted", "listener=%s text=%s", door->listener->name,
@@ -337,8 +337,8 @@ static void plan_discard(struct plan *plan)
 }
 
 /* The bootstrap socket of a listener that is to be: a listener whose place it takes gives its own. */
-static int bootstrap_socket(struct ps_acceptor *a, struct ps_listener *l, const struct ps_listener_config *own, char *error,
-                            size_t error_size)
+static int bootstrap_socket(struct ps_acceptor *a, struct ps_listener *l, const struct ps_listener_config *own,
+                            char *error, size_t error_size)
 {
     for (size_t i = 0; i < a->listener_count; i++) {
         const struct ps_listener *old = a->listeners[i];

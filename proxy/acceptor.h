@@ -1,7 +1,7 @@
 /* acceptor.h - the thread that listens, and the listeners it listens for.
  *
- * Every listener has one bootstrap port and one port per broker: a client that was told the address of broker b comes back
- * on b's port, and so is taken to b. A broker's ports are bound when it becomes known. New connections go to the
+ * Every listener has one bootstrap port and one port per broker: a client that was told the address of broker b comes
+ * back on b's port, and so is taken to b. A broker's ports are bound when it becomes known. New connections go to the
  * worker that has the fewest. */
 #ifndef PENSTOCK_ACCEPTOR_H
 #define PENSTOCK_ACCEPTOR_H
@@ -26,7 +26,7 @@ struct ps_listener {
     char *name;
     struct ps_host_port bind;            /* as configured */
     struct sockaddr_storage address;     /* bound; its port is the real one */
-    int fd;                              /* the bootstrap socket, the acceptor's; valid while the listener is in force */
+    int fd;                              /* the bootstrap socket; the acceptor's, while the listener is in force */
     uint16_t port_first;                 /* 0: the system chooses every broker's port (bind port 0, no range given) */
     uint32_t port_count;                 /* brokers first_id .. first_id + port_count - 1 are served */
     int32_t first_id;

@@ -1,4 +1,5 @@
-/* acceptor_listener.c - a listener as an object: what it serves, where its brokers' ports stand, how a port is bound. */
+/* acceptor_listener.c - a listener as an object: what it serves, where its brokers' ports stand, how a port is bound.
+ * */
 #include "acceptor_private.h"
 
 #include <errno.h>
@@ -43,7 +44,8 @@ struct ps_listener *ps_listener_new(const struct ps_listener_config *own, uint32
     l->bind = (struct ps_host_port){.host = strdup(own->bind.host), .port = own->bind.port};
     l->advertise = own->advertise == NULL ? NULL : strdup(own->advertise);
     l->broker_ports = calloc(l->port_count + 1, sizeof *l->broker_ports);
-    if (l->name == NULL || l->bind.host == NULL || l->broker_ports == NULL || (own->advertise != NULL && l->advertise == NULL)) {
+    bool advertised = own->advertise == NULL || l->advertise != NULL;
+    if (l->name == NULL || l->bind.host == NULL || l->broker_ports == NULL || !advertised) {
         ps_listener_put(l);
         return NULL;
     }

@@ -44,12 +44,12 @@ static uint64_t budget_limit(struct ps_budget *b)
 bool ps_budget_reserve(struct ps_budget *b, uint64_t bytes)
 {
     uint64_t limit = budget_limit(b);
-    uint64_t none = 0;
     if (ps_budget_take(b, bytes, limit - limit / 4)) {
         atomic_fetch_add_explicit(&b->gathered, bytes, memory_order_relaxed);
         return true;
     }
-    if (!atomic_compare_exchange_strong_explicit(&b->gathered, &none, bytes, memory_order_relaxed, memory_order_relaxed)) {
+    uint64_t none = 0;
+    if (!atomic_compare_exchange_strong(&b->gathered, &none, bytes)) {
         return false;
     }
     atomic_fetch_add_explicit(&b->used, bytes, memory_order_relaxed);
@@ -124,8 +124,8 @@ static void block_return(struct ps_pool *pool, void *block, size_t real)
     pool->unused_bytes += real;
 }
 
-/* Takes from the budget what the pool has not taken ahead. The budget is one cache line for all workers: touched once in
- * a while, not for every block. */
+/* Takes from the budget what the pool has not taken ahead. The budget is one cache line for all workers: touched once
+ * in a while, not for every block. */
 static bool charge(struct ps_pool *pool, size_t bytes, enum ps_urgency urgency)
 {
     uint64_t ceiling = urgency == PS_MAY_FAIL ? budget_limit(pool->budget) : UINT64_MAX;

@@ -1,14 +1,14 @@
 /* buffer.h - the memory that bytes stand in while they wait: pooled blocks, and the queue behind a full socket.
  *
- * A pool belongs to one worker and is used on its thread only; the budget behind the pools (limits.memory) is shared. What
- * may be refused asks for it (blocks of sessions, gathered frames); what must not be lost is taken in any case (bytes
- * already read that the other socket did not take), and the less memory is left, the less is read at a time:
+ * A pool belongs to one worker and is used on its thread only; the budget behind the pools (limits.memory) is shared.
+ * What may be refused asks for it (blocks of sessions, gathered frames); what must not be lost is taken in any case
+ * (bytes already read that the other socket did not take), and the less memory is left, the less is read at a time:
  *
  *     used < 1/2 limit: 256 KiB at a time     < 3/4: 16 KiB     above: 4 KiB
  *
- * So at most limits.memory, 8 KiB per connection and one gathered request are held, and nobody ever stops moving for lack of
- * memory. Gathered requests begin only while three quarters hold everything: what is left lets answers pass even while
- * gathered requests wait for their turn. */
+ * So at most limits.memory, 8 KiB per connection and one gathered request are held, and nobody ever stops moving for
+ * lack of memory. Gathered requests begin only while three quarters hold everything: what is left lets answers pass
+ * even while gathered requests wait for their turn. */
 #ifndef PENSTOCK_BUFFER_H
 #define PENSTOCK_BUFFER_H
 
@@ -30,8 +30,8 @@ struct ps_budget {
 /* False: that would exceed `ceiling` bytes; nothing was taken. Any thread. */
 bool ps_budget_take(struct ps_budget *b, uint64_t bytes, uint64_t ceiling) PS_MUST_CHECK;
 void ps_budget_give(struct ps_budget *b, uint64_t bytes);
-/* For a gathered request. False: not now. The only one is always granted, so that somebody goes on whatever else holds the
- * memory. Any thread. */
+/* For a gathered request. False: not now. The only one is always granted, so that somebody goes on whatever else
+ * holds the memory. Any thread. */
 bool ps_budget_reserve(struct ps_budget *b, uint64_t bytes) PS_MUST_CHECK;
 void ps_budget_release(struct ps_budget *b, uint64_t bytes);
 /* How much one recv should ask for. */

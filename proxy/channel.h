@@ -2,7 +2,8 @@
  *
  *   worker  -> control   notices (ring): records admitted, topics first seen, members of groups
  *   control -> worker    rules: an immutable, reference-counted snapshot (when something changed)
- *   control <-> worker   one exchange buffer that travels: control fills in settings and posts it, the worker applies them,
+ *   control <-> worker   one exchange buffer that travels: control fills in settings and posts it, the worker applies
+ * them,
  *                        fills in its demand and gives it back. Every 100 ms; nothing is allocated.
  */
 #ifndef PENSTOCK_CHANNEL_H

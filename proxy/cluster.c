@@ -1,8 +1,8 @@
 /* cluster.c - the broker table and the names of topic ids, behind one mutex.
  *
- * Brokers stand in an array ordered by id: there are few of them, they are looked up when a response names one, and they
- * never go (a client may still hold the port of a broker that is away). Topics are a ring in order of learning, with a
- * table of positions hashed by id: a topic is found in one probe, and at the bound the oldest gives way. */
+ * Brokers stand in an array ordered by id: there are few of them, they are looked up when a response names one, and
+ * they never go (a client may still hold the port of a broker that is away). Topics are a ring in order of learning,
+ * with a table of positions hashed by id: a topic is found in one probe, and at the bound the oldest gives way. */
 #include "cluster.h"
 
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* cluster.h - one Kafka cluster behind Penstock: where its brokers are, and the ports that stand for them.
  *
- * Broker b is served on every listener at port first + (b - first_id). A port is bound when its broker becomes known: from
- * the lag thread's Metadata at start, or from a response that passes. Thread-safe (a lock taken on change and on lookups of
- * response addresses only, never per request). */
+ * Broker b is served on every listener at port first + (b - first_id). A port is bound when its broker becomes known:
+ * from the lag thread's Metadata at start, or from a response that passes. Thread-safe (a lock taken on change and on
+ * lookups of response addresses only, never per request). */
 #ifndef PENSTOCK_CLUSTER_H
 #define PENSTOCK_CLUSTER_H
 
@@ -18,7 +18,8 @@ struct ps_broker {
     bool bound; /* its ports are listening */
 };
 
-/* on_change: called without the lock held, on the caller's thread, when a broker is new or moved; the acceptor then binds. */
+/* on_change: called without the lock held, on the caller's thread, when a broker is new or moved; the acceptor then
+ * binds. */
 struct ps_cluster *ps_cluster_new(void (*on_change)(void *ctx), void *ctx);
 void ps_cluster_free(struct ps_cluster *c);
 /* A broker was seen. Id < 0, an empty host or a port out of range are ignored. Returns true if it is bound already. */

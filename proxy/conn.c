@@ -4,9 +4,10 @@
  *                         │            │                       ▲
  *                         └────────────┴───────────────────────┘  (nothing to flush, or no time for it)
  *
- * LINGERING: the session has ended. What it ordered is flushed, our end of both sockets is shut, and what the peers still
- * send is read and dropped until they close or a second has passed: a close with unread bytes would be a reset, and a
- * reset can overtake the last answer. CLOSING: libuv gives the handles back one by one; a number counts them. */
+ * LINGERING: the session has ended. What it ordered is flushed, our end of both sockets is shut, and what the peers
+ * still send is read and dropped until they close or a second has passed: a close with unread bytes would be a reset,
+ * and a reset can overtake the last answer. CLOSING: libuv gives the handles back one by one; a number counts them.
+ * */
 #include "conn.h"
 
 #include <inttypes.h>
@@ -149,7 +150,8 @@ static void log_close(const struct ps_conn *c, enum ps_close reason)
            "reason=%s text=%s client=%s listener=%s broker=%d client_id=%.*s software=%.*s from_client=%" PRIu64
            " from_broker=%" PRIu64,
            ps_close_label(reason), ps_close_text(reason), c->peer, c->listener->name, c->broker_id, (int)id.len,
-           id.len > 0 ? (const char *)id.base : "", (int)software.len, software.len > 0 ? (const char *)software.base : "",
+           id.len > 0 ? (const char *)id.base : "", (int)software.len,
+           software.len > 0 ? (const char *)software.base : "",
            c->half[PS_CLIENT].bytes, c->half[PS_BROKER].bytes);
 }
 

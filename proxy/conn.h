@@ -4,10 +4,11 @@
  *     client socket ─────► scratch ─────────────────────────► outbox ─────────► broker socket
  *                            │ not consumed                     │ not taken
  *                            ▼                                  ▼
- *                         half.in                           half.out (of the broker's half; reading pauses until it is empty)
+ *                         half.in                      the broker's half.out: until it is empty, nothing is read
  *
- * The same the other way round. The scratch buffer and the outboxes are the worker's, used by one connection at a time and
- * empty between two events; only what is left over stands in the connection's own buffers, so an idle one holds none.
+ * The same the other way round. The scratch buffer and the outboxes are the worker's, used by one connection at a
+ * time and empty between two events; only what is left over stands in the connection's own buffers, so an idle one
+ * holds none.
  *
  * All of it runs on the thread of the connection's worker. */
 #ifndef PENSTOCK_CONN_H
@@ -62,7 +63,7 @@ struct ps_conn {
     ps_ns timer_at;                    /* PS_NEVER: not running */
     ps_ns moved_at;                    /* a byte came or went last */
     ps_ns linger_until;
-    ps_ns map_since;                   /* map_broker's address has been asked for since then and is not bound; 0: none */
+    ps_ns map_since;                   /* map_broker's address is asked for since then, but not bound; 0: none */
     int32_t map_broker;
     enum ps_conn_state state;          /* set_state in conn.c only */
     enum ps_close close_reason;        /* ordered by the session while its orders were carried out */

@@ -1,7 +1,7 @@
 /* conn_io.c - the system calls of a connection: recv until the socket is empty, one sendmsg for what was ordered.
  *
- * A read takes as much as one turn may (TURN_MAX), then others come. A short read means that the socket is empty: the recv
- * that would only say so is saved. */
+ * A read takes as much as one turn may (TURN_MAX), then others come. A short read means that the socket is empty: the
+ * recv that would only say so is saved. */
 #include "conn.h"
 
 #include <errno.h>
@@ -128,8 +128,8 @@ static enum read_result receive(struct ps_conn *c, enum ps_side side, uint8_t *t
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? READ_DRY : READ_END;
 }
 
-/* How large the buffer of a frame in hand should be. A request's memory has been reserved by the session; the length that a
- * response claims is believed only step by step. */
+/* How large the buffer of a frame in hand should be. A request's memory has been reserved by the session; the length
+ * that a response claims is believed only step by step. */
 static size_t gather_size(const struct ps_half *h, enum ps_side side)
 {
     if (side == PS_CLIENT) {

@@ -1,8 +1,8 @@
 /* conn_pump.c - the orders of the session, carried out.
  *
- * Nothing is written while orders are taken: forwarded spans and inserted bytes are collected in the worker's outboxes, and
- * one sendmsg per socket ends the round. A piece that follows its predecessor in memory extends it, so a read full of
- * frames that all pass is one piece. */
+ * Nothing is written while orders are taken: forwarded spans and inserted bytes are collected in the worker's
+ * outboxes, and one sendmsg per socket ends the round. A piece that follows its predecessor in memory extends it, so
+ * a read full of frames that all pass is one piece. */
 #include "conn.h"
 
 #include "worker_private.h"

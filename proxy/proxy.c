@@ -1,8 +1,10 @@
 /* proxy.c - puts the parts together, and takes them apart in the opposite order.
  *
- *     started:  cluster, workers, lag, control, acceptor, admin       stopped:  admin, acceptor, control, lag, workers, cluster
+ *     started:  cluster, workers, lag, control, acceptor, admin       stopped:  admin, acceptor, control, lag,
+ * workers, cluster
  *
- * Nobody is woken who does not run: the acceptor before its workers, the control thread before the workers that it wakes. */
+ * Nobody is woken who does not run: the acceptor before its workers, the control thread before the workers that it
+ * wakes. */
 #include "proxy.h"
 
 #include <pthread.h>
@@ -95,7 +97,8 @@ static bool start_parts(struct ps_proxy *p, char *error, size_t error_size)
     if (p->lag == NULL) {
         return false;
     }
-    p->control = ps_control_start(p->config, p->channels, p->worker_count, p->lag, p->shared.cluster, error, error_size);
+    p->control =
+        ps_control_start(p->config, p->channels, p->worker_count, p->lag, p->shared.cluster, error, error_size);
     if (p->control == NULL || !start_acceptor(p, error, error_size)) {
         return false;
     }
@@ -206,8 +209,8 @@ static bool same_text(const char *a, const char *b)
 static bool may_replace(const struct ps_config *old, const struct ps_config *new, char *error, size_t error_size)
 {
     if (old->workers != new->workers) {
-        snprintf(error, error_size, "workers cannot change from %u to %u while the proxy runs: restart it", old->workers,
-                 new->workers);
+        snprintf(error, error_size, "workers cannot change from %u to %u while the proxy runs: restart it",
+                 old->workers, new->workers);
         return false;
     }
     if (old->admin.port != new->admin.port || !same_text(old->admin.host, new->admin.host)) {
@@ -227,7 +230,8 @@ static bool reload_locked(struct ps_proxy *p, const struct ps_config *config, ch
         snprintf(error, error_size, "the proxy is shutting down");
         return false;
     }
-    if (!may_replace(p->config, config, error, error_size) || !ps_acceptor_configure(p->acceptor, config, error, error_size)) {
+    if (!may_replace(p->config, config, error, error_size) ||
+        !ps_acceptor_configure(p->acceptor, config, error, error_size)) {
         return false;
     }
     ps_config_put(p->config);
@@ -365,7 +369,8 @@ static bool probe_bootstrap(struct ps_proxy *p, char *why, size_t why_size)
     const struct ps_config *config = ps_proxy_config(p);
     uv_loop_t loop;
     if (uv_loop_init(&loop) == 0) {
-        if (ps_dial_start(&loop, config->bootstrap, config->bootstrap_count, 0, PROBE_WITHIN, on_probed, &probe) != NULL) {
+        const struct ps_host_port *servers = config->bootstrap;
+        if (ps_dial_start(&loop, servers, config->bootstrap_count, 0, PROBE_WITHIN, on_probed, &probe) != NULL) {
             uv_run(&loop, UV_RUN_DEFAULT);
         }
         uv_loop_close(&loop);

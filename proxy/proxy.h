@@ -11,14 +11,15 @@
 
 struct ps_proxy;
 
-/* Starts everything and returns when the listeners stand. Takes its own reference of config. NULL on failure, with a sentence
- * in error (e.g. which address could not be bound and what to do). */
+/* Starts everything and returns when the listeners stand. Takes its own reference of config. NULL on failure, with a
+ * sentence in error (e.g. which address could not be bound and what to do). */
 struct ps_proxy *ps_proxy_start(const struct ps_config *config, char *error, size_t error_size);
-/* Applies a checked configuration without dropping a connection. False (and error) if something in it cannot be applied at run
- * time (a changed workers count, a listener that cannot be bound); then nothing has changed. */
+/* Applies a checked configuration without dropping a connection. False (and error) if something in it cannot be
+ * applied at run time (a changed workers count, a listener that cannot be bound); then nothing has changed. */
 bool ps_proxy_reload(struct ps_proxy *proxy, const struct ps_config *config, char *error, size_t error_size);
 void ps_proxy_bypass(struct ps_proxy *proxy, bool on);
-/* Stops accepting and lets what is in flight be answered, for at most `deadline`. Returns when all connections are closed. */
+/* Stops accepting and lets what is in flight be answered, for at most `deadline`. Returns when all connections are
+ * closed. */
 void ps_proxy_drain(struct ps_proxy *proxy, ps_ns deadline);
 /* The same in steps, for who has other things to watch: begin, look at ps_proxy_open until it is 0, then stop. */
 void ps_proxy_drain_begin(struct ps_proxy *proxy);
@@ -38,7 +39,8 @@ uint16_t ps_proxy_admin_port(const struct ps_proxy *proxy);
 struct ps_listener *ps_proxy_listener(struct ps_proxy *proxy, size_t listener);
 /* Port that listener i really listens on (bind port 0: the one the system chose). */
 uint16_t ps_proxy_port(struct ps_proxy *proxy, size_t listener);
-/* True when the data path works: a bootstrap broker accepts connections and addresses are known. why: what is missing (may be NULL). */
+/* True when the data path works: a bootstrap broker accepts connections and addresses are known. why: what is missing
+ * (may be NULL). */
 bool ps_proxy_ready(struct ps_proxy *proxy, char *why, size_t why_size);
 /* Reload from the file the proxy was started with; shared by SIGHUP and POST /api/v1/reload. False: error holds the
  * messages (one per line, FILE:LINE:COL). */

@@ -325,8 +325,8 @@ static void next_step(struct ps_dial *d)
     }
 }
 
-struct ps_dial *ps_dial_start(uv_loop_t *loop, const struct ps_host_port *targets, size_t count, size_t first, ps_ns within,
-                              ps_dial_done done, void *arg)
+struct ps_dial *ps_dial_start(uv_loop_t *loop, const struct ps_host_port *targets, size_t count, size_t first,
+                              ps_ns within, ps_dial_done done, void *arg)
 {
     PS_ASSERT(count > 0);
     struct ps_dial *d = calloc(1, sizeof *d + count * sizeof d->targets[0]);

@@ -1,9 +1,11 @@
 /* run.c - `penstock run`: the proxy in the foreground until a signal ends it.
  *
- *     SIGTERM, SIGINT   drain: no new connections, answers in flight are waited for, at most 30 s; a second one: at once
+ *     SIGTERM, SIGINT   drain: no new connections, answers in flight are waited for, at most 30 s; a second one: at
+ * once
  *     SIGHUP            the configuration file is read again; if it is bad, everything stays as it is
  *
- * Signals are taken by the main thread with sigtimedwait; every other thread inherits a mask in which they are blocked. */
+ * Signals are taken by the main thread with sigtimedwait; every other thread inherits a mask in which they are
+ * blocked. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,12 +53,14 @@ static void print_broker(struct ps_listener *l, const char *host, const struct p
     printf("%-12s %-9d %-32s %s:%u\n", l->name, b->id, address, b->host, b->port);
 }
 
-static void print_listener(struct ps_listener *l, const struct ps_config *config, const struct ps_broker *brokers, size_t count)
+static void print_listener(struct ps_listener *l, const struct ps_config *config, const struct ps_broker *brokers,
+                           size_t count)
 {
     char host[PS_HOST_MAX + 1], address[PS_HOST_MAX + 32];
     ps_listener_advertised(l, is_wildcard(l->bind.host) ? "<this host>" : l->bind.host, host, sizeof host);
     snprintf(address, sizeof address, "%s:%u", host, ps_address_port(&l->address));
-    printf("%-12s %-9s %-32s %s:%u%s\n", l->name, "bootstrap", address, config->bootstrap[0].host, config->bootstrap[0].port,
+    const struct ps_host_port *real = &config->bootstrap[0];
+    printf("%-12s %-9s %-32s %s:%u%s\n", l->name, "bootstrap", address, real->host, real->port,
            config->bootstrap_count > 1 ? ", ..." : "");
     for (size_t i = 0; i < count; i++) {
         print_broker(l, host, &brokers[i]);
@@ -75,7 +79,8 @@ static void print_table(struct ps_proxy *proxy)
         ps_listener_put(l);
     }
     if (count == 0) {
-        printf("The brokers are not known yet: no bootstrap server could be reached. Their ports are opened as soon as one is.\n");
+        printf("The brokers are not known yet: no bootstrap server could be reached. "
+               "Their ports are opened as soon as one is.\n");
     } else if (count > BROKERS_PRINTED) {
         printf("... and %zu brokers more.\n", count - BROKERS_PRINTED);
     }

@@ -6,8 +6,8 @@
  *     proxy    ── config ────► │                     └─► notices (rings) ► control
  *     proxy    ── orders ────► ┘
  *
- * Before each poll the turn is tidied up (on_prepare): memory that was given back goes to those who wait for it, and the timer
- * of the valves is set anew if a ticket began to wait. */
+ * Before each poll the turn is tidied up (on_prepare): memory that was given back goes to those who wait for it, and
+ * the timer of the valves is set anew if a ticket began to wait. */
 #include "worker.h"
 
 #include <pthread.h>

@@ -1,7 +1,8 @@
 /* worker.h - one thread, one loop, and the connections that live on it.
  *
- * A worker owns all that its sessions use: scratch buffer, pool, valves, counters. Others reach it through mailboxes only
- * (the channel's, a ring of accepted connections, a new configuration, a set of orders), and wake it with one uv_async. */
+ * A worker owns all that its sessions use: scratch buffer, pool, valves, counters. Others reach it through mailboxes
+ * only (the channel's, a ring of accepted connections, a new configuration, a set of orders), and wake it with one
+ * uv_async. */
 #ifndef PENSTOCK_WORKER_H
 #define PENSTOCK_WORKER_H
 
@@ -31,7 +32,8 @@ struct ps_channel *ps_worker_channel(struct ps_worker *w);
 /* Connections handed to it and not freed: what "least loaded" means. Any thread. */
 uint64_t ps_worker_load(const struct ps_worker *w);
 
-/* Hands over a connection and its listener reference. False: the ring is full, nothing was taken. Acceptor thread only. */
+/* Hands over a connection and its listener reference. False: the ring is full, nothing was taken. Acceptor thread
+ * only. */
 bool ps_worker_hand(struct ps_worker *w, const struct ps_accepted *accepted) PS_MUST_CHECK;
 /* Bootstrap servers and limits of a new configuration. Any thread, one at a time. */
 void ps_worker_configure(struct ps_worker *w, const struct ps_config *config);

@@ -1,5 +1,5 @@
-/* worker_private.h - the insides of a worker, for proxy/worker*.c and proxy/conn*.c: all of it is touched on the worker's
- * thread only, but for what is marked. */
+/* worker_private.h - the insides of a worker, for proxy/worker*.c and proxy/conn*.c: all of it is touched on the
+ * worker's thread only, but for what is marked. */
 #ifndef PENSTOCK_WORKER_PRIVATE_H
 #define PENSTOCK_WORKER_PRIVATE_H
 
@@ -13,8 +13,8 @@
 /* One counter has one writer, the worker; others read it with relaxed loads. */
 #define PS_ADD(counter, n) __atomic_store_n(&(counter), (counter) + (uint64_t)(n), __ATOMIC_RELAXED)
 
-/* Pieces on their way to one socket, collected while orders are carried out and written with one sendmsg. They point into
- * the scratch buffer, into half.in, or (bytes that a session INSERTs) into the arena. */
+/* Pieces on their way to one socket, collected while orders are carried out and written with one sendmsg. They point
+ * into the scratch buffer, into half.in, or (bytes that a session INSERTs) into the arena. */
 struct ps_outbox {
     struct iovec pieces[PS_OUTBOX_PIECES];
     int count;

@@ -1,4 +1,5 @@
-/* The broker table and the names of topic ids: what is refused, what tells the acceptor, what gives way at the bound. */
+/* The broker table and the names of topic ids: what is refused, what tells the acceptor, what gives way at the bound.
+ * */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

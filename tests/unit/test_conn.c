@@ -1,7 +1,8 @@
 /* A real worker with real sockets, and a session of its own in place of the real one.
  *
- * The session here obeys the bytes: every frame names, in its fifth byte, the orders to be given for it. So all orders are
- * tried against every chunking, slow readers on both sides and little memory, and what must come out is known. */
+ * The session here obeys the bytes: every frame names, in its fifth byte, the orders to be given for it. So all
+ * orders are tried against every chunking, slow readers on both sides and little memory, and what must come out is
+ * known. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -113,7 +114,8 @@ static struct ps_order edit(struct ps_session *s, enum ps_side side, struct ps_s
     }
     PS_ASSERT(in.base == script->base + half);
     if (script->at < script->total) {
-        size_t n = script->total - script->at < sizeof s->piece ? (size_t)(script->total - script->at) : sizeof s->piece;
+        size_t left = (size_t)(script->total - script->at);
+        size_t n = left < sizeof s->piece ? left : sizeof s->piece;
         for (size_t i = 0; i < n; i++) {
             s->piece[i] = (uint8_t)~script->base[script->at + i];
         }
@@ -304,7 +306,8 @@ static int setup(void **state)
     broker_fd = ps_listen_on(&address);
     snprintf(upstream, sizeof upstream, "127.0.0.1:%u", ps_listening_port(broker_fd));
     struct ps_config_errors *mistakes = calloc(1, sizeof *mistakes);
-    config = ps_config_from_options(&(struct ps_config_options){.upstream = upstream, .listen = "127.0.0.1:0"}, mistakes);
+    struct ps_config_options options = {.upstream = upstream, .listen = "127.0.0.1:0"};
+    config = ps_config_from_options(&options, mistakes);
     free(mistakes);
     ps_log_setup(PS_LOG_ERROR, PS_LOG_TEXT);
     shared.cluster = ps_cluster_new(NULL, NULL);
