@@ -7,13 +7,12 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from harness import BUILD, ROOT, ports, until
+from harness import BUILD, ports, until
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
-    "TSAN_OPTIONS": f"suppressions={ROOT}/tests/scripts/tsan.supp:second_deadlock_stack=1",
-    "LSAN_OPTIONS": f"suppressions={ROOT}/tests/scripts/lsan.supp:print_suppressions=0",
+    "TSAN_OPTIONS": "second_deadlock_stack=1",
 }
 REPORT = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:|: Assertion|SUMMARY: \w*Sanitizer")
 BROKER_PORTS = 16
