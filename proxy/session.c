@@ -136,13 +136,9 @@ bool ps_session_gone(struct ps_session *s, enum ps_side side, ps_ns now)
         s->close_reason = PS_CLOSE_BROKER_GONE;
         return false;
     }
-    bool waits = s->request_phase == PS_REQUEST_WAIT || s->request_phase == PS_REQUEST_STREAM_WAIT;
-    if (waits && s->request.acks == 0 && !s->client_left) {
+    if (ps_produce_held(s) && s->request.acks == 0) {
         /* Nobody retries an acks=0 request, so forwarding it late cannot double it, and dropping it would lose it. */
         s->client_left = true;
-        return true;
-    }
-    if (waits && s->client_left) {
         return true;
     }
     bool dropped = ps_produce_abandon(s, now);
@@ -160,11 +156,7 @@ void ps_session_drain(struct ps_session *s, ps_ns now)
         return;
     }
     set_state(s, PS_SESSION_DRAINING);
-    if (s->request.acks == 0 && s->request_phase == PS_REQUEST_WAIT) {
-        ps_gate_force(s, now);
-    } else {
-        ps_produce_abandon(s, now);
-    }
+    ps_produce_drain(s, now);
 }
 
 size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side)

@@ -61,7 +61,7 @@ static bool item_uses(const struct ps_gate *g, const struct ps_gate_flow *flow)
 }
 
 /* The connection's place at a valve; the one used longest ago gives way. */
-static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, double weight, ps_ns now)
+static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     struct ps_gate_flow *oldest = NULL;
@@ -71,8 +71,9 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, double 
             at->used_at = now;
             return at;
         }
-        bool older = oldest == NULL || (oldest->slot != PS_SLOT_NONE && (at->slot == PS_SLOT_NONE || at->used_at < oldest->used_at));
-        if (!item_uses(g, at) && older) {
+        bool unused = at->slot == PS_SLOT_NONE;
+        bool older = oldest == NULL || (oldest->slot != PS_SLOT_NONE && (unused || at->used_at < oldest->used_at));
+        if (older && !item_uses(g, at)) {
             oldest = at;
         }
     }
@@ -85,7 +86,7 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, double 
     memset(oldest, 0, sizeof *oldest);
     oldest->slot = slot;
     oldest->used_at = now;
-    ps_flow_init(&oldest->flow, weight);
+    ps_flow_init(&oldest->flow, 1.0);
     return oldest;
 }
 
@@ -100,33 +101,90 @@ static const struct ps_tenant_config *tenant_of(struct ps_session *s)
     return s->tenant;
 }
 
+static bool is_exempt(struct ps_session *s, const struct ps_policy_config *policy, const struct ps_tenant_config *tenant)
+{
+    return !ps_tenant_covered(policy, tenant) || ps_rules_exempt(s->env->governor->rules, policy, s->identity);
+}
+
+bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule)
+{
+    return rule->policy->mode != PS_MODE_SHADOW && !is_exempt(s, rule->policy, tenant_of(s));
+}
+
+struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot)
+{
+    struct ps_gate *g = s->gate;
+    for (uint32_t i = 0; g != NULL && i < g->item_count; i++) {
+        if (g->items[i].slot == slot) {
+            return &g->items[i];
+        }
+    }
+    return NULL;
+}
+
+/* Bound to the connection's tenant and policy as they are now. A flow that the valve has in its sums leaves them before its
+ * weight changes. */
+static void bind_flow(struct ps_session *s, struct ps_gate_flow *flow, const struct ps_policy_config *policy,
+                      const struct ps_tenant_config *tenant)
+{
+    double weight = tenant == NULL ? 1.0 : tenant->weight;
+    if (flow->flow.weight < weight || flow->flow.weight > weight) {
+        ps_valve_forget(valve_of(s, flow->slot), &flow->flow);
+        flow->flow.weight = weight;
+    }
+    flow->told_max = policy->told_max;
+}
+
 bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now)
 {
     struct ps_gate *g = s->gate;
-    for (uint32_t i = 0; i < g->item_count; i++) {
-        if (g->items[i].slot == rule->slot) {
-            g->items[i].cost += records;
-            return true;
-        }
+    struct ps_gate_item *item = ps_gate_item(s, rule->slot);
+    if (item != NULL) {
+        item->cost += records;
+        return true;
     }
-    const struct ps_tenant_config *tenant = tenant_of(s);
-    double weight = tenant == NULL ? 1.0 : tenant->weight;
-    struct ps_gate_flow *flow = g->item_count < PS_ITEMS_MAX ? flow_of(s, rule->slot, weight, now) : NULL;
+    struct ps_gate_flow *flow = g->item_count < PS_ITEMS_MAX ? flow_of(s, rule->slot, now) : NULL;
     if (flow == NULL) {
         return false;
     }
     const struct ps_policy_config *policy = rule->policy;
-    g->items[g->item_count++] = (struct ps_gate_item){
+    const struct ps_tenant_config *tenant = tenant_of(s);
+    bind_flow(s, flow, policy, tenant);
+    item = &g->items[g->item_count++];
+    *item = (struct ps_gate_item){
         .slot = rule->slot,
         .flow = flow,
         .cost = records,
-        .exempt = !ps_tenant_covered(policy, tenant) || ps_rules_exempt(s->env->governor->rules, policy, s->identity),
+        .exempt = is_exempt(s, policy, tenant),
         .shadow = policy->mode == PS_MODE_SHADOW,
     };
-    g->wait_max = ps_ns_min(g->wait_max, policy->wait_max);
-    g->client_timeout = ps_ns_min(g->client_timeout, policy->client_timeout);
-    g->told_max = policy->told_max;
+    if (!item->exempt && !item->shadow) {
+        g->wait_max = ps_ns_min(g->wait_max, policy->wait_max);
+        g->client_timeout = ps_ns_min(g->client_timeout, policy->client_timeout);
+    }
     return true;
+}
+
+void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now)
+{
+    item->seen += records;
+    if (item->admitted && item->seen > item->cost) {
+        ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, item->seen - item->cost, now);
+        item->cost = item->seen;
+    }
+}
+
+void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now)
+{
+    ps_valve_charge(valve_of(s, slot), NULL, records, now);
+    PS_COUNT(usage_of(s, slot)->records_over_limit, records);
+}
+
+void ps_gate_calm(struct ps_session *s, ps_ns now)
+{
+    if (s->gate->wait_since == 0 && now - s->gate->waited_at > CALM) {
+        s->gate->waited_at = 0;
+    }
 }
 
 static void begin_wait(struct ps_session *s, ps_ns now)
@@ -154,9 +212,6 @@ static void end_wait(struct ps_session *s, ps_ns now)
 enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
-    if (g->wait_since == 0 && now - g->waited_at > CALM) {
-        g->waited_at = 0;
-    }
     for (; g->item_next < g->item_count; g->item_next++) {
         struct ps_gate_item *item = &g->items[g->item_next];
         struct ps_valve *valve = valve_of(s, item->slot);
@@ -267,15 +322,23 @@ bool ps_gate_engaged(const struct ps_session *s, ps_ns now)
     return false;
 }
 
-uint32_t ps_gate_slot(const struct ps_session *s)
+uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now)
 {
     const struct ps_gate *g = s->gate;
+    uint32_t slot = PS_SLOT_NONE;
+    ps_ns longest = 0;
     for (uint32_t i = 0; g != NULL && i < g->item_count; i++) {
-        if (!g->items[i].exempt && !g->items[i].shadow) {
-            return g->items[i].slot;
+        const struct ps_gate_item *item = &g->items[i];
+        if (item->exempt || item->shadow) {
+            continue;
+        }
+        ps_ns wait = g->item_count == 1 ? 0 : ps_valve_expected_wait(valve_of(s, item->slot), &item->flow->flow, now);
+        if (slot == PS_SLOT_NONE || wait > longest) {
+            slot = item->slot;
+            longest = wait;
         }
     }
-    return PS_SLOT_NONE;
+    return slot;
 }
 
 int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now)
@@ -286,7 +349,7 @@ int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now
     for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
         const struct ps_gate_flow *at = &s->gate->flows[i];
         if (at->slot == slot) {
-            ps_ns wait = ps_ns_min(ps_valve_expected_wait(valve_of(s, slot), &at->flow, now), s->gate->told_max);
+            ps_ns wait = ps_ns_min(ps_valve_expected_wait(valve_of(s, slot), &at->flow, now), at->told_max);
             return (int32_t)(wait / PS_MILLISECOND);
         }
     }

@@ -13,8 +13,8 @@
 #include "penstock/tenant.h"
 
 #define PS_IN_FLIGHT_MAX    4096 /* requests without an answer; at the bound the client is not read */
-#define PS_FLOWS_MAX        8    /* governed topics that a connection writes in turn with its place kept */
-#define PS_ITEMS_MAX        16   /* slots that one request may have to pay at */
+#define PS_FLOWS_MAX        16   /* slots that a connection pays at in turn with its place kept */
+#define PS_ITEMS_MAX        PS_FLOWS_MAX /* ... and that one request may wait at; those beyond pay, but nobody waits there */
 #define PS_STICKY_MAX       64
 #define PS_CLEAR_TOPICS     4    /* topics without a policy that a connection remembers */
 #define PS_CLIENT_ID_KEPT   64
@@ -59,6 +59,7 @@ void ps_inflight_clear(struct ps_session *s);
 struct ps_gate_flow {
     uint32_t slot; /* PS_SLOT_NONE: free */
     ps_ns used_at;
+    ps_ns told_max; /* of its policy */
     struct ps_flow flow;
 };
 
@@ -108,8 +109,7 @@ struct ps_gate {
     uint32_t item_next;       /* the one being asked for */
     struct ps_ticket ticket;
     ps_ns wait_since;         /* the request began to wait; 0: it does not */
-    ps_ns wait_max, client_timeout; /* tightest over the items */
-    ps_ns told_max;           /* of the policies last met; outlives the request, because its answer is told later */
+    ps_ns wait_max, client_timeout; /* tightest over the items that are asked for; PS_NEVER if none is */
     ps_ns waited_at;          /* something waited then: read in small pieces for a while; 0 never */
     bool over_limit;          /* the request in hand was let through although its turn had not come */
     bool blocked;             /* a sticky refusal stands against a batch of the request in hand */
@@ -142,6 +142,9 @@ struct ps_request {
     enum ps_producer producer;
     bool counted;          /* in requests_total: a frame is looked at more than once */
     bool gathered;         /* memory for frame_len is reserved */
+    bool ungatherable;     /* memory did not come in time: judged by its head */
+    ps_ns held_at;         /* it waits, for a rule, for memory or at a valve, since then; 0: it does not */
+    ps_ns held;            /* ... and has waited so long before */
 };
 
 /* A frame that is walked while it passes; a block. */
@@ -155,6 +158,7 @@ struct ps_request_walk {
     size_t message_len;
     uint64_t topic_hash;                     /* of the topic being passed, as the wire names it */
     uint32_t rule_slots[PS_TOPIC_RULES_MAX]; /* of the topic being passed */
+    bool rule_applies[PS_TOPIC_RULES_MAX];   /* ps_gate_applies, for those that have no item */
     uint32_t rule_slot_count;
     int32_t throttle_ms;
 };
@@ -275,28 +279,41 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
 void ps_produce_tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now);
 void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records);
 struct ps_request_walk *ps_produce_walk(struct ps_session *s); /* begins a walk over the frame in hand; NULL: no memory */
-ps_ns ps_produce_deadline(const struct ps_session *s);          /* when the wait in hand must end */
+ps_ns ps_produce_deadline(const struct ps_session *s);          /* when the request in hand must be held no longer */
+bool ps_produce_held(const struct ps_session *s);               /* it waits for something other than its own bytes */
+void ps_produce_hold(struct ps_session *s, ps_ns now);
+void ps_produce_unhold(struct ps_session *s, ps_ns now);
+/* The client is gone: true if the request in hand was dropped, or cut in the middle where it waited. */
+bool ps_produce_abandon(struct ps_session *s, ps_ns now);
+/* The proxy drains: what waits and nobody would send again passes, the rest is dropped. */
+void ps_produce_drain(struct ps_session *s, ps_ns now);
 
 /* session_stream.c */
 struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns now);
 struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_ns now);
-/* session_produce.c. The client is gone or the proxy drains: true if the request in hand was dropped (nothing of it had passed). */
-bool ps_produce_abandon(struct ps_session *s, ps_ns now);
-
 /* session_gate.c */
 struct ps_gate *ps_gate_of(struct ps_session *s); /* makes it; NULL: no memory */
 void ps_gate_reset(struct ps_gate *g);            /* no items */
-/* Adds records to the item of this rule, making it; false if there are too many slots (then not governed, counted). */
+/* Adds records to the item of this rule, making it; false if there are too many slots. */
 bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now);
 enum ps_gate_result { PS_GATE_OPEN = 1, PS_GATE_WAITS };
 enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now); /* from item_next on */
+void ps_gate_calm(struct ps_session *s, ps_ns now); /* forgets a wait of long ago */
 void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now);
 void ps_gate_force(struct ps_session *s, ps_ns now); /* admits the rest over the limit */
 void ps_gate_settle(struct ps_session *s, ps_ns now);/* the frame has passed: trues up, counts, forgets the items */
 void ps_gate_refused(struct ps_session *s);          /* the frame was refused: counts, forgets the items */
 /* Some valve of this worker may hold somebody back. */
 bool ps_gate_engaged(const struct ps_session *s, ps_ns now);
-uint32_t ps_gate_slot(const struct ps_session *s);   /* where the answer asks for throttle_time_ms */
+/* Where the answer asks for throttle_time_ms: at the valve that will hold the next request longest. */
+uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now);
+struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot); /* NULL: the request has none for it */
+/* More records were seen than the head had told: charged as they pass. */
+void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now);
+/* Records of a request that has too many slots: the valve pays for them, but nobody waits there. */
+void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now);
+/* The rule's valve is one that this client has to pay at. */
+bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule);
 int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now);
 void ps_gate_free(struct ps_session *s, ps_ns now);
 

@@ -7,6 +7,8 @@
  * Nothing of a frame has been forwarded while it can still be refused. */
 #include "session_private.h"
 
+#define RESERVE_WAIT     PS_SECOND             /* for memory to gather a frame */
+#define RESERVE_POLL     (20 * PS_MILLISECOND)
 #define RULE_POLL        (25 * PS_MILLISECOND) /* how often a new snapshot is looked for */
 #define RULE_PATIENCE    (30 * PS_SECOND)      /* after a rule did not come, before one is waited for again */
 #define REFUSAL_PAUSE_MS 100 /* the least throttle_time_ms of a refusal: as long as clients wait before they retry */
@@ -43,7 +45,7 @@ static bool push_in_flight(struct ps_session *s, bool governed, ps_ns now)
     entry->correlation_id = r->correlation_id;
     entry->api_key = r->api_key;
     entry->api_version = r->api_version;
-    entry->slot = governed ? ps_gate_slot(s) : PS_SLOT_NONE;
+    entry->slot = governed ? ps_gate_slot(s, now) : PS_SLOT_NONE;
     entry->sent_at = now;
     return true;
 }
@@ -94,6 +96,7 @@ static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *lo
 
 static struct ps_order admit(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
 {
+    ps_produce_unhold(s, now);
     if (look->single || (!look->governed && look->topic_count <= 1 && !ps_sticky_any(s, now))) {
         return pass_whole(s, look, now);
     }
@@ -107,7 +110,7 @@ static struct ps_order admit(struct ps_session *s, const struct ps_look *look, s
 static struct ps_order refuse(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_gate *g = s->gate;
-    uint32_t slot = ps_gate_slot(s);
+    uint32_t slot = ps_gate_slot(s, now);
     ps_gate_cancel(s, true, now);
     struct ps_request_walk *w = ps_produce_walk(s);
     if (w == NULL) {
@@ -134,21 +137,50 @@ static struct ps_order give_up(struct ps_session *s, const struct ps_look *look,
     if (may_refuse(s)) {
         return refuse(s, in, now);
     }
-    if (s->request.acks != 0 && ps_gate_slot(s) != PS_SLOT_NONE) {
-        PS_COUNT(s->env->governor->usage[ps_gate_slot(s)].cells_forbidden, 1);
+    if (s->request.acks != 0) {
+        PS_COUNT(s->env->governor->usage[ps_gate_slot(s, now)].cells_forbidden, 1);
     }
     ps_gate_force(s, now);
     return admit(s, look, in, now);
 }
 
-/* DESIGN: nothing waits beyond wait.max, and no backlog grows older than client_timeout, so that no client times out. */
+bool ps_produce_held(const struct ps_session *s)
+{
+    return s->request_phase == PS_REQUEST_RULE || s->request_phase == PS_REQUEST_RESERVE ||
+           s->request_phase == PS_REQUEST_WAIT || s->request_phase == PS_REQUEST_STREAM_WAIT;
+}
+
+void ps_produce_hold(struct ps_session *s, ps_ns now)
+{
+    s->request.held_at = s->request.held_at == 0 ? now : s->request.held_at;
+}
+
+void ps_produce_unhold(struct ps_session *s, ps_ns now)
+{
+    struct ps_request *r = &s->request;
+    r->held += r->held_at == 0 ? 0 : now - r->held_at;
+    r->held_at = 0;
+}
+
+static ps_ns later(ps_ns at, ps_ns by)
+{
+    return by < PS_NEVER - at ? at + by : PS_NEVER;
+}
+
+/* When the request in hand will have been held for so long, all in all. */
+static ps_ns held_for(const struct ps_session *s, ps_ns length)
+{
+    return later(s->request.held_at - s->request.held, length);
+}
+
+/* Nothing waits beyond wait.max, and no backlog grows older than client_timeout, so that no client times out. */
 ps_ns ps_produce_deadline(const struct ps_session *s)
 {
     const struct ps_gate *g = s->gate;
     if (s->request.acks == 0) {
-        return g->wait_since + g->client_timeout; /* no client times out on an answer that does not come */
+        return held_for(s, g->client_timeout); /* no client times out on an answer that does not come */
     }
-    return ps_ns_min(g->wait_since + g->wait_max, s->read_empty_at[PS_CLIENT] + g->client_timeout);
+    return ps_ns_min(held_for(s, g->wait_max), later(s->read_empty_at[PS_CLIENT], g->client_timeout));
 }
 
 /* Asks the valves, and acts on what they say. Phase becomes WAIT if the answer is "not now". */
@@ -165,11 +197,13 @@ static struct ps_order judge(struct ps_session *s, const struct ps_look *look, s
         return admit(s, look, in, now);
     }
     s->request_phase = PS_REQUEST_WAIT;
-    if (s->client_left && s->request.acks != 0) {
-        return ps_session_fail(s, PS_CLOSE_CLIENT_LEFT_WAITING, now); /* it would retry what we forward late */
+    ps_produce_hold(s, now);
+    if (s->state == PS_SESSION_DRAINING) {
+        ps_gate_force(s, now);
+        return admit(s, look, in, now);
     }
     ps_ns deadline = ps_produce_deadline(s);
-    if (now >= s->read_empty_at[PS_CLIENT] + g->client_timeout && s->request.acks != 0) {
+    if (now >= later(s->read_empty_at[PS_CLIENT], g->client_timeout) && s->request.acks != 0) {
         s->backlog_old = true; /* until the socket is read empty */
     }
     if (now >= deadline || (s->backlog_old && s->request.acks != 0)) {
@@ -182,24 +216,34 @@ static struct ps_order judge(struct ps_session *s, const struct ps_look *look, s
 /* True if the verdict needs more of the frame than its head. */
 static bool must_gather(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
-    if (look->complete || s->request.gathered || s->request.frame_len > s->env->limits->gather) {
+    const struct ps_request *r = &s->request;
+    if (look->complete || r->gathered || r->ungatherable || r->frame_len > s->env->limits->gather) {
         return false;
     }
     bool several = look->topic_count > 1 && ps_gate_engaged(s, now);
     return several || (!look->single && look->topic_count > 0 && ps_sticky_any(s, now));
 }
 
-static struct ps_order reserve(struct ps_session *s, ps_ns now)
+/* Waits for memory, but not for long: then the frame streams like one that is too large to be gathered. */
+static struct ps_order reserve(struct ps_session *s, struct ps_span in, ps_ns now)
 {
-    if (!s->env->reserve(s->env->ctx, s->request.frame_len)) {
+    struct ps_request *r = &s->request;
+    ps_produce_hold(s, now);
+    ps_ns end = held_for(s, s->gate == NULL ? RESERVE_WAIT : ps_ns_min(RESERVE_WAIT, s->gate->wait_max));
+    if (s->request_phase == PS_REQUEST_RESERVE && now >= end) {
+        r->ungatherable = true;
+        return ps_produce_begin(s, in, now);
+    }
+    if (!s->env->reserve(s->env->ctx, r->frame_len)) {
         s->request_phase = PS_REQUEST_RESERVE;
-        s->retry_at = now + 20 * PS_MILLISECOND;
+        s->retry_at = ps_ns_max(now + 1, ps_ns_min(now + RESERVE_POLL, end));
         return ps_order_wait(s->retry_at);
     }
-    PS_COUNT(s->env->stats->gathered_bytes, s->request.frame_len);
-    s->request.gathered = true;
+    ps_produce_unhold(s, now);
+    PS_COUNT(s->env->stats->gathered_bytes, r->frame_len);
+    r->gathered = true;
     s->request_phase = PS_REQUEST_GATHER;
-    return ps_order_move(PS_ORDER_GATHER, s->request.frame_len);
+    return ps_order_move(PS_ORDER_GATHER, r->frame_len);
 }
 
 static void tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now)
@@ -217,6 +261,7 @@ void ps_produce_tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now
 
 static struct ps_order wait_for_rule(struct ps_session *s, ps_ns now)
 {
+    ps_produce_hold(s, now);
     s->retry_at = ps_ns_min(now + RULE_POLL, s->rule_until);
     s->request_phase = PS_REQUEST_RULE;
     return ps_order_wait(s->retry_at);
@@ -262,12 +307,15 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
     case PS_PEEK_SEEN:
         break;
     }
+    if (s->client_left && s->request.acks != 0) {
+        return ps_session_fail(s, PS_CLOSE_CLIENT_LEFT_WAITING, now); /* it will send again what we would forward late */
+    }
     if (peek.ruleless.base != NULL && await_rule(s, &peek, now)) {
         return wait_for_rule(s, now);
     }
     s->rule_until = 0;
     if (must_gather(s, &peek.look, now)) {
-        return reserve(s, now);
+        return reserve(s, in, now);
     }
     if (peek.look.governed) {
         estimate_rest(s, &peek);
@@ -284,7 +332,7 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
         }
         return ps_produce_begin(s, in, now);
     case PS_REQUEST_RESERVE:
-        return reserve(s, now);
+        return reserve(s, in, now);
     case PS_REQUEST_GATHER:
         if (in.len < s->request.frame_len) {
             return ps_order_move(PS_ORDER_GATHER, s->request.frame_len);
@@ -329,6 +377,20 @@ bool ps_produce_abandon(struct ps_session *s, ps_ns now)
         break;
     }
     return false;
+}
+
+void ps_produce_drain(struct ps_session *s, ps_ns now)
+{
+    bool begun = s->request_phase == PS_REQUEST_STREAM_WAIT;
+    if (begun || s->request_phase == PS_REQUEST_WAIT) {
+        if (begun || s->request.acks == 0) {
+            ps_gate_force(s, now);
+            return;
+        }
+    }
+    if (s->request.acks != 0) {
+        ps_produce_abandon(s, now);
+    }
 }
 
 bool ps_request_ready(const struct ps_session *s, ps_ns now)

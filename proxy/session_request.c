@@ -115,6 +115,9 @@ static struct ps_order pass(struct ps_session *s, enum ps_answer answer, ps_ns n
 static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_request *r = &s->request;
+    if (s->gate != NULL) {
+        ps_gate_calm(s, now);
+    }
     if (in.len < 4) {
         return ps_order_need(4);
     }

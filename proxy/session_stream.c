@@ -1,13 +1,16 @@
-/* session_stream.c - a judged Produce on its way: passing while its batches are counted, or dropped while our answer is written. */
+/* session_stream.c - a judged Produce on its way: passing while its batches are counted, or dropped while our answer is
+ * written.
+ *
+ * Records are not looked at, so what is left of them when a chunk ends is ordered at once, however long: the session is asked
+ * again when something comes that it wants to see. */
 #include "session_private.h"
 
-#define NOT_ENOUGH_REPLICAS 19 /* retried by every client that is refused at all; nothing was written (docs/clients.md) */
+#define NOT_ENOUGH_REPLICAS 19 /* retried by every client that is refused at all; nothing was written: docs/clients.md */
 #define REPLY_SLACK         1024
+#define REPLY_MAX           (16 * 1024 * 1024) /* of an answer: a request has to be made for it to be longer */
 
-/* ---- passing, and counting what passes ---- */
-
-/* A topic of the frame that is passing: its rules, and a wait if its valve was never asked. */
-static bool stream_topic(struct ps_session *s, ps_ns now)
+/* The topic that the walk has come to: how sticky refusals know it, and the slots that its records count at. */
+static const struct ps_topic_rules *enter_topic(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     struct ps_span name = ps_produce_topic_name(s, &w->produce);
@@ -16,31 +19,57 @@ static bool stream_topic(struct ps_session *s, ps_ns now)
     if (ruleless) {
         ps_produce_tell_topic(s, name, now); /* half of the frame has passed: the next one will find the rule */
     }
-    w->rule_slot_count = 0;
     w->topic_hash = ps_produce_topic_hash(&w->produce);
+    w->rule_slot_count = 0;
+    for (size_t i = 0; rules != NULL && i < rules->rule_count; i++) {
+        w->rule_applies[w->rule_slot_count] = ps_gate_applies(s, rules->rule[i]);
+        w->rule_slots[w->rule_slot_count++] = rules->rule[i]->slot;
+    }
+    return rules;
+}
+
+/* What has come of the frame and is still to be ordered; the header in front of the body is passed unseen. */
+static size_t begin_chunk(struct ps_session *s, struct ps_span in, size_t *at)
+{
+    struct ps_request_walk *w = s->request_walk;
+    size_t len = in.len < s->request.left ? in.len : (size_t)s->request.left;
+    *at = w->header_left < len ? w->header_left : len;
+    w->header_left -= (uint32_t)*at;
+    return len;
+}
+
+/* ---- passing, and counting what passes ---- */
+
+/* True if the rest of the frame may go on: every valve that the topic is under was asked. */
+static bool stream_topic(struct ps_session *s, ps_ns now)
+{
+    const struct ps_topic_rules *rules = enter_topic(s, now);
     if (rules == NULL || ps_gate_of(s) == NULL) {
         return true;
     }
     for (size_t i = 0; i < rules->rule_count; i++) {
-        if (ps_gate_add(s, rules->rule[i], 0, now)) {
-            w->rule_slots[w->rule_slot_count++] = rules->rule[i]->slot;
-        }
+        (void)!ps_gate_add(s, rules->rule[i], 0, now);
     }
-    return s->gate->over_limit || ps_gate_ask(s, now) == PS_GATE_OPEN;
+    if (s->gate->over_limit || s->state == PS_SESSION_DRAINING) {
+        ps_gate_force(s, now);
+    }
+    return ps_gate_ask(s, now) == PS_GATE_OPEN;
 }
 
-static void stream_partition(struct ps_session *s)
+static void stream_partition(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     const struct ps_produce *p = &w->produce;
     if (!p->batch_valid) {
         return;
     }
+    double records = (double)p->batch.record_count;
     for (uint32_t i = 0; i < w->rule_slot_count; i++) {
-        for (uint32_t k = 0; k < s->gate->item_count; k++) {
-            if (s->gate->items[k].slot == w->rule_slots[i]) {
-                s->gate->items[k].seen += (double)p->batch.record_count;
-            }
+        struct ps_gate_item *item = ps_gate_item(s, w->rule_slots[i]);
+        if (item != NULL) {
+            ps_gate_seen(s, item, records, now);
+        } else if (w->rule_applies[i]) {
+            ps_gate_seen_unlisted(s, w->rule_slots[i], records, now);
         }
         ps_produce_notice(s, w->rule_slots[i], p->partition, p->batch.record_count);
     }
@@ -56,33 +85,34 @@ static void stream_end(struct ps_session *s, ps_ns now)
     ps_request_done(s);
 }
 
-/* Feeds a chunk to the walker; returns how much of it may pass, and sets *waits if a valve holds the rest. */
-static size_t stream_chunk(struct ps_session *s, struct ps_span in, bool *waits, bool *bad, ps_ns now)
+enum chunk { CHUNK_PASSES = 1, CHUNK_WAITS, CHUNK_BAD };
+
+/* Feeds a chunk to the walker; *n is how much may pass, perhaps more than has come. */
+static enum chunk stream_chunk(struct ps_session *s, struct ps_span in, uint64_t *n, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
-    size_t len = in.len < s->request.left ? in.len : (size_t)s->request.left;
-    size_t at = w->header_left < len ? w->header_left : len;
-    w->header_left -= (uint32_t)at;
+    size_t at;
+    size_t len = begin_chunk(s, in, &at);
     while (at < len) {
         size_t used = 0;
         enum ps_produce_step step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
         at += used;
         if (step == PS_PRODUCE_TOPIC && !stream_topic(s, now)) {
-            *waits = true;
-            return at;
+            *n = at;
+            return CHUNK_WAITS;
         }
         if (step == PS_PRODUCE_PARTITION) {
-            stream_partition(s);
+            stream_partition(s, now);
         }
         if (step == PS_PRODUCE_BAD || (step == PS_PRODUCE_END && at < len)) {
-            *bad = true;
-            return at;
+            return CHUNK_BAD;
         }
         if (step == PS_PRODUCE_MORE || step == PS_PRODUCE_END) {
             break;
         }
     }
-    return len;
+    *n = len + ps_walk_skip(&w->produce.walk);
+    return CHUNK_PASSES;
 }
 
 struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns now)
@@ -95,20 +125,22 @@ struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns
             }
             ps_gate_force(s, now); /* half of it has passed: it cannot be refused any more */
         }
+        ps_produce_unhold(s, now);
         s->request_phase = PS_REQUEST_STREAM;
     }
     if (in.len == 0) {
         return ps_order_need(1);
     }
-    bool waits = false, bad = false;
-    size_t n = stream_chunk(s, in, &waits, &bad, now);
-    if (bad) {
+    uint64_t n = 0;
+    enum chunk chunk = stream_chunk(s, in, &n, now);
+    if (chunk == CHUNK_BAD) {
         return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
     }
     s->request.left -= n;
     if (s->request.left == 0) {
         stream_end(s, now);
-    } else if (waits) {
+    } else if (chunk == CHUNK_WAITS) {
+        ps_produce_hold(s, now);
         s->request_phase = PS_REQUEST_STREAM_WAIT;
     }
     return ps_order_move(PS_ORDER_FORWARD, n);
@@ -123,7 +155,7 @@ static bool reply_room(struct ps_session *s)
         return true;
     }
     size_t cap = w->reply_block == NULL ? 2 * REPLY_SLACK : w->reply_cap * 2;
-    uint8_t *block = s->env->block_get(s->env->ctx, cap);
+    uint8_t *block = cap > REPLY_MAX ? NULL : s->env->block_get(s->env->ctx, cap);
     if (block == NULL) {
         return false;
     }
@@ -137,24 +169,21 @@ static bool reply_room(struct ps_session *s)
     return true;
 }
 
-static void swallow_topic(struct ps_session *s)
-{
-    struct ps_request_walk *w = s->request_walk;
-    w->topic_hash = ps_produce_topic_hash(&w->produce);
-    ps_reply_topic(&w->reply, ps_produce_topic(&w->produce), w->produce.partition_count);
-}
-
-/* False: no memory. */
+/* False: no memory to remember the refusal. */
 static bool swallow_partition(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     struct ps_produce *p = &w->produce;
-    ps_reply_partition(&w->reply, p->partition, NOT_ENOUGH_REPLICAS, (struct ps_span){(const uint8_t *)w->message, w->message_len});
+    struct ps_span message = {(const uint8_t *)w->message, w->message_len};
+    ps_reply_partition(&w->reply, p->partition, NOT_ENOUGH_REPLICAS, message);
     if (!p->batch_valid) {
         return true;
     }
-    for (uint32_t i = 0; i < s->gate->item_count; i++) {
-        s->gate->items[i].seen += s->gate->items[i].cost > 0 ? (double)p->batch.record_count : 0;
+    for (uint32_t i = 0; i < w->rule_slot_count; i++) {
+        struct ps_gate_item *item = ps_gate_item(s, w->rule_slots[i]);
+        if (item != NULL) {
+            item->seen += (double)p->batch.record_count;
+        }
     }
     return ps_sticky_refused(s, w->topic_hash, p->partition, &p->batch, now);
 }
@@ -182,39 +211,52 @@ static bool swallow_end(struct ps_session *s, ps_ns now)
     return true;
 }
 
+/* Takes in one event of the walk; true, or why the session must end in *reason. */
+static bool swallow_step(struct ps_session *s, enum ps_produce_step step, enum ps_close *reason, ps_ns now)
+{
+    struct ps_request_walk *w = s->request_walk;
+    *reason = step == PS_PRODUCE_BAD ? PS_CLOSE_MALFORMED_REQUEST : PS_CLOSE_MEMORY;
+    if (step == PS_PRODUCE_BAD || !reply_room(s)) {
+        return false;
+    }
+    if (step == PS_PRODUCE_HEAD) {
+        ps_reply_begin(&w->reply, w->reply_block, w->reply_cap, s->request.api_version, s->request.correlation_id,
+                       w->produce.topic_count);
+    } else if (step == PS_PRODUCE_TOPIC) {
+        enter_topic(s, now);
+        ps_reply_topic(&w->reply, ps_produce_topic(&w->produce), w->produce.partition_count);
+    } else if (step == PS_PRODUCE_PARTITION) {
+        return swallow_partition(s, now);
+    }
+    return true;
+}
+
 struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
+    if (s->request.left == 0) { /* what was ordered ahead has come */
+        return swallow_end(s, now) ? ps_request_next(s, in, now) : ps_session_fail(s, PS_CLOSE_MEMORY, now);
+    }
     if (in.len == 0) {
         return ps_order_need(1);
     }
-    size_t len = in.len < s->request.left ? in.len : (size_t)s->request.left;
-    size_t at = w->header_left < len ? w->header_left : len;
-    w->header_left -= (uint32_t)at;
-    bool end = false;
-    while (at < len && !end) {
+    size_t at;
+    size_t len = begin_chunk(s, in, &at);
+    for (bool end = false; at < len && !end;) {
         size_t used = 0;
+        enum ps_close reason;
         enum ps_produce_step step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
         at += used;
-        if (step == PS_PRODUCE_BAD || !reply_room(s)) {
-            return ps_session_fail(s, step == PS_PRODUCE_BAD ? PS_CLOSE_MALFORMED_REQUEST : PS_CLOSE_MEMORY, now);
+        if (!swallow_step(s, step, &reason, now)) {
+            return ps_session_fail(s, reason, now);
         }
-        if (step == PS_PRODUCE_HEAD) {
-            ps_reply_begin(&w->reply, w->reply_block, w->reply_cap, s->request.api_version, s->request.correlation_id,
-                           w->produce.topic_count);
-        } else if (step == PS_PRODUCE_TOPIC) {
-            swallow_topic(s);
-        } else if (step == PS_PRODUCE_PARTITION) {
-            if (!swallow_partition(s, now)) {
-                return ps_session_fail(s, PS_CLOSE_MEMORY, now);
-            }
-        } else {
-            end = true; /* MORE or END */
-        }
+        end = step == PS_PRODUCE_MORE || step == PS_PRODUCE_END;
     }
-    s->request.left -= len;
-    if (s->request.left == 0 && !swallow_end(s, now)) {
+    uint64_t n = len + ps_walk_skip(&w->produce.walk);
+    s->request.left -= n;
+    /* The answer may go when the last byte has come, and not before: some clients cannot bear it while they still send. */
+    if (s->request.left == 0 && n == len && !swallow_end(s, now)) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
-    return ps_order_move(PS_ORDER_DISCARD, len);
+    return ps_order_move(PS_ORDER_DISCARD, n);
 }

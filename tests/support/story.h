@@ -1,0 +1,104 @@
+/* story.h - one session on a worker of its own, told as bytes in and orders out: what the tests of proxy/session*.c share.
+ *
+ * The worker has one policy, on topic "clicks" (slot 0) and on topics that begin with "late-" and have no rule until
+ * story_rule makes one. Memory is counted: whatever a story leaves behind fails its teardown. */
+#ifndef PENSTOCK_TESTS_STORY_H
+#define PENSTOCK_TESTS_STORY_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "penstock/bytes.h"
+#include "penstock/session.h"
+
+#define MS           PS_MILLISECOND
+#define STORY_TOPICS 64
+#define STORY(test)  cmocka_unit_test_setup_teardown(test, story_setup, story_teardown)
+
+struct story {
+    struct ps_policy_config policy;
+    struct ps_config config;
+    struct ps_rule rule_pool[STORY_TOPICS];
+    struct ps_topic_rules table[2 * STORY_TOPICS];
+    struct ps_rules rules;
+    struct ps_member member;
+    struct ps_valve valves[PS_SLOTS_MAX];
+    struct ps_setting settings[PS_SLOTS_MAX];
+    struct ps_usage usage[PS_SLOTS_MAX];
+    struct ps_governor governor;
+    struct ps_session_stats stats;
+    struct ps_limits_config limits;
+    struct ps_session_env env;
+    struct ps_session *session;
+    int notices;
+    struct ps_notice last_notice;
+    char notice_text[PS_TOPIC_NAME_MAX + 10];
+    int blocks;         /* handed out and not put back */
+    int blocks_taken;   /* in all */
+    uint64_t reserved;
+    bool memory_is_out; /* nothing can be reserved */
+    ps_ns now;
+};
+
+int story_setup(void **state);
+int story_teardown(void **state); /* fails if memory, a reservation or a waiting ticket is left */
+
+/* ---- the worker ---- */
+
+/* A rule of the policy for one more topic, in this slot; a second one for the same topic joins the first. Seen by the session
+ * after story_new_rules. */
+void story_rule(struct story *t, const struct ps_policy_config *policy, const char *topic, uint32_t slot);
+void story_new_rules(struct story *t); /* the next snapshot */
+void story_set_rate(struct story *t, uint32_t slot, double rate, double burst);
+/* Everything that the valve may let pass is used up. */
+void story_shut(struct story *t, uint32_t slot);
+void story_open(struct story *t, uint32_t slot);
+
+/* ---- frames ---- */
+
+struct frame {
+    uint8_t bytes[64 * 1024];
+    size_t len;
+};
+
+void frame_begin(struct ps_writer *w, struct frame *f, int16_t key, int16_t version, int32_t correlation_id);
+struct ps_span frame_end(struct ps_writer *w, struct frame *f);
+/* ApiVersions v3 of a client that names itself. */
+struct ps_span frame_hello(struct frame *f, const char *software);
+
+/* One topic with one partition and one batch of 10 records. */
+struct part {
+    const char *topic;
+    int64_t producer_id; /* -1: plain */
+    int32_t sequence;
+    int16_t epoch;
+    bool invalid;        /* a batch that is none */
+    size_t payload;      /* bytes of its records; 0: 40 */
+};
+
+/* Produce v8. */
+struct ps_span frame_parts(struct frame *f, int16_t acks, int32_t correlation_id, const struct part *parts, size_t count);
+struct ps_span frame_produce(struct frame *f, const char *topic, int16_t acks, int32_t correlation_id,
+                             int64_t producer_id, int32_t sequence);
+
+/* ---- what is told ---- */
+
+struct ps_order story_client(struct story *t, struct ps_span in);
+struct ps_order story_broker(struct story *t, struct ps_span in);
+/* Gives the session just what it asks for, until it asks for no more. */
+struct ps_order story_obey_needs(struct story *t, struct ps_span in);
+/* A client has said hello and heard the answer. */
+void story_introduce(struct story *t, const char *software);
+/* An answer of the broker that says nothing; the session passes it. */
+void story_answer(struct story *t, int32_t correlation_id);
+/* The whole request passes at once, and is answered. */
+void story_passes(struct story *t, struct ps_span in);
+/* The whole request is refused, and the refusal told. */
+void story_refused(struct story *t, struct ps_span in);
+/* Waits at the shut valve of slot 0 and is refused; then the valve is open again. */
+void story_refused_at_valve(struct story *t, struct ps_span in);
+
+#endif

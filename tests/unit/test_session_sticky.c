@@ -1,0 +1,133 @@
+/* test_session_sticky.c - stories of idempotent producers: what was refused comes back before what follows it. */
+#include "story.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void test_refusals_stick_until_the_sequence_comes_back(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_shut(t, 0);
+    struct ps_span in = frame_produce(&f, "clicks", -1, 2, 77, 100);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    t->now += 5 * PS_SECOND;
+    struct ps_order order = story_client(t, in);
+    assert_int_equal(order.kind, PS_ORDER_DISCARD);
+    assert_int_equal(story_broker(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_INSERT);
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    story_open(t, 0); /* the valve is open again, and still the next batch must not overtake */
+    in = frame_produce(&f, "clicks", -1, 3, 77, 110);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_DISCARD);
+    assert_int_equal(story_broker(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_INSERT);
+    in = frame_produce(&f, "clicks", -1, 4, 77, 100);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+    in = frame_produce(&f, "clicks", -1, 5, 77, 110);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+}
+
+/* A batch that the broker answered with an error, and that stands before the refused one, is sent again first. */
+static void test_earlier_sequences_pass_a_refusal(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    story_passes(t, frame_produce(&f, "clicks", -1, 3, 77, 90));
+    story_refused(t, frame_produce(&f, "clicks", -1, 4, 77, 110)); /* was on its way; 100 has not come back */
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 5, 77, 90));  /* 90 is what is awaited now */
+    story_refused(t, frame_produce(&f, "clicks", -1, 6, 77, 100));
+    story_passes(t, frame_produce(&f, "clicks", -1, 7, 77, 90));
+    story_passes(t, frame_produce(&f, "clicks", -1, 8, 77, 100));
+}
+
+static void test_sequences_go_round(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, INT32_MAX - 5));
+    story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 4));
+    story_passes(t, frame_produce(&f, "clicks", -1, 4, 77, INT32_MAX - 15));
+    story_passes(t, frame_produce(&f, "clicks", -1, 5, 77, INT32_MAX - 5));
+    story_passes(t, frame_produce(&f, "clicks", -1, 6, 77, 4));
+}
+
+static void test_a_new_epoch_or_producer_owes_nothing(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    story_passes(t, frame_produce(&f, "clicks", -1, 3, 78, 100));
+    struct part bumped = {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 200};
+    story_passes(t, frame_parts(&f, -1, 4, &bumped, 1));
+}
+
+/* The leader moved and came back meanwhile: the refused batch went elsewhere and never comes. */
+static void test_a_refusal_ends_when_its_batch_does_not_come_back(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    t->now += 59 * PS_SECOND;
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 500));
+    t->now += 2 * PS_SECOND;
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    story_passes(t, frame_produce(&f, "clicks", -1, 4, 77, 500));
+}
+
+/* A request is refused as a whole, so its batches for topics without a policy are refused too. */
+static void test_refusals_stick_to_topics_without_a_policy(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    static const struct part parts[] = {{.topic = "free", .producer_id = 77, .sequence = 10}, {.topic = "clicks", .producer_id = 77}};
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_parts(&f, -1, 2, parts, 2));
+    story_refused(t, frame_produce(&f, "free", -1, 3, 77, 20));
+    story_passes(t, frame_produce(&f, "free", -1, 4, 77, 10));
+    story_passes(t, frame_produce(&f, "free", -1, 5, 77, 20));
+}
+
+static void test_refusals_stick_under_a_bypass(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    t->rules.bypass = true;
+    story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 110));
+    story_passes(t, frame_produce(&f, "clicks", -1, 4, 77, 100));
+    story_passes(t, frame_produce(&f, "clicks", -1, 5, 77, 110));
+}
+
+/* What is no batch has neither a producer id nor a sequence, although both read 0. */
+static void test_an_invalid_batch_ends_no_refusal(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 0, 0));
+    story_passes(t, frame_parts(&f, -1, 3, &(struct part){.topic = "clicks", .invalid = true}, 1));
+    story_refused(t, frame_produce(&f, "clicks", -1, 4, 0, 10));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(test_refusals_stick_until_the_sequence_comes_back),
+        STORY(test_earlier_sequences_pass_a_refusal),
+        STORY(test_sequences_go_round),
+        STORY(test_a_new_epoch_or_producer_owes_nothing),
+        STORY(test_a_refusal_ends_when_its_batch_does_not_come_back),
+        STORY(test_refusals_stick_to_topics_without_a_policy),
+        STORY(test_refusals_stick_under_a_bypass),
+        STORY(test_an_invalid_batch_ends_no_refusal),
+    };
+    return cmocka_run_group_tests_name("session_sticky", tests, NULL, NULL);
+}
