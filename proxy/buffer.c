@@ -4,7 +4,8 @@
 #include <stdlib.h>
 
 #define CLASS_MIN_SHIFT 8
-#define CLASS_MAX       ((size_t)1 << (CLASS_MIN_SHIFT + PS_POOL_CLASSES - 1))
+#define CLASS_MIN       ((size_t)1 << CLASS_MIN_SHIFT)
+#define CLASS_MAX       (CLASS_MIN << PS_POOL_CLASSES / 2)
 #if defined(__SANITIZE_ADDRESS__)
 #define UNUSED_MAX 0 /* every block goes back at once, so that a use after it is seen */
 #else
@@ -71,15 +72,25 @@ size_t ps_budget_read_size(struct ps_budget *b)
 
 /* -------------------------------------------------------------------------------------------------- the pool */
 
+/* Two classes to each doubling, so that at most a third of a block is wasted: 256, 384, 512, 768, 1024 ... */
 static unsigned class_of(size_t size)
 {
-    unsigned bits = size <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(size - 1); /* of the power of two that holds it */
-    return bits <= CLASS_MIN_SHIFT ? 0 : bits - CLASS_MIN_SHIFT;
+    if (size <= CLASS_MIN) {
+        return 0;
+    }
+    unsigned bits = 64 - (unsigned)__builtin_clzll(size - 1);
+    size_t whole = (size_t)1 << bits; /* the power of two that holds it */
+    return 2 * (bits - CLASS_MIN_SHIFT) - (size <= whole - whole / 4 ? 1 : 0);
 }
 
 size_t ps_pool_size(size_t size)
 {
-    return size > CLASS_MAX ? size : (size_t)1 << (CLASS_MIN_SHIFT + class_of(size));
+    if (size > CLASS_MAX) {
+        return size;
+    }
+    unsigned class = class_of(size);
+    size_t whole = CLASS_MIN << (class + 1) / 2;
+    return class % 2 == 0 ? whole : whole - whole / 4;
 }
 
 void ps_pool_init(struct ps_pool *pool, struct ps_budget *budget)

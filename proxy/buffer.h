@@ -18,7 +18,7 @@
 #include "penstock/base.h"
 
 #define PS_READ_MAX      (256 * 1024) /* bytes that one recv asks for */
-#define PS_POOL_CLASSES  11           /* 256 B, 512 B ... 256 KiB */
+#define PS_POOL_CLASSES  21           /* 256 B, 384 B, 512 B ... 256 KiB */
 
 /* limits.memory over all workers. */
 struct ps_budget {

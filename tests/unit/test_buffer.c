@@ -30,15 +30,21 @@ static int teardown(void **state)
     return atomic_load(&budget.used) == 0 ? 0 : -1;
 }
 
-static void sizes_are_powers_of_two(void **state)
+static void a_third_of_a_block_is_wasted_at_most(void **state)
 {
     (void)state;
     assert_int_equal(ps_pool_size(0), 256);
     assert_int_equal(ps_pool_size(256), 256);
-    assert_int_equal(ps_pool_size(257), 512);
+    assert_int_equal(ps_pool_size(257), 384);
+    assert_int_equal(ps_pool_size(385), 512);
     assert_int_equal(ps_pool_size(KIB(255)), KIB(256));
     assert_int_equal(ps_pool_size(KIB(256)), KIB(256));
     assert_int_equal(ps_pool_size(KIB(256) + 1), KIB(256) + 1); /* beyond the classes: as asked for */
+    for (size_t size = 256; size <= KIB(256); size++) {
+        size_t real = ps_pool_size(size);
+        assert_true(real >= size && real - size <= real / 3);
+        assert_int_equal(ps_pool_size(real), real); /* what was given may be given back by its real size */
+    }
 }
 
 static void every_size_is_counted_and_comes_back(void **state)
@@ -197,7 +203,7 @@ static void a_queue_gives_back_what_it_took_in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(sizes_are_powers_of_two, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_third_of_a_block_is_wasted_at_most, setup, teardown),
         cmocka_unit_test_setup_teardown(every_size_is_counted_and_comes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(at_the_limit_only_what_must_be_is_given, setup, teardown),
         cmocka_unit_test_setup_teardown(less_is_read_when_less_is_left, setup, teardown),
