@@ -49,13 +49,13 @@ static void test_scenarios(void **state)
     (void)state;
     static const struct goal goals[] = {
         {"S1", 0.55, 0.05, 0.985, 0.015},  /* a pause of 4 s that no commit shows */
-        {"S1a", 0.08, 0.04, 0.99, 0.01},
-        {"S2", 0.08, 0.04, 0.99, 0.01},
-        {"S3", 0.15, 0.08, 0.99, 0.01},
+        {"S1a", 0.06, 0.04, 0.99, 0.01},
+        {"S2", 0.06, 0.04, 0.99, 0.01},
+        {"S3", 0.07, 0.08, 0.99, 0.01},
         {"S3b", 0.40, 0.12, 0.97, 0.02},   /* feasible: 1.1 C t_det would be 2.2 */
-        {"S4", 0.12, -1, 0.99, 0.01},
+        {"S4", 0.06, -1, 0.99, 0.01},
         {"S5", 0.10, 0.05, 0.985, 0.015},
-        {"S6", 0.12, 0.10, 0.97, 0.025},
+        {"S6", 0.09, 0.10, 0.97, 0.025},
         {"S7", 0.12, 0.06, 0.99, 0.01},
         {"S9", 0.20, 0.05, 0.965, 0.035},
         {"S9b", 1.00, 0.05, 0.99, 0.01},   /* a fifth of the capacity lost unseen: twice the target */
@@ -153,7 +153,8 @@ static void test_random_plants(void **state)
     struct ps_sim_result *r = malloc(sizeof(*r));
     assert_non_null(r);
     uint32_t above_a_third = 0;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t i = 0; i < 20; i++) {
+        uint64_t seed = i == 0 ? 279 : i; /* 279: commits at every second poll, whose times are noise */
         struct ps_sim_scenario s;
         ps_sim_random(seed, &s);
         assert_true(ps_sim_run(&s, seed, r));
