@@ -117,12 +117,12 @@ static enum ps_log_level close_level(enum ps_close reason)
     case PS_CLOSE_CLIENT_GONE:
     case PS_CLOSE_DRAINED:
     case PS_CLOSE_IDLE:
+    case PS_CLOSE_BROKER_UNREACHABLE: /* told with the reason of the failure: broker_unreachable */
         return PS_LOG_DEBUG;
     case PS_CLOSE_BROKER_GONE:
     case PS_CLOSE_DRAIN_DEADLINE:
     case PS_CLOSE_CLIENT_LEFT_WAITING:
         return PS_LOG_INFO;
-    case PS_CLOSE_BROKER_UNREACHABLE:
     case PS_CLOSE_TLS_HELLO:
     case PS_CLOSE_HTTP_REQUEST:
     case PS_CLOSE_FRAME_TOO_LARGE:
@@ -380,6 +380,13 @@ static bool poll_init(struct ps_conn *c, enum ps_side side, int fd)
     return h->has_poll;
 }
 
+static void unreachable(struct ps_conn *c, const char *why)
+{
+    ps_log(PS_LOG_WARN, "broker_unreachable", "broker=%d why=%s client=%s listener=%s", c->broker_id, why, c->peer,
+           c->listener->name);
+    ps_conn_close(c, PS_CLOSE_BROKER_UNREACHABLE, false);
+}
+
 static void on_dialled(void *arg, int fd, size_t target, const char *why)
 {
     struct ps_conn *c = arg;
@@ -393,9 +400,7 @@ static void on_dialled(void *arg, int fd, size_t target, const char *why)
         }
     }
     if (fd < 0) {
-        ps_log(PS_LOG_WARN, "broker_unreachable", "broker=%d why=%s client=%s listener=%s", c->broker_id, why, c->peer,
-               c->listener->name);
-        ps_conn_close(c, PS_CLOSE_BROKER_UNREACHABLE, false);
+        unreachable(c, why);
         return;
     }
     if (!poll_init(c, PS_BROKER, fd)) {
@@ -500,7 +505,7 @@ void ps_conn_open(struct ps_worker *w, const struct ps_accepted *a)
     if (!poll_init(c, PS_CLIENT, a->fd)) {
         ps_conn_close(c, PS_CLOSE_IO_ERROR, false);
     } else if (!dial(c)) {
-        ps_conn_close(c, PS_CLOSE_BROKER_UNREACHABLE, false);
+        unreachable(c, "the broker is not known, or no memory is left");
     } else {
         ps_conn_watch(c);
     }
