@@ -220,7 +220,9 @@ static bool carry_out(struct world *w, struct peer_session *p, enum ps_side side
     switch (order->kind) {
     case PS_ORDER_NEED:
         CHECK(w, order->n <= PS_NEED_MAX);
-        /* fall through */
+        CHECK(w, order->n > pipe_len(in));
+        p->need[side] = order->n;
+        return false;
     case PS_ORDER_GATHER:
         CHECK(w, order->n > pipe_len(in));
         p->need[side] = order->n;
