@@ -37,10 +37,11 @@ static struct ps_config *parse(const char *listeners)
     return c;
 }
 
-static const char *listener_text(char *out, size_t size, const char *name, int bind, int first, int last, const char *more)
+static const char *listener_text(char *out, size_t size, const char *name, int bind, int first, int last,
+                                 const char *more)
 {
-    snprintf(out, size, "  - {name: %s, bind: \"127.0.0.1:%d\", broker_ports: %d-%d, first_id: 1%s}\n", name, bind, first,
-             last, more);
+    snprintf(out, size, "  - {name: %s, bind: \"127.0.0.1:%d\", broker_ports: %d-%d, first_id: 1%s}\n", name, bind,
+             first, last, more);
     return out;
 }
 
