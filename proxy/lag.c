@@ -78,7 +78,8 @@ static void adopt(struct ps_lag *lag, const struct ps_config *config, ps_ns now)
     for (size_t i = 0; i < config->policy_count; i++) {
         lag->due[i] = now;
     }
-    lag->refresh_due = lag->members_due = lag->log_starts_due = now;
+    lag->refresh_due = lag->members_due = now;
+    lag->log_starts_due = 0;
     lag->members_refused = false;
     if (reopen) {
         ps_lag_topology_free(lag); /* of another cluster */
@@ -114,18 +115,18 @@ static void take_orders(struct ps_lag *lag, ps_ns now)
     }
 }
 
-static bool refresh_topology(struct ps_lag *lag, ps_ns now)
+static void refresh_topology(struct ps_lag *lag, ps_ns now)
 {
     lag->refreshed_at = now;
-    if (ps_lag_topology_read(lag)) {
+    lag->topology_failed = !ps_lag_topology_read(lag);
+    if (!lag->topology_failed) {
         lag->known = true;
         lag->retry = PS_LAG_RETRY_MIN;
         lag->refresh_due = now + PS_LAG_REFRESH;
-        return true;
+    } else {
+        lag->refresh_due = now + lag->retry;
+        lag->retry = ps_ns_min(2 * lag->retry, PS_LAG_RETRY_MAX);
     }
-    lag->refresh_due = now + lag->retry;
-    lag->retry = ps_ns_min(2 * lag->retry, PS_LAG_RETRY_MAX);
-    return false;
 }
 
 static void run_rounds(struct ps_lag *lag, ps_ns now)
@@ -146,6 +147,28 @@ static void run_rounds(struct ps_lag *lag, ps_ns now)
     }
 }
 
+/* Rounds first: while a broker is away each call takes long, and lag is what must not grow old. */
+static void sample(struct ps_lag *lag, ps_ns now)
+{
+    bool first = lag->log_starts_due == 0;
+    if (first) {
+        ps_lag_log_starts_read(lag); /* retention may have taken what a group has not read */
+    }
+    if (!ps_lag_stopping(lag)) {
+        run_rounds(lag, now);
+    }
+    if (lag->members_due <= now && !ps_lag_stopping(lag)) {
+        lag->members_due = now + PS_LAG_REFRESH;
+        ps_lag_members_read(lag);
+    }
+    if (lag->log_starts_due <= now && !ps_lag_stopping(lag)) {
+        lag->log_starts_due = now + PS_LAG_REFRESH;
+        if (!first && !lag->failed_now) {
+            ps_lag_log_starts_read(lag);
+        }
+    }
+}
+
 static ps_ns next_due(const struct ps_lag *lag)
 {
     ps_ns due = lag->refresh_due;
@@ -161,7 +184,7 @@ static ps_ns next_due(const struct ps_lag *lag)
 ps_ns ps_lag_step(struct ps_lag *lag, ps_ns now)
 {
     take_orders(lag, now);
-    if (lag->client == NULL || lag->spoiled) {
+    if (lag->client == NULL || ps_lag_call_overdue(lag, ps_now())) {
         client_reopen(lag);
         lag->refresh_due = now;
     }
@@ -169,23 +192,22 @@ ps_ns ps_lag_step(struct ps_lag *lag, ps_ns now)
         return now + PS_LAG_RETRY_MAX;
     }
     lag->failed_now = false;
-    bool reachable = lag->refresh_due > now || refresh_topology(lag, now);
-    bool usable = lag->known && reachable;
-    if (usable && !lag->spoiled && lag->log_starts_due <= now && !ps_lag_stopping(lag)) {
-        lag->log_starts_due = now + PS_LAG_REFRESH;
-        ps_lag_log_starts_read(lag);
+    while (ps_lag_call_serve(lag, 0)) { /* answers that came since */
     }
-    if (usable && !lag->spoiled && !ps_lag_stopping(lag)) {
-        run_rounds(lag, now);
+    if (lag->refresh_due <= now) {
+        refresh_topology(lag, now);
     }
-    if (usable && !lag->failed_now && lag->members_due <= now && !ps_lag_stopping(lag)) {
-        lag->members_due = now + PS_LAG_REFRESH;
-        ps_lag_members_read(lag);
+    if (lag->regroup) {
+        ps_lag_groups_update(lag);
     }
-    if (lag->failing && !lag->failed_now && !ps_lag_stopping(lag)) {
+    if (lag->known) {
+        sample(lag, now);
+    }
+    bool failed = lag->failed_now || lag->topology_failed || lag->list_failed;
+    if (lag->failing && !failed && !ps_lag_stopping(lag)) {
         ps_lag_recovered(lag);
     }
-    return lag->spoiled ? now : next_due(lag);
+    return next_due(lag);
 }
 
 static void *run(void *arg)
@@ -241,6 +263,7 @@ void ps_lag_free(struct ps_lag *lag)
     pthread_cond_destroy(&lag->shared.wake);
     pthread_mutex_destroy(&lag->shared.lock);
     free(lag->shared.engaged);
+    free(lag->calls);
     free(lag->engaged);
     free(lag->due);
     free(lag);

@@ -1,7 +1,7 @@
 /* lag_client.c - the librdkafka handle of the lag thread, and which of its failures are told.
  *
- * One handle does everything. It is a consumer without a group, because only a consumer's handle has an isolation
- * level, and read_uncommitted is wanted: its end offset is the high watermark, not the last stable offset.
+ * One handle does everything. It is a consumer, because only a consumer's handle has an isolation level, and
+ * read_uncommitted is wanted: its end offset is the high watermark, not the last stable offset.
  *
  * librdkafka (2.0.2, and still 2.15: its issue 4605) frees an admin call that times out although the lookup of the group's
  * coordinator may still refer to it; when the coordinator appears, the process aborts. So no call is ever allowed
@@ -59,6 +59,9 @@ static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error,
     const char *const settings[][2] = {
         {"bootstrap.servers", bootstrap},
         {"client.id", "penstock-lag"},
+        /* Never joined. Without one librdkafka 2.0.2 has no group object, and follows a NULL pointer when an OffsetFetch
+         * is answered with an error that asks for the coordinator anew. */
+        {"group.id", "penstock-lag"},
         {"isolation.level", "read_uncommitted"},
         {"enable.auto.commit", "false"},
         {"allow.auto.create.topics", "false"},
@@ -105,38 +108,87 @@ void ps_lag_client_close(struct ps_lag *lag)
         rd_kafka_destroy_flags(lag->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
         lag->client = NULL;
         lag->queue = NULL;
-        lag->spoiled = false;
     }
+    for (size_t i = 0; i < lag->call_count; i++) {
+        free(lag->calls[i].group);
+    }
+    lag->call_count = 0;
 }
 
-rd_kafka_AdminOptions_t *ps_lag_client_options(struct ps_lag *lag, rd_kafka_admin_op_t op)
+/* --------------------------------------------------------------------------------------------------- admin calls */
+
+rd_kafka_AdminOptions_t *ps_lag_call_open(struct ps_lag *lag, rd_kafka_admin_op_t op, const char *group)
 {
     char error[PS_LAG_TEXT_MAX];
     rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(lag->client, op);
     PS_ASSERT(options != NULL);
     rd_kafka_resp_err_t err = rd_kafka_AdminOptions_set_request_timeout(options, PS_LAG_ADMIN_MS, error, sizeof(error));
     PS_ASSERT(err == RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_AdminOptions_set_opaque(options, (void *)(uintptr_t)++lag->call_number);
+    lag->calls = ps_alloc_more(lag->calls, lag->call_count, lag->call_count + 1, sizeof(*lag->calls));
+    lag->calls[lag->call_count++] = (struct ps_lag_call){
+        .group = group == NULL ? NULL : ps_alloc_text(group),
+        .asked_at = ps_now(),
+        .round = lag->round,
+        .number = lag->call_number,
+    };
     return options;
 }
 
-rd_kafka_event_t *ps_lag_client_event(struct ps_lag *lag, rd_kafka_event_type_t type, ps_ns deadline)
+const struct ps_lag_call *ps_lag_call_find(const struct ps_lag *lag, const char *group)
 {
-    for (;;) {
-        rd_kafka_poll(lag->client, 0); /* serves its own queue, which would else only grow */
-        ps_ns now = ps_now();
-        int left_ms = now >= deadline ? 0 : (int)((deadline - now) / PS_MILLISECOND) + 1;
-        rd_kafka_event_t *event = rd_kafka_queue_poll(lag->queue, left_ms);
-        if (event != NULL && rd_kafka_event_type(event) == type) {
-            return event;
+    for (size_t i = 0; i < lag->call_count; i++) {
+        const char *of = lag->calls[i].group;
+        if (group == NULL ? of == NULL : of != NULL && strcmp(of, group) == 0) {
+            return &lag->calls[i];
         }
-        if (event != NULL) {
-            rd_kafka_event_destroy(event);
-        } else if (ps_now() >= deadline) {
-            lag->spoiled = true;
-            return NULL;
+    }
+    return NULL;
+}
+
+bool ps_lag_call_overdue(const struct ps_lag *lag, ps_ns now)
+{
+    for (size_t i = 0; i < lag->call_count; i++) {
+        if (now > lag->calls[i].asked_at && now - lag->calls[i].asked_at > PS_LAG_OPEN_MAX) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void call_answered(struct ps_lag *lag, rd_kafka_event_t *event)
+{
+    uint64_t number = (uintptr_t)rd_kafka_event_opaque(event);
+    for (size_t i = 0; i < lag->call_count; i++) {
+        if (lag->calls[i].number == number) {
+            struct ps_lag_call call = lag->calls[i];
+            lag->calls[i] = lag->calls[--lag->call_count];
+            if (call.group == NULL) {
+                ps_lag_groups_listed(lag, event);
+            } else if (call.round == lag->round) {
+                ps_lag_committed_taken(lag, &call, event);
+            }
+            free(call.group);
+            return;
         }
     }
 }
+
+bool ps_lag_call_serve(struct ps_lag *lag, ps_ns deadline)
+{
+    rd_kafka_poll(lag->client, 0); /* serves its own queue, which would else only grow */
+    ps_ns now = ps_now();
+    int left_ms = now >= deadline ? 0 : (int)((deadline - now) / PS_MILLISECOND) + 1;
+    rd_kafka_event_t *event = rd_kafka_queue_poll(lag->queue, left_ms);
+    if (event == NULL) {
+        return ps_now() < deadline;
+    }
+    call_answered(lag, event);
+    rd_kafka_event_destroy(event);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------- failures */
 
 /* Adds what librdkafka said of a connection, if that was lately: it names the address and the reason. */
 static void add_client_error(struct ps_lag *lag, char *text, size_t size, ps_ns now)

@@ -16,7 +16,6 @@
 struct round {
     bool *pairs;  /* [group * topic_count + topic] */
     bool *topics; /* [topic]: wanted by some group */
-    size_t asked; /* groups whose answer is still to come */
 };
 
 static bool pair_is_due(const struct ps_lag *lag, const char *group, const char *topic, ps_ns now)
@@ -54,82 +53,81 @@ static void add_partitions(rd_kafka_topic_partition_list_t *list, const struct p
 
 /* Asks for what a group has committed, by explicit partitions: a group that does not exist then answers as one that
  * has committed nothing, and not with an error. */
-static void committed_ask(struct ps_lag *lag, struct round *round, size_t group)
+static void committed_ask(struct ps_lag *lag, const struct round *round, size_t group)
 {
+    const char *name = lag->groups[group].name;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
     for (size_t t = 0; t < lag->topic_count; t++) {
         if (round->pairs[group * lag->topic_count + t]) {
             add_partitions(list, &lag->topics[t]);
         }
     }
-    if (list->cnt > 0) {
-        rd_kafka_ListConsumerGroupOffsets_t *request =
-            rd_kafka_ListConsumerGroupOffsets_new(lag->groups[group].name, list);
-        rd_kafka_AdminOptions_t *options =
-            ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-        rd_kafka_AdminOptions_set_opaque(options, (void *)(uintptr_t)lag->round);
-        lag->groups[group].asked_at = ps_now();
+    if (list->cnt > 0 && ps_lag_call_find(lag, name) == NULL) {
+        rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(name, list);
+        rd_kafka_AdminOptions_t *options = ps_lag_call_open(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, name);
         rd_kafka_ListConsumerGroupOffsets(lag->client, &request, 1, options, lag->queue);
         rd_kafka_AdminOptions_destroy(options);
         rd_kafka_ListConsumerGroupOffsets_destroy(request);
-        round->asked++;
     }
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void committed_take(struct ps_lag *lag, const rd_kafka_group_result_t *result)
+/* The answer to a question of this round. */
+void ps_lag_committed_taken(struct ps_lag *lag, const struct ps_lag_call *call, rd_kafka_event_t *event)
 {
-    const char *name = rd_kafka_group_result_name(result);
-    const rd_kafka_error_t *error = rd_kafka_group_result_error(result);
-    if (error != NULL) {
-        ps_lag_failed(lag, "cannot read the committed offsets of group %s: %s", name, rd_kafka_error_string(error));
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ps_lag_failed(lag, "cannot read the committed offsets of group %s: %s", call->group,
+                      rd_kafka_event_error_string(event));
         return;
     }
-    for (size_t g = 0; g < lag->group_count; g++) {
+    size_t count = 0;
+    const rd_kafka_group_result_t **results = rd_kafka_ListConsumerGroupOffsets_result_groups(
+        rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
+    const rd_kafka_error_t *error = count == 0 ? NULL : rd_kafka_group_result_error(results[0]);
+    if (error != NULL) {
+        ps_lag_failed(lag, "cannot read the committed offsets of group %s: %s", call->group, rd_kafka_error_string(error));
+        return;
+    }
+    for (size_t g = 0; g < lag->group_count && count > 0; g++) {
         struct ps_lag_group *group = &lag->groups[g];
-        if (group->committed == NULL && strcmp(group->name, name) == 0) {
-            group->committed = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(result));
-            group->committed_at = group->asked_at + (ps_now() - group->asked_at) / 2;
+        if (group->committed == NULL && strcmp(group->name, call->group) == 0) {
+            group->committed = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(results[0]));
+            group->committed_at = call->asked_at + (ps_now() - call->asked_at) / 2;
         }
     }
 }
 
-/* Reads the committed offsets of all wanted groups. False if not one could be read. */
-static bool committed_read(struct ps_lag *lag, struct round *round)
+static bool round_is_open(const struct ps_lag *lag)
+{
+    for (size_t i = 0; i < lag->call_count; i++) {
+        if (lag->calls[i].group != NULL && lag->calls[i].round == lag->round) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Reads the committed offsets of all wanted groups. False if not one could be read. A group whose coordinator is away
+ * delays one round; then its call stays open, and the others go on without it. */
+static bool committed_read(struct ps_lag *lag, const struct round *round)
 {
     lag->round++;
     for (size_t g = 0; g < lag->group_count; g++) {
         committed_ask(lag, round, g);
     }
     ps_ns deadline = ps_now() + (ps_ns)lag->call_ms * PS_MILLISECOND;
-    while (round->asked > 0) {
-        rd_kafka_event_t *event =
-            ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT, deadline);
-        if (event == NULL) {
-            ps_lag_failed(lag, "cannot read the committed offsets: no answer in %d ms", lag->call_ms);
-            break;
-        }
-        if ((uintptr_t)rd_kafka_event_opaque(event) == lag->round) {
-            round->asked--;
-            size_t count = 0;
-            const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-                rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
-            if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-                ps_lag_failed(lag, "cannot read committed offsets: %s", rd_kafka_event_error_string(event));
-                count = 0;
-            }
-            for (size_t i = 0; i < count; i++) {
-                committed_take(lag, groups[i]);
-            }
-        }
-        rd_kafka_event_destroy(event);
+    while (round_is_open(lag) && ps_lag_call_serve(lag, deadline)) {
     }
+    bool any = false;
     for (size_t g = 0; g < lag->group_count; g++) {
-        if (lag->groups[g].committed != NULL) {
-            return true;
+        const struct ps_lag_call *open = ps_lag_call_find(lag, lag->groups[g].name);
+        if (open != NULL) {
+            ps_lag_failed(lag, "cannot read the committed offsets of group %s: its coordinator does not answer",
+                          lag->groups[g].name);
         }
+        any = any || lag->groups[g].committed != NULL;
     }
-    return false;
+    return any;
 }
 
 static bool is_suspect(const struct ps_lag *lag, int32_t broker)
@@ -224,18 +222,20 @@ static int32_t next_leader(const struct ps_lag *lag, const bool *topics, int32_t
     return next;
 }
 
-/* Asks every leader on its own, those that failed last time briefly; and so learns whom to suspect. */
+/* Asks every leader on its own, and briefly; and so learns whom to suspect. */
 static void offsets_by_leader(struct ps_lag *lag, const bool *topics, int64_t which)
 {
     int32_t suspects[PS_LAG_SUSPECTS_MAX];
     size_t count = 0;
     int32_t leader = -1;
     while ((leader = next_leader(lag, topics, leader)) != INT32_MAX && !ps_lag_stopping(lag)) {
-        rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, leader);
-        int timeout_ms = is_suspect(lag, leader) ? PS_LAG_SUSPECT_MS : lag->call_ms;
-        int budget = HALVINGS_MAX;
-        rd_kafka_resp_err_t err = offsets_halve(lag, list, 0, list->cnt, which, timeout_ms, &budget);
-        rd_kafka_topic_partition_list_destroy(list);
+        rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
+        if (which == LATEST || !is_suspect(lag, leader)) { /* log starts can wait until it is back */
+            rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, leader);
+            int budget = HALVINGS_MAX;
+            err = offsets_halve(lag, list, 0, list->cnt, which, PS_LAG_SUSPECT_MS, &budget);
+            rd_kafka_topic_partition_list_destroy(list);
+        }
         if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             ps_lag_failed(lag, "cannot read %s offsets from broker %d: %s", which == LATEST ? "end" : "log start",
                           (int)leader, rd_kafka_err2str(err));
@@ -252,8 +252,8 @@ static void offsets_by_leader(struct ps_lag *lag, const bool *topics, int64_t wh
 static void offsets_read(struct ps_lag *lag, const bool *topics, int64_t which)
 {
     for (size_t t = 0; t < lag->topic_count; t++) {
-        for (uint32_t p = 0; topics[t] && p < lag->topics[t].partition_count; p++) {
-            *(which == LATEST ? &lag->topics[t].ends[p] : &lag->topics[t].log_starts[p]) = -1;
+        for (uint32_t p = 0; topics[t] && which == LATEST && p < lag->topics[t].partition_count; p++) {
+            lag->topics[t].ends[p] = -1; /* a log start that was read stays true: it only grows */
         }
     }
     rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, -1);
@@ -300,7 +300,7 @@ static void sample_post(struct ps_lag *lag, const struct ps_lag_group *group, co
 
 static void round_run(struct ps_lag *lag, struct round *round)
 {
-    if (!committed_read(lag, round) || ps_lag_stopping(lag)) { /* a spoiled handle still reads end offsets */
+    if (!committed_read(lag, round) || ps_lag_stopping(lag)) {
         return;
     }
     ps_ns before = ps_now();

@@ -17,9 +17,10 @@
 #include "lag.h"
 #include "penstock/governor.h"
 
-#define PS_LAG_CALL_MS     3000 /* the longest that one call may take */
-#define PS_LAG_ADMIN_MS    60000 /* never reached: lag_client.c says why */
-#define PS_LAG_SUSPECT_MS  300  /* the same for a broker that failed in the last round */
+#define PS_LAG_CALL_MS     1500 /* the longest that a round waits for one thing */
+#define PS_LAG_SUSPECT_MS  400  /* the same for brokers when one of them did not answer */
+#define PS_LAG_ADMIN_MS    60000 /* librdkafka's timeout of an admin call; never reached, lag_client.c says why */
+#define PS_LAG_OPEN_MAX    (8 * PS_SECOND) /* an admin call that is open for longer ends its handle */
 #define PS_LAG_REFRESH     (5 * PS_SECOND) /* brokers, topics, groups, members, log starts */
 #define PS_LAG_POLL_MIN    (100 * PS_MILLISECOND)
 #define PS_LAG_RETRY_MIN   (250 * PS_MILLISECOND)
@@ -41,7 +42,15 @@ struct ps_lag_group {
     char *name;
     bool exempts; /* its members are wanted */
     rd_kafka_topic_partition_list_t *committed; /* of the running round; NULL: not read */
-    ps_ns asked_at, committed_at;
+    ps_ns committed_at;
+};
+
+/* An admin call that has not been answered. */
+struct ps_lag_call {
+    char *group;    /* whose committed offsets are asked for; NULL: the list of groups */
+    ps_ns asked_at;
+    uint64_t round; /* an answer that comes in a later one is of no use */
+    uint64_t number;
 };
 
 /* What other threads leave for the lag thread, and it for them. */
@@ -61,8 +70,10 @@ struct ps_lag {
     pthread_t thread;
     rd_kafka_t *client;
     rd_kafka_queue_t *queue;
-    bool spoiled; /* an admin call is still open: no other call, a new handle first */
-    int call_ms;  /* PS_LAG_CALL_MS; less in a test */
+    int call_ms;             /* PS_LAG_CALL_MS; less in a test */
+    struct ps_lag_call *calls; /* open ones; at most one of each group, and one for the list */
+    size_t call_count;
+    uint64_t call_number;    /* of the newest */
     const struct ps_config *config;
     bool *engaged; /* [policy_count], as all that follows */
     ps_ns *due;    /* next round of each policy */
@@ -75,13 +86,17 @@ struct ps_lag {
     size_t topic_count;
     struct ps_lag_group *groups;
     size_t group_count;
-    uint64_t round;      /* tells answers of one round from late ones of another */
+    char **listed;       /* names that the brokers listed last, if a policy has a glob */
+    size_t listed_count;
+    bool regroup;        /* a new list has come: the groups are due to be made anew */
+    uint64_t round;
     int32_t suspects[PS_LAG_SUSPECTS_MAX]; /* brokers that did not answer in time: asked on their own, and not for long */
     size_t suspect_count;
     bool members_refused; /* the brokers do not know DescribeGroups, or forbid it */
     size_t members_next;  /* group whose members are read next */
-    /* Failures: told when they begin, when they change, and now and then. */
-    bool failing, failed_now;
+    /* Failures: told when they begin, when they change, and now and then. Over when a step meets none, and what is read
+     * less often than every round has been read too. */
+    bool failing, failed_now, topology_failed, list_failed;
     ps_ns told_at;
     char told[PS_LAG_TEXT_MAX];
 };
@@ -97,20 +112,28 @@ void ps_lag_post(struct ps_lag *lag, struct ps_lag_message *m);
 /* lag_client.c */
 bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size);
 void ps_lag_client_close(struct ps_lag *lag);
-/* Options for an admin call, whose answer is to be fetched with ps_lag_client_event. */
-rd_kafka_AdminOptions_t *ps_lag_client_options(struct ps_lag *lag, rd_kafka_admin_op_t op);
-/* The next event of this type; NULL at the deadline, and then the handle is spoiled. */
-rd_kafka_event_t *ps_lag_client_event(struct ps_lag *lag, rd_kafka_event_type_t type, ps_ns deadline);
-/* Says that something could not be read. At the end of a step that failed at nothing ps_lag_recovered is called. */
+/* Notes a call that is about to be made, and gives its options. */
+rd_kafka_AdminOptions_t *ps_lag_call_open(struct ps_lag *lag, rd_kafka_admin_op_t op, const char *group);
+/* The open call for this group (NULL: for the list), or NULL. */
+const struct ps_lag_call *ps_lag_call_find(const struct ps_lag *lag, const char *group);
+/* True if a call has been open for too long: the handle must go. */
+bool ps_lag_call_overdue(const struct ps_lag *lag, ps_ns now);
+/* Waits for one answer and gives it to whom it concerns. False at the deadline. */
+bool ps_lag_call_serve(struct ps_lag *lag, ps_ns deadline);
+/* Says that something could not be read. */
 void ps_lag_failed(struct ps_lag *lag, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void ps_lag_recovered(struct ps_lag *lag);
 
 /* lag_topology.c */
 bool ps_lag_topology_read(struct ps_lag *lag);
+/* Makes the groups anew: those named, and those listed that a policy wants. */
+void ps_lag_groups_update(struct ps_lag *lag);
+void ps_lag_groups_listed(struct ps_lag *lag, rd_kafka_event_t *event);
 void ps_lag_topology_free(struct ps_lag *lag);
 void ps_lag_members_read(struct ps_lag *lag);
 
 /* lag_poll.c */
+void ps_lag_committed_taken(struct ps_lag *lag, const struct ps_lag_call *call, rd_kafka_event_t *event);
 /* Samples what the policies with due[i] <= now want. */
 void ps_lag_poll(struct ps_lag *lag, ps_ns now);
 void ps_lag_log_starts_read(struct ps_lag *lag);

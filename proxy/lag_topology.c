@@ -154,57 +154,99 @@ static void group_add(struct ps_lag *lag, struct ps_lag_group *groups, size_t *c
     }
 }
 
-/* Adds the cluster's groups that match a glob. False if not all brokers could say theirs. */
-static bool groups_list(struct ps_lag *lag, struct ps_lag_group *groups, size_t *count)
+static bool has_globs(const struct ps_config *config)
 {
-    rd_kafka_AdminOptions_t *options = ps_lag_client_options(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS);
-    rd_kafka_ListConsumerGroups(lag->client, options, lag->queue);
-    rd_kafka_AdminOptions_destroy(options);
-    ps_ns deadline = ps_now() + (ps_ns)lag->call_ms * PS_MILLISECOND;
-    rd_kafka_event_t *event = ps_lag_client_event(lag, RD_KAFKA_EVENT_LISTCONSUMERGROUPS_RESULT, deadline);
-    const rd_kafka_ListConsumerGroups_result_t *result =
-        event == NULL ? NULL : rd_kafka_event_ListConsumerGroups_result(event);
-    bool complete = result != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (!complete) {
-        ps_lag_failed(lag, "cannot list the consumer groups: %s",
-                      event == NULL ? "no answer" : rd_kafka_event_error_string(event));
-    } else {
-        size_t errors = 0, listed = 0;
-        const rd_kafka_ConsumerGroupListing_t **list = rd_kafka_ListConsumerGroups_result_valid(result, &listed);
-        for (size_t i = 0; i < listed; i++) {
-            group_add(lag, groups, count, rd_kafka_ConsumerGroupListing_group_id(list[i]));
-        }
-        const rd_kafka_error_t **error = rd_kafka_ListConsumerGroups_result_errors(result, &errors);
-        if (errors > 0) {
-            complete = false;
-            ps_lag_failed(lag, "cannot list the groups of every broker: %s", rd_kafka_error_string(error[0]));
+    for (size_t i = 0; i < config->policy_count; i++) {
+        for (size_t k = 0; k < config->policies[i].groups.count; k++) {
+            if (ps_lag_is_glob(config->policies[i].groups.v[k])) {
+                return true;
+            }
         }
     }
-    if (event != NULL) {
-        rd_kafka_event_destroy(event);
-    }
-    return complete;
+    return false;
 }
 
-static void groups_update(struct ps_lag *lag)
+static void listed_free(struct ps_lag *lag)
+{
+    for (size_t i = 0; i < lag->listed_count; i++) {
+        free(lag->listed[i]);
+    }
+    free(lag->listed);
+    lag->listed = NULL;
+    lag->listed_count = 0;
+}
+
+static void listed_add(struct ps_lag *lag, const char *name)
+{
+    for (size_t i = 0; i < lag->listed_count; i++) {
+        if (strcmp(lag->listed[i], name) == 0) {
+            return;
+        }
+    }
+    for (size_t i = 0; i < lag->config->policy_count; i++) {
+        if (ps_strings_match(&lag->config->policies[i].groups, ps_span_of(name))) {
+            lag->listed = ps_alloc_more(lag->listed, lag->listed_count, lag->listed_count + 1, sizeof(char *));
+            lag->listed[lag->listed_count++] = ps_alloc_text(name);
+            return;
+        }
+    }
+}
+
+/* The answer to list_ask, whenever it comes. */
+void ps_lag_groups_listed(struct ps_lag *lag, rd_kafka_event_t *event)
+{
+    size_t errors = 0, listed = 0;
+    lag->list_failed = true;
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ps_lag_failed(lag, "cannot list the consumer groups: %s", rd_kafka_event_error_string(event));
+        return;
+    }
+    const rd_kafka_ListConsumerGroups_result_t *result = rd_kafka_event_ListConsumerGroups_result(event);
+    const rd_kafka_error_t **error = rd_kafka_ListConsumerGroups_result_errors(result, &errors);
+    if (errors > 0) {
+        ps_lag_failed(lag, "cannot list the groups of every broker: %s", rd_kafka_error_string(error[0]));
+    } else {
+        listed_free(lag); /* else: what one broker cannot list now has not gone */
+        lag->list_failed = false;
+    }
+    const rd_kafka_ConsumerGroupListing_t **list = rd_kafka_ListConsumerGroups_result_valid(result, &listed);
+    for (size_t i = 0; i < listed; i++) {
+        listed_add(lag, rd_kafka_ConsumerGroupListing_group_id(list[i]));
+    }
+    lag->regroup = true;
+}
+
+/* Asks all brokers for their groups. Only the first time the answer is waited for. */
+static void list_ask(struct ps_lag *lag)
+{
+    const struct ps_lag_call *open = ps_lag_call_find(lag, NULL);
+    if (open != NULL) {
+        ps_lag_failed(lag, "cannot list the consumer groups: no answer");
+        return;
+    }
+    rd_kafka_AdminOptions_t *options = ps_lag_call_open(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, NULL);
+    rd_kafka_ListConsumerGroups(lag->client, options, lag->queue);
+    rd_kafka_AdminOptions_destroy(options);
+    ps_ns deadline = ps_now() + (lag->known ? 0 : (ps_ns)lag->call_ms * PS_MILLISECOND);
+    while (ps_lag_call_find(lag, NULL) != NULL && ps_lag_call_serve(lag, deadline)) {
+    }
+}
+
+void ps_lag_groups_update(struct ps_lag *lag)
 {
     struct ps_lag_group *groups = ps_alloc(PS_LAG_GROUPS_MAX, sizeof(*groups));
     size_t count = 0;
-    bool globs = false;
+    lag->regroup = false;
     for (size_t i = 0; i < lag->config->policy_count; i++) {
         const struct ps_strings *names = &lag->config->policies[i].groups;
         for (size_t k = 0; k < names->count; k++) {
-            if (ps_lag_is_glob(names->v[k])) {
-                globs = true;
-            } else {
+            if (!ps_lag_is_glob(names->v[k])) {
                 group_add(lag, groups, &count, names->v[k]); /* whether it exists yet or not */
             }
         }
     }
-    if (globs && !groups_list(lag, groups, &count)) {
-        for (size_t i = 0; i < lag->group_count; i++) { /* what cannot be listed now has not gone */
-            group_add(lag, groups, &count, lag->groups[i].name);
-        }
+    for (size_t i = 0; i < lag->listed_count; i++) {
+        group_add(lag, groups, &count, lag->listed[i]);
     }
     for (size_t i = 0; i < lag->group_count; i++) {
         group_free(&lag->groups[i]);
@@ -232,9 +274,12 @@ bool ps_lag_topology_read(struct ps_lag *lag)
     brokers_post(lag, metadata);
     topics_update(lag, metadata);
     rd_kafka_metadata_destroy(metadata);
-    if (!ps_lag_stopping(lag)) {
-        groups_update(lag);
+    if (has_globs(lag->config)) {
+        list_ask(lag);
+    } else {
+        lag->list_failed = false;
     }
+    ps_lag_groups_update(lag);
     return true;
 }
 
@@ -248,6 +293,7 @@ void ps_lag_topology_free(struct ps_lag *lag)
     }
     free(lag->topics);
     free(lag->groups);
+    listed_free(lag);
     lag->topics = NULL;
     lag->groups = NULL;
     lag->topic_count = lag->group_count = 0;
@@ -292,6 +338,9 @@ static bool members_of(struct ps_lag *lag, const char *name)
     if (err != RD_KAFKA_RESP_ERR_NO_ERROR && err != RD_KAFKA_RESP_ERR__PARTIAL) {
         members_error(lag, err);
         return false;
+    }
+    if (err == RD_KAFKA_RESP_ERR__PARTIAL) {
+        lag->members_due = ps_now() + MEMBERS_REFUSED; /* some broker is away, and would cost this long every time */
     }
     for (int i = 0; i < list->group_cnt; i++) {
         if (list->groups[i].group != NULL && strcmp(list->groups[i].group, name) == 0) {
