@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#define ENGAGED_VALID (5 * PS_MILLISECOND) /* an open valve uses up its allowance between two ticks of 100 ms */
+
 const struct ps_topic_rules *ps_rules_find(const struct ps_rules *rules, struct ps_span topic)
 {
     return ps_rules_at(rules, topic, ps_hash(topic.base, topic.len));
@@ -96,6 +98,7 @@ void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_n
     }
     g->slots_used = used;
     g->rules = rules;
+    g->engaged_until = 0;
     if (rules->bypass) {
         for (uint32_t slot = 0; slot < used; slot++) {
             open_valve(g, slot, now);
@@ -105,6 +108,7 @@ void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_n
 
 void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now)
 {
+    g->engaged_until = 0;
     for (uint32_t slot = 0; slot < count && slot < g->slots_used; slot++) {
         g->settings[slot] = settings[slot];
         if (g->rules->bypass) {
@@ -116,14 +120,27 @@ void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settin
     }
 }
 
+bool ps_governor_engaged(struct ps_governor *g, ps_ns now)
+{
+    if (now >= g->engaged_until) {
+        g->engaged = false;
+        g->engaged_until = now + ENGAGED_VALID;
+        for (uint32_t slot = 0; slot < g->slots_used && !g->engaged; slot++) {
+            g->engaged = ps_valve_engaged(&g->valves[slot], now);
+        }
+    }
+    return g->engaged;
+}
+
+/* Goes on where it stopped, so that a series of calls looks at every valve once. */
 struct ps_ticket *ps_governor_release(struct ps_governor *g, ps_ns now)
 {
-    for (uint32_t slot = 0; slot < g->slots_used; slot++) {
-        if (g->valves[slot].waiting > 0) {
-            struct ps_ticket *ticket = ps_valve_release(&g->valves[slot], now);
-            if (ticket != NULL) {
-                return ticket;
-            }
+    for (uint32_t i = 0; i < g->slots_used; i++, g->release_from++) {
+        g->release_from = g->release_from < g->slots_used ? g->release_from : 0;
+        struct ps_valve *valve = &g->valves[g->release_from];
+        struct ps_ticket *ticket = valve->waiting > 0 ? ps_valve_release(valve, now) : NULL;
+        if (ticket != NULL) {
+            return ticket;
         }
     }
     return NULL;

@@ -83,6 +83,9 @@ struct ps_governor {
     struct ps_setting *settings;           /* [PS_SLOTS_MAX] */
     struct ps_usage *usage;                /* [PS_SLOTS_MAX] */
     uint32_t slots_used;                   /* highest slot in use + 1 */
+    uint32_t release_from;                 /* where ps_governor_release goes on */
+    bool engaged;                          /* as found for ps_governor_engaged, valid until... */
+    ps_ns engaged_until;
 };
 
 /* Storage: arrays of PS_SLOTS_MAX, zeroed, owned by the caller. */
@@ -92,7 +95,11 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
 void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_ns now);
 /* New settings of slots 0..count-1. */
 void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now);
-/* Releases one ticket that may go, from any slot; NULL if none. Call until NULL, then arm a timer at ps_governor_release_at. */
+/* True if some valve may hold somebody back. Found anew with every setting and snapshot, and else every few milliseconds, so
+ * that it may be asked for each request. */
+bool ps_governor_engaged(struct ps_governor *g, ps_ns now);
+/* Releases one ticket that may go, from any slot; NULL if none. Call until NULL, then arm a timer at
+ * ps_governor_release_at. */
 struct ps_ticket *ps_governor_release(struct ps_governor *g, ps_ns now);
 ps_ns ps_governor_release_at(const struct ps_governor *g);
 
