@@ -48,6 +48,9 @@ void ps_session_init(struct ps_session *s, const struct ps_session_env *env, voi
     s->state = PS_SESSION_CONNECTING;
     s->request_phase = PS_REQUEST_HEAD;
     s->response_phase = PS_RESPONSE_HEAD;
+    s->tenant_version = UINT64_MAX;
+    s->clear_version = UINT64_MAX;
+    ps_inflight_init(s);
     s->read_empty_at[PS_CLIENT] = now;
     s->read_empty_at[PS_BROKER] = now;
     s->peer_len = (uint8_t)(peer.len < sizeof s->peer ? peer.len : sizeof s->peer);

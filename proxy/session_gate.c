@@ -311,17 +311,6 @@ void ps_gate_refused(struct ps_session *s)
     ps_gate_reset(g);
 }
 
-bool ps_gate_engaged(const struct ps_session *s, ps_ns now)
-{
-    const struct ps_governor *g = s->env->governor;
-    for (uint32_t slot = 0; slot < g->slots_used; slot++) {
-        if (ps_valve_engaged(&g->valves[slot], now)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now)
 {
     const struct ps_gate *g = s->gate;

@@ -1,20 +1,33 @@
 /* session_inflight.c - the requests of a connection that have no answer yet, oldest first.
  *
- * A ring in a block of the pool that doubles up to PS_IN_FLIGHT_MAX and goes back when nothing is in flight: an idle
- * connection holds none. */
+ * A ring: a few stand in the session itself, more in a block of the pool that doubles up to PS_IN_FLIGHT_MAX and goes
+ * back when nothing is in flight, so an idle connection holds none. */
 #include "session_private.h"
-
-#define RING_CAP_MIN 8
 
 static size_t ring_bytes(uint32_t cap)
 {
     return cap * sizeof(struct ps_inflight);
 }
 
+void ps_inflight_init(struct ps_session *s)
+{
+    s->in_flight.v = s->in_flight.few;
+    s->in_flight.cap = PS_IN_FLIGHT_FEW;
+    s->in_flight.head = s->in_flight.count = 0;
+}
+
+static void put_block(struct ps_session *s)
+{
+    struct ps_inflight_ring *r = &s->in_flight;
+    if (r->v != r->few) {
+        s->env->block_put(s->env->ctx, r->v, ring_bytes(r->cap));
+    }
+}
+
 static bool grow(struct ps_session *s)
 {
     struct ps_inflight_ring *r = &s->in_flight;
-    uint32_t cap = r->cap == 0 ? RING_CAP_MIN : r->cap * 2;
+    uint32_t cap = r->cap * 2;
     if (cap > PS_IN_FLIGHT_MAX) {
         return false;
     }
@@ -25,10 +38,10 @@ static bool grow(struct ps_session *s)
     for (uint32_t i = 0; i < r->count; i++) {
         v[i] = r->v[(r->head + i) & (r->cap - 1)];
     }
-    if (r->v != NULL) {
-        s->env->block_put(s->env->ctx, r->v, ring_bytes(r->cap));
-    }
-    *r = (struct ps_inflight_ring){.v = v, .cap = cap, .head = 0, .count = r->count};
+    put_block(s);
+    r->v = v;
+    r->cap = cap;
+    r->head = 0;
     return true;
 }
 
@@ -57,8 +70,8 @@ void ps_inflight_pop(struct ps_session *s)
     r->head = (r->head + 1) & (r->cap - 1);
     r->count--;
     if (r->count == 0) {
-        s->env->block_put(s->env->ctx, r->v, ring_bytes(r->cap));
-        *r = (struct ps_inflight_ring){0};
+        put_block(s);
+        ps_inflight_init(s);
     }
 }
 

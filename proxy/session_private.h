@@ -12,6 +12,7 @@
 #include "penstock/session.h"
 #include "penstock/tenant.h"
 
+#define PS_IN_FLIGHT_FEW    4    /* ... that most connections have at the most, and so need no block */
 #define PS_IN_FLIGHT_MAX    4096 /* requests without an answer; at the bound the client is not read */
 #define PS_FLOWS_MAX        16   /* slots that a connection pays at in turn with its place kept */
 #define PS_ITEMS_MAX        PS_FLOWS_MAX /* ... and that one request may wait at; those beyond pay, but nobody waits there */
@@ -44,9 +45,12 @@ struct ps_inflight {
 };
 
 struct ps_inflight_ring {
-    struct ps_inflight *v; /* NULL while empty */
+    struct ps_inflight *v; /* few, or a block */
     uint32_t cap, head, count;
+    struct ps_inflight few[PS_IN_FLIGHT_FEW];
 };
+
+void ps_inflight_init(struct ps_session *s);
 
 /* NULL: at the bound, or no memory. */
 struct ps_inflight *ps_inflight_push(struct ps_session *s);
@@ -128,7 +132,8 @@ enum ps_request_phase {
     PS_REQUEST_STREAM,     /* passing, walked to count batches */
     PS_REQUEST_STREAM_WAIT,/* a ticket waits in the middle of a frame too large to gather */
     PS_REQUEST_SWALLOW,    /* dropped while our answer is being written */
-    PS_REQUEST_BLIND       /* raw SASL tokens (handshake v0): no frames any more */
+    PS_REQUEST_HANDSHAKE,  /* SaslHandshake v0 is being answered: what follows depends on that */
+    PS_REQUEST_BLIND       /* raw SASL tokens: no frames any more */
 };
 
 /* Head of the request in hand. */
@@ -172,12 +177,14 @@ enum ps_response_phase {
     PS_RESPONSE_BLIND
 };
 
-/* A response that is changed; a block. */
+/* A response that is changed; a block, not zeroed. */
 struct ps_response_work {
     struct ps_rewrite_env env;
-    struct ps_rewrite rewrite;
-    struct ps_edit edit;      /* the next one, if has_edit */
-    struct ps_tail tail;
+    union {
+        struct ps_rewrite rewrite; /* GATHER, EDIT */
+        struct ps_tail tail;       /* TAIL, TAIL_GATHER */
+    };
+    struct ps_edit edit;      /* EDIT: the next one, if has_edit */
     uint32_t header_left;     /* TAIL: bytes before the body */
     bool has_edit;
     bool put_done;            /* the edit's bytes are out, its cut is not */
@@ -215,7 +222,8 @@ struct ps_session {
     enum ps_family family;
     bool first_request_seen;
     bool client_left;                 /* the client closed, but acks=0 requests of it still wait */
-    bool head_blocked;                /* at PS_IN_FLIGHT_MAX: the next head waits for an answer */
+    bool answer_awaited;              /* the client side waits for an answer: at PS_IN_FLIGHT_MAX, or to a handshake */
+    bool response_passing;            /* a FORWARD of the broker's side may not have been carried out to its end */
     bool backlog_old;                 /* past client_timeout: nothing waits until the socket is read empty */
     uint8_t peer_len, client_id_len, software_len;
     char peer[46];
@@ -303,8 +311,6 @@ void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now);
 void ps_gate_force(struct ps_session *s, ps_ns now); /* admits the rest over the limit */
 void ps_gate_settle(struct ps_session *s, ps_ns now);/* the frame has passed: trues up, counts, forgets the items */
 void ps_gate_refused(struct ps_session *s);          /* the frame was refused: counts, forgets the items */
-/* Some valve of this worker may hold somebody back. */
-bool ps_gate_engaged(const struct ps_session *s, ps_ns now);
 /* Where the answer asks for throttle_time_ms: at the valve that will hold the next request longest. */
 uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now);
 struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot); /* NULL: the request has none for it */

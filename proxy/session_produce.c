@@ -220,7 +220,7 @@ static bool must_gather(struct ps_session *s, const struct ps_look *look, ps_ns 
     if (look->complete || r->gathered || r->ungatherable || r->frame_len > s->env->limits->gather) {
         return false;
     }
-    bool several = look->topic_count > 1 && ps_gate_engaged(s, now);
+    bool several = look->topic_count > 1 && ps_governor_engaged(s->env->governor, now);
     return several || (!look->single && look->topic_count > 0 && ps_sticky_any(s, now));
 }
 
@@ -346,6 +346,7 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
     case PS_REQUEST_STREAM:
     case PS_REQUEST_STREAM_WAIT:
     case PS_REQUEST_SWALLOW:
+    case PS_REQUEST_HANDSHAKE:
     case PS_REQUEST_BLIND:
         break;
     }
@@ -373,6 +374,7 @@ bool ps_produce_abandon(struct ps_session *s, ps_ns now)
     case PS_REQUEST_HEAD:
     case PS_REQUEST_STREAM:
     case PS_REQUEST_SWALLOW:
+    case PS_REQUEST_HANDSHAKE:
     case PS_REQUEST_BLIND:
         break;
     }
@@ -391,28 +393,4 @@ void ps_produce_drain(struct ps_session *s, ps_ns now)
     if (s->request.acks != 0) {
         ps_produce_abandon(s, now);
     }
-}
-
-bool ps_request_ready(const struct ps_session *s, ps_ns now)
-{
-    switch (s->request_phase) {
-    case PS_REQUEST_HEAD:
-        if (s->state == PS_SESSION_DRAINING) {
-            return s->in_flight.count == 0;
-        }
-        return s->head_blocked && s->in_flight.count < PS_IN_FLIGHT_MAX;
-    case PS_REQUEST_RULE:
-        return rules_of(s)->version != s->rules_seen || now >= s->retry_at;
-    case PS_REQUEST_RESERVE:
-        return now >= s->retry_at;
-    case PS_REQUEST_WAIT:
-    case PS_REQUEST_STREAM_WAIT:
-        return s->gate->ticket.state != PS_TICKET_WAITING || now >= ps_produce_deadline(s);
-    case PS_REQUEST_GATHER:
-    case PS_REQUEST_STREAM:
-    case PS_REQUEST_SWALLOW:
-    case PS_REQUEST_BLIND:
-        break;
-    }
-    return false;
 }

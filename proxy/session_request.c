@@ -112,6 +112,35 @@ static struct ps_order pass(struct ps_session *s, enum ps_answer answer, ps_ns n
     return ps_order_move(PS_ORDER_FORWARD, len);
 }
 
+/* An ApiVersions request newer than the tables. A broker that knows it would answer in a layout that cannot be clamped; so
+ * the client is told to ask again in a version that is known (KIP-511), as brokers do. */
+static struct ps_order refuse_version(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    const struct ps_request *r = &s->request;
+    if (r->frame_len > PS_NEED_MAX) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
+    }
+    if (in.len < r->frame_len) {
+        return ps_order_need(r->frame_len); /* nothing is answered before it has come */
+    }
+    struct ps_inflight *entry = ps_inflight_push(s);
+    uint8_t *reply = entry == NULL ? NULL : s->env->block_get(s->env->ctx, PS_REPLY_API_VERSIONS_LEN);
+    if (reply == NULL) {
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
+    }
+    entry->answer = PS_ANSWER_OURS;
+    entry->correlation_id = r->correlation_id;
+    entry->api_key = r->api_key;
+    entry->api_version = r->api_version;
+    entry->reply = reply;
+    entry->reply_cap = PS_REPLY_API_VERSIONS_LEN;
+    entry->reply_len = (uint32_t)ps_reply_api_versions(reply, PS_REPLY_API_VERSIONS_LEN, r->correlation_id);
+    entry->sent_at = now;
+    uint64_t len = r->frame_len;
+    ps_request_done(s);
+    return ps_order_move(PS_ORDER_DISCARD, len);
+}
+
 static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_request *r = &s->request;
@@ -151,24 +180,37 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         }
         ps_identity_request(s, r, api, in, now);
     }
+    if (r->api_key == PS_API_API_VERSIONS && !knows) {
+        return refuse_version(s, in, now);
+    }
     if (r->api_key == PS_API_SASL_HANDSHAKE && r->api_version == 0) {
         order = pass(s, PS_ANSWER_BROKER, now);
-        s->request_phase = PS_REQUEST_BLIND; /* what follows are raw tokens (PROTOCOL: SaslHandshake v0) */
+        s->request_phase = PS_REQUEST_HANDSHAKE;
         return order;
     }
     /* Of a Produce that is newer than the tables nobody knows whether an answer will come (acks). */
     return pass(s, produce ? PS_ANSWER_MAYBE : PS_ANSWER_BROKER, now);
 }
 
+/* Every answer has gone, so far as the session can order it. */
+static bool is_drained(const struct ps_session *s)
+{
+    return s->in_flight.count == 0 && !s->response_passing;
+}
+
 struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns now)
 {
+    s->answer_awaited = false;
     switch (s->request_phase) {
     case PS_REQUEST_HEAD:
         if (s->state == PS_SESSION_DRAINING) {
-            return s->in_flight.count == 0 ? ps_session_fail(s, PS_CLOSE_DRAINED, now) : ps_order_wait(PS_NEVER);
+            return is_drained(s) ? ps_session_fail(s, PS_CLOSE_DRAINED, now) : ps_order_wait(PS_NEVER);
         }
-        s->head_blocked = s->in_flight.count >= PS_IN_FLIGHT_MAX;
-        return s->head_blocked ? ps_order_wait(PS_NEVER) : head(s, in, now);
+        s->answer_awaited = s->in_flight.count >= PS_IN_FLIGHT_MAX;
+        return s->answer_awaited ? ps_order_wait(PS_NEVER) : head(s, in, now);
+    case PS_REQUEST_HANDSHAKE:
+        s->answer_awaited = true;
+        return ps_order_wait(PS_NEVER);
     case PS_REQUEST_RULE:
     case PS_REQUEST_RESERVE:
     case PS_REQUEST_GATHER:
@@ -184,6 +226,32 @@ struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns n
     }
     PS_ASSERT(false);
     return ps_order_wait(PS_NEVER);
+}
+
+bool ps_request_ready(const struct ps_session *s, ps_ns now)
+{
+    switch (s->request_phase) {
+    case PS_REQUEST_HEAD:
+        if (s->state == PS_SESSION_DRAINING) {
+            return is_drained(s);
+        }
+        return s->answer_awaited && s->in_flight.count < PS_IN_FLIGHT_MAX;
+    case PS_REQUEST_BLIND:
+        return s->answer_awaited;
+    case PS_REQUEST_RULE:
+        return s->env->governor->rules->version != s->rules_seen || now >= s->retry_at;
+    case PS_REQUEST_RESERVE:
+        return now >= s->retry_at;
+    case PS_REQUEST_WAIT:
+    case PS_REQUEST_STREAM_WAIT:
+        return s->gate->ticket.state != PS_TICKET_WAITING || now >= ps_produce_deadline(s);
+    case PS_REQUEST_GATHER:
+    case PS_REQUEST_STREAM:
+    case PS_REQUEST_SWALLOW:
+    case PS_REQUEST_HANDSHAKE:
+        break;
+    }
+    return false;
 }
 
 void ps_request_done(struct ps_session *s)

@@ -1,6 +1,7 @@
 /* session_response.c - the broker's side: match, change what must change, pass the rest on in order. */
 #include "session_private.h"
 
+#define HANDSHAKE_ERROR_END 10 /* of the first field of a SaslHandshake response, in the frame */
 #define TAIL_MAX (1024 * 1024) /* endpoints of a response; far beyond any cluster's number of brokers */
 
 /* One of our own answers stands at the head of the ring: its turn has come. */
@@ -32,8 +33,10 @@ static struct ps_response_work *work_of(struct ps_session *s)
     if (s->response_work == NULL) {
         s->response_work = s->env->block_get(s->env->ctx, sizeof *s->response_work);
         if (s->response_work != NULL) {
-            memset(s->response_work, 0, sizeof *s->response_work);
-            s->response_work->env = (struct ps_rewrite_env){.ctx = s, .map = map, .topic = topic, .produce_max = INT16_MAX};
+            struct ps_response_work *w = s->response_work; /* of several KiB, most of it memory for what may be met */
+            w->env = (struct ps_rewrite_env){.ctx = s, .map = map, .topic = topic, .produce_max = INT16_MAX};
+            w->header_left = 0;
+            w->has_edit = w->put_done = false;
         }
     }
     return s->response_work;
@@ -65,6 +68,9 @@ static struct ps_order edit_next(struct ps_session *s, ps_ns now)
         if (!w->has_edit) {
             w->has_edit = ps_rewrite_next(&w->rewrite, &w->edit);
             w->put_done = false;
+            if (!w->has_edit && w->rewrite.torn) {
+                return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+            }
         }
         if (w->rewrite.torn) { /* bindings changed under a frame with very many nodes: its length is wrong */
             return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
@@ -127,38 +133,6 @@ static struct ps_order gather(struct ps_session *s, struct ps_span in, ps_ns now
     return begin_edit(s, in, now);
 }
 
-/* Streams a large response up to where its addresses stand. */
-static struct ps_order tail(struct ps_session *s, struct ps_span in, ps_ns now)
-{
-    struct ps_response_work *w = s->response_work;
-    if (in.len == 0) {
-        return ps_order_need(1);
-    }
-    size_t len = in.len < s->response_at ? in.len : (size_t)s->response_at;
-    size_t header = w->header_left < len ? w->header_left : len;
-    w->header_left -= (uint32_t)header;
-    size_t used = len - header;
-    enum ps_tail_step step = used == 0 ? PS_TAIL_PASS : ps_tail_next(&w->tail, in.base + header, len - header, &used);
-    if (step == PS_TAIL_BAD) {
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
-    }
-    uint64_t n = step == PS_TAIL_PASS ? len : header + used;
-    s->response_at -= n;
-    if (step == PS_TAIL_HERE) {
-        s->response_phase = PS_RESPONSE_TAIL_GATHER;
-        if (s->response_at > TAIL_MAX) {
-            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
-        }
-        if (n == 0) {
-            return ps_response_next(s, in, now);
-        }
-    }
-    if (s->response_at == 0) {
-        finish(s, now);
-    }
-    return ps_order_move(PS_ORDER_FORWARD, n);
-}
-
 static struct ps_order tail_gathered(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_response_work *w = s->response_work;
@@ -186,6 +160,39 @@ static struct ps_order tail_gathered(struct ps_session *s, struct ps_span in, ps
     s->spent_cap = len;
     w->put_done = true;
     return (struct ps_order){.kind = PS_ORDER_INSERT, .to = PS_CLIENT, .bytes = {out, len}};
+}
+
+/* Streams a large response up to where its addresses stand. */
+static struct ps_order tail(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    struct ps_response_work *w = s->response_work;
+    if (in.len == 0) {
+        return ps_order_need(1);
+    }
+    size_t len = in.len < s->response_at ? in.len : (size_t)s->response_at;
+    size_t header = w->header_left < len ? w->header_left : len;
+    w->header_left -= (uint32_t)header;
+    size_t used = len - header;
+    enum ps_tail_step step = used == 0 ? PS_TAIL_PASS : ps_tail_next(&w->tail, in.base + header, len - header, &used);
+    if (step == PS_TAIL_BAD) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+    }
+    /* Of a large body whatever need not be seen goes in one order, however much of it has come. */
+    uint64_t n = step == PS_TAIL_PASS ? len + ps_walk_skip(&w->tail.walk) : header + used;
+    s->response_at -= n;
+    if (step == PS_TAIL_HERE) {
+        s->response_phase = PS_RESPONSE_TAIL_GATHER;
+        if (s->response_at > TAIL_MAX) {
+            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+        }
+        if (n == 0) {
+            return tail_gathered(s, in, now);
+        }
+    }
+    if (s->response_at == 0) {
+        finish(s, now);
+    }
+    return ps_order_move(PS_ORDER_FORWARD, n);
 }
 
 /* Bytes of a response before its body; 0: more than `in` are needed. */
@@ -226,6 +233,17 @@ static struct ps_order begin_tail(struct ps_session *s, const struct ps_api *api
     return tail(s, in, now);
 }
 
+/* SaslHandshake v0: if the broker agreed, raw tokens follow in both directions; if not, requests do. */
+static bool end_handshake(struct ps_session *s, struct ps_span in)
+{
+    if (s->response_len < HANDSHAKE_ERROR_END) {
+        return false;
+    }
+    int16_t error = (int16_t)ps_load16(in.base + HANDSHAKE_ERROR_END - 2);
+    s->request_phase = error == 0 ? PS_REQUEST_BLIND : PS_REQUEST_HEAD;
+    return true;
+}
+
 /* Drops entries whose request may have had no answer until the response's own is at the head. */
 static struct ps_inflight *match(struct ps_session *s, int32_t correlation_id)
 {
@@ -261,13 +279,17 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         return ps_session_fail(s, PS_CLOSE_CORRELATION, now);
     }
     s->response_len = 4 + (uint64_t)len;
-    const struct ps_api *api = ps_api_find(entry->api_key);
     int16_t version = entry->api_version;
-    bool versions_of_future = entry->api_key == PS_API_API_VERSIONS; /* answered in the v0 layout with error 35 */
-    enum ps_rewrite_mode mode = PS_REWRITE_NONE;
-    if (api != NULL && (ps_api_knows(api, version) || versions_of_future)) {
-        mode = ps_rewrite_mode_of(api, version);
+    if (entry->api_key == PS_API_SASL_HANDSHAKE && version == 0) {
+        if (in.len < HANDSHAKE_ERROR_END && in.len < s->response_len) {
+            return ps_order_need(HANDSHAKE_ERROR_END < s->response_len ? HANDSHAKE_ERROR_END : s->response_len);
+        }
+        if (!end_handshake(s, in)) {
+            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+        }
     }
+    const struct ps_api *api = ps_api_find(entry->api_key);
+    enum ps_rewrite_mode mode = ps_rewrite_mode_of(api, version);
     int32_t throttle_ms = 0;
     if (entry->api_key == PS_API_PRODUCE) {
         throttle_ms = ps_gate_throttle_ms(s, entry->slot, now);
@@ -296,7 +318,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     return ps_order_move(PS_ORDER_FORWARD, n);
 }
 
-struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns now)
+static struct ps_order respond(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     switch (s->response_phase) {
     case PS_RESPONSE_HEAD:
@@ -314,6 +336,13 @@ struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns 
     }
     PS_ASSERT(false);
     return ps_order_wait(PS_NEVER);
+}
+
+struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    struct ps_order order = respond(s, in, now);
+    s->response_passing = order.kind == PS_ORDER_FORWARD;
+    return order;
 }
 
 bool ps_response_ready(const struct ps_session *s, ps_ns now)

@@ -278,6 +278,13 @@ void story_introduce(struct story *t, const char *software)
         at += order.kind == PS_ORDER_INSERT ? 0 : (size_t)order.n;
     }
     assert_int_equal(ps_session_in_flight(t->session), 0);
+    story_idle(t, PS_BROKER);
+}
+
+void story_idle(struct story *t, enum ps_side side)
+{
+    uint8_t nothing = 0;
+    assert_int_equal(ps_session_next(t->session, side, (struct ps_span){&nothing, 0}, t->now).kind, PS_ORDER_NEED);
 }
 
 void story_answer(struct story *t, int32_t correlation_id)

@@ -92,6 +92,8 @@ struct ps_order story_broker(struct story *t, struct ps_span in);
 struct ps_order story_obey_needs(struct story *t, struct ps_span in);
 /* A client has said hello and heard the answer. */
 void story_introduce(struct story *t, const char *software);
+/* All that was ordered is done, and nothing has come: the session needs bytes of this side. */
+void story_idle(struct story *t, enum ps_side side);
 /* An answer of the broker that says nothing; the session passes it. */
 void story_answer(struct story *t, int32_t correlation_id);
 /* The whole request passes at once, and is answered. */

@@ -101,20 +101,65 @@ static void test_a_group_behind_a_huge_header_is_not_waited_for(void **state)
     free(frame);
 }
 
+static struct ps_span handshake_v0(struct frame *f, int32_t correlation_id)
+{
+    struct ps_writer w;
+    frame_begin(&w, f, PS_API_SASL_HANDSHAKE, 0, correlation_id);
+    ps_write_i16(&w, 5);
+    ps_write_raw(&w, "PLAIN", 5);
+    return frame_end(&w, f);
+}
+
 static void test_raw_sasl_tokens_pass_blind(void **state)
+{
+    static const uint8_t token[] = {0xff, 0xff, 0xff, 0xff}; /* no frame, and no business of ours */
+    uint8_t answer[] = {0, 0, 0, 10, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0};
+    struct story *t = *state;
+    struct frame f;
+    assert_int_equal(story_client(t, handshake_v0(&f, 5)).kind, PS_ORDER_FORWARD);
+    assert_int_equal(story_client(t, (struct ps_span){token, sizeof token}).kind, PS_ORDER_WAIT); /* what it is depends */
+    struct ps_order order = story_broker(t, (struct ps_span){answer, 8});
+    assert_true(order.kind == PS_ORDER_NEED && order.n == 10);
+    order = story_broker(t, (struct ps_span){answer, 10});
+    assert_true(order.kind == PS_ORDER_FORWARD && order.n == sizeof answer);
+    assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
+    assert_int_equal(story_client(t, (struct ps_span){token, sizeof token}).kind, PS_ORDER_FORWARD);
+    assert_false(ps_session_ready(t->session, PS_CLIENT, t->now));
+    assert_int_equal(story_broker(t, (struct ps_span){token, 1}).kind, PS_ORDER_FORWARD);
+}
+
+/* A broker that refuses the mechanism, or speaks no SASL, goes on with frames: addresses and policies still matter. */
+static void test_a_refused_handshake_blinds_nobody(void **state)
+{
+    uint8_t answer[] = {0, 0, 0, 10, 0, 0, 0, 5, 0, 34, 0, 0, 0, 0};
+    struct story *t = *state;
+    struct frame f;
+    assert_int_equal(story_client(t, handshake_v0(&f, 5)).kind, PS_ORDER_FORWARD);
+    assert_int_equal(story_client(t, handshake_v0(&f, 6)).kind, PS_ORDER_WAIT);
+    assert_int_equal(story_broker(t, (struct ps_span){answer, sizeof answer}).kind, PS_ORDER_FORWARD);
+    story_idle(t, PS_BROKER);
+    assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
+    story_passes(t, frame_produce(&f, "clicks", 1, 7, -1, -1));
+    assert_int_equal(t->usage[0].records_forwarded, 10);
+}
+
+/* Its answer could not be clamped, so the client is told which versions there are, in the layout that all of them read. */
+static void test_a_newer_api_versions_is_asked_again(void **state)
 {
     struct story *t = *state;
     struct frame f;
     struct ps_writer w;
-    frame_begin(&w, &f, PS_API_SASL_HANDSHAKE, 0, 5);
-    ps_write_i16(&w, 5);
-    ps_write_raw(&w, "PLAIN", 5);
-    assert_int_equal(story_client(t, frame_end(&w, &f)).kind, PS_ORDER_FORWARD);
-    uint8_t answer[] = {0, 0, 0, 4, 0, 0, 0, 5};
-    assert_int_equal(story_broker(t, (struct ps_span){answer, sizeof answer}).kind, PS_ORDER_FORWARD);
-    struct ps_order order = story_client(t, (struct ps_span){(const uint8_t *)"\xff\xff\xff\xff", 4}); /* no frame, and no business of ours */
-    assert_int_equal(order.kind, PS_ORDER_FORWARD);
-    assert_int_equal(story_broker(t, (struct ps_span){(const uint8_t *)"\xff", 1}).kind, PS_ORDER_FORWARD);
+    frame_begin(&w, &f, PS_API_API_VERSIONS, 77, 9);
+    ps_write_raw(&w, "whatever", 8);
+    struct ps_span in = frame_end(&w, &f);
+    struct ps_order order = story_obey_needs(t, in);
+    assert_true(order.kind == PS_ORDER_DISCARD && order.n == in.len);
+    order = story_broker(t, (struct ps_span){in.base, 0});
+    assert_int_equal(order.kind, PS_ORDER_INSERT);
+    static const uint8_t expected[] = {0, 0, 0, 16, 0, 0, 0, 9, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0};
+    assert_true(order.bytes.len == 20);
+    assert_memory_equal(order.bytes.base, expected, sizeof expected);
+    assert_int_equal(t->stats.unknown_versions, 1);
 }
 
 /* Of a Produce newer than the tables nobody knows whether it is answered: the next answer decides. */
@@ -147,6 +192,8 @@ static void test_drain_answers_what_is_in_flight(void **state)
     assert_int_equal(story_client(t, (struct ps_span){f.bytes, f.len}).kind, PS_ORDER_WAIT);
     uint8_t answer[] = {0, 0, 0, 4, 0, 0, 0, 5};
     assert_int_equal(story_broker(t, (struct ps_span){answer, sizeof answer}).kind, PS_ORDER_FORWARD);
+    assert_false(ps_session_ready(t->session, PS_CLIENT, t->now)); /* it may still be on its way */
+    story_idle(t, PS_BROKER);
     assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
     struct ps_order order = story_client(t, (struct ps_span){f.bytes, f.len});
     assert_int_equal(order.kind, PS_ORDER_CLOSE);
@@ -162,6 +209,8 @@ int main(void)
         STORY(test_join_group_tells_membership),
         STORY(test_a_group_behind_a_huge_header_is_not_waited_for),
         STORY(test_raw_sasl_tokens_pass_blind),
+        STORY(test_a_refused_handshake_blinds_nobody),
+        STORY(test_a_newer_api_versions_is_asked_again),
         STORY(test_unknown_produce_version_does_not_desynchronise),
         STORY(test_drain_answers_what_is_in_flight),
     };

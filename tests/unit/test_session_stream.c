@@ -161,6 +161,7 @@ static void test_a_drain_does_not_cut_a_frame(void **state)
     assert_int_equal(order.n, in.len - at);
     assert_int_equal(t->usage[0].records_over_limit, 10);
     story_answer(t, 2);
+    story_idle(t, PS_BROKER);
     assert_int_equal(story_client(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_CLOSE);
 }
 

@@ -1,0 +1,151 @@
+/* test_session_response.c - stories of answers: passed, rewritten, and large ones whose end alone is looked at. */
+#include "story.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An opaque request, so that an answer is awaited. */
+static void ask(struct story *t, int16_t key, int16_t version, int32_t correlation_id)
+{
+    struct frame f;
+    struct ps_writer w;
+    frame_begin(&w, &f, key, version, correlation_id);
+    ps_write_uvarint(&w, 0); /* header tags, where there are any */
+    struct ps_span in = frame_end(&w, &f);
+    struct ps_order order = story_client(t, in);
+    assert_true(order.kind == PS_ORDER_FORWARD && order.n == in.len);
+}
+
+enum { NODE = 4 + 1 + 20 + 4 + 1 + 1 };
+
+static void put_node(struct ps_writer *w)
+{
+    ps_write_i32(w, 1);
+    ps_write_uvarint(w, 20 + 1);
+    ps_write_raw(w, "real-broker.internal", 20);
+    ps_write_i32(w, 9092);
+    ps_write_uvarint(w, 0); /* no rack */
+    ps_write_uvarint(w, 0);
+}
+
+/* Fetch v16 with one partition of `records` bytes and, at its end, a node. Returns the length of the frame. */
+static size_t write_fetch(uint8_t *bytes, size_t cap, int32_t correlation_id, uint32_t records)
+{
+    struct ps_writer w = {.base = bytes, .cap = cap, .len = 4};
+    ps_write_i32(&w, correlation_id);
+    ps_write_uvarint(&w, 0);
+    ps_write_i32(&w, 0); /* throttle time, error, session */
+    ps_write_i16(&w, 0);
+    ps_write_i32(&w, 7);
+    ps_write_uvarint(&w, 2);
+    ps_write_raw(&w, "0123456789abcdef", 16);
+    ps_write_uvarint(&w, 2);
+    ps_write_i32(&w, 0); /* partition, error, high watermark, last stable offset, log start offset */
+    ps_write_i16(&w, 6);
+    ps_write_i64(&w, 1);
+    ps_write_i64(&w, 1);
+    ps_write_i64(&w, 0);
+    ps_write_uvarint(&w, 1); /* no aborted transactions */
+    ps_write_i32(&w, -1);
+    ps_write_uvarint(&w, records + 1);
+    w.len += records;
+    ps_write_uvarint(&w, 0);
+    ps_write_uvarint(&w, 0);
+    ps_write_uvarint(&w, 1); /* the tail: one tagged field, the nodes */
+    ps_write_uvarint(&w, 0);
+    ps_write_uvarint(&w, 1 + NODE);
+    ps_write_uvarint(&w, 2);
+    put_node(&w);
+    assert_false(w.full);
+    ps_store32(bytes, (uint32_t)(w.len - 4));
+    return w.len;
+}
+
+/* Records are not looked at: they go in one order, of which most has not come; the nodes behind them are rewritten. */
+static void test_a_large_fetch_goes_in_three_orders(void **state)
+{
+    enum { RECORDS = 1000000, CHUNK = 200 };
+    struct story *t = *state;
+    uint8_t *frame = calloc(1, RECORDS + 1000);
+    size_t len = write_fetch(frame, RECORDS + 1000, 5, RECORDS);
+    ask(t, PS_API_FETCH, 16, 5);
+    struct ps_order order = story_broker(t, (struct ps_span){frame, CHUNK});
+    assert_int_equal(order.kind, PS_ORDER_FORWARD);
+    assert_true(order.n > RECORDS && order.n < len);
+    size_t at = (size_t)order.n;
+    order = story_broker(t, (struct ps_span){frame + at, len - at});
+    assert_int_equal(order.kind, PS_ORDER_FORWARD); /* the tags of partition and topic */
+    at += (size_t)order.n;
+    order = story_broker(t, (struct ps_span){frame + at, len - at});
+    assert_int_equal(order.kind, PS_ORDER_INSERT);
+    assert_int_equal(order.bytes.len, len - at);
+    assert_non_null(memmem(order.bytes.base, order.bytes.len, "proxy", 5));
+    assert_null(memmem(order.bytes.base, order.bytes.len, "real", 4));
+    order = story_broker(t, (struct ps_span){frame + at, len - at});
+    assert_true(order.kind == PS_ORDER_DISCARD && order.n == len - at);
+    assert_int_equal(ps_session_in_flight(t->session), 0);
+    free(frame);
+}
+
+/* The ring of requests in flight grows and shrinks, and keeps their order. */
+static void test_answers_come_in_the_order_of_requests(void **state)
+{
+    struct story *t = *state;
+    for (int round = 0; round < 3; round++) {
+        for (int32_t i = 0; i < 300; i++) {
+            ask(t, 22, 1, i);
+        }
+        for (int32_t i = 0; i < 300; i++) {
+            story_answer(t, i);
+            if (i % 3 == 0) {
+                ask(t, 22, 1, 300 + i / 3);
+            }
+        }
+        for (int32_t i = 300; i < 400; i++) {
+            story_answer(t, i);
+        }
+        assert_int_equal(t->blocks, 0);
+    }
+}
+
+/* One request after the other costs no block. */
+static void test_few_requests_take_no_memory(void **state)
+{
+    struct story *t = *state;
+    for (int32_t i = 0; i < 10; i++) {
+        ask(t, 22, 1, i);
+        ask(t, 22, 1, 100 + i);
+        story_answer(t, i);
+        story_answer(t, 100 + i);
+    }
+    assert_int_equal(t->blocks_taken, 0);
+}
+
+/* At the bound the client is not read, until an answer makes room. */
+static void test_the_bound_of_requests_in_flight_holds_the_client(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    struct ps_writer w;
+    for (int32_t i = 0; i < 4096; i++) {
+        ask(t, 22, 1, i);
+    }
+    frame_begin(&w, &f, 22, 1, 4096);
+    struct ps_span in = frame_end(&w, &f);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    assert_false(ps_session_ready(t->session, PS_CLIENT, t->now));
+    story_answer(t, 0);
+    assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(test_a_large_fetch_goes_in_three_orders),
+        STORY(test_answers_come_in_the_order_of_requests),
+        STORY(test_few_requests_take_no_memory),
+        STORY(test_the_bound_of_requests_in_flight_holds_the_client),
+    };
+    return cmocka_run_group_tests_name("session_response", tests, NULL, NULL);
+}
