@@ -227,7 +227,9 @@ static enum ps_rewrite_result sum(struct ps_rewrite *r)
 {
     struct ps_edit edit;
     enum ps_walk_step step;
+    bool edited = false;
     while ((step = walk_on(r, &edit)) == PS_WALK_HIT) {
+        edited = true;
         int64_t delta = (int64_t)edit.put.len - (int64_t)edit.cut;
         r->delta += delta;
         r->tag_delta += r->tag_count > 0 ? delta : 0;
@@ -244,6 +246,7 @@ static enum ps_rewrite_result sum(struct ps_rewrite *r)
     if (r->api->key == PS_API_API_VERSIONS && r->prefix.number != (int64_t)r->keys_kept) {
         r->delta += (int64_t)store_count(r, r->keys_kept) - r->prefix.size_len;
     }
+    r->phase = edited ? PS_REWRITE_SIZE : PS_REWRITE_END; /* most Produce responses pass as they are */
     return PS_REWRITE_OK;
 }
 
@@ -293,9 +296,7 @@ enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rew
     }
     restart(r, PS_REWRITE_SUM);
     enum ps_rewrite_result result = sum(r);
-    if (result == PS_REWRITE_OK) {
-        r->phase = PS_REWRITE_SIZE;
-    } else {
+    if (result != PS_REWRITE_OK) {
         r->phase = PS_REWRITE_END;
         if (refusal) {
             return PS_REWRITE_OK; /* not every server keeps to that layout, and clients read what they can of it */
