@@ -1,7 +1,7 @@
 /* session_peek.c - a look at a Produce that consumes nothing: what it writes to, and what it costs.
  *
- * No more is looked at than matters: acks where no policy can apply, the first topic if it is the only one and nobody's
- * business, one batch header if the frame has only one. */
+ * No more is looked at than matters: acks where no policy can apply; the first topic if it is the only one, and of that one
+ * batch header to tell what the frame costs, if a policy wants to know. */
 #include "session_private.h"
 
 /* A refusal that stands is honoured under a bypass as well: what it spares the client has already begun. */
@@ -146,7 +146,8 @@ static bool take(struct ps_session *s, const struct ps_produce *p, enum ps_produ
             peek_cost(s, p, *rules, peek, now);
         }
         look->single = p->topic_count == 1 && p->partition_count == 1;
-        return look->single;
+        /* The batches of one topic are alike enough to guess by; each pays what it really costs when it passes. */
+        return look->single || (p->topic_count == 1 && p->batch_valid && !peek->sticky);
     }
     return false;
 }
