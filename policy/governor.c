@@ -94,7 +94,8 @@ void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_n
     }
     for (uint32_t slot = g->slots_used; slot < used; slot++) {
         ps_valve_init(&g->valves[slot], now);
-        g->settings[slot] = (struct ps_setting){.rate = (double)INFINITY, .burst = (double)INFINITY, .lag = (double)NAN};
+        g->settings[slot] =
+            (struct ps_setting){.rate = (double)INFINITY, .burst = (double)INFINITY, .lag = (double)NAN};
     }
     g->slots_used = used;
     g->rules = rules;

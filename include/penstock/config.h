@@ -1,7 +1,8 @@
 /* config.h - a configuration that has been read and checked: plain data, immutable, shared by reference count.
  *
- * The io layer makes it from YAML (proxy/config_load.h); everybody else only reads. Sizes are bytes, times ps_ns.
- * Strings are owned by the configuration. What depends on other values is resolved: no field waits for a default. */
+ * The io layer makes it from YAML (proxy/config/config_load.h); everybody else only reads. Sizes are bytes, times
+ * ps_ns. Strings are owned by the configuration. What depends on other values is resolved: no field waits for a
+ * default. */
 #ifndef PENSTOCK_CONFIG_H
 #define PENSTOCK_CONFIG_H
 

@@ -95,8 +95,8 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
 void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_ns now);
 /* New settings of slots 0..count-1. */
 void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now);
-/* True if some valve may hold somebody back. Found anew with every setting and snapshot, and else every few milliseconds, so
- * that it may be asked for each request. */
+/* True if some valve may hold somebody back. Found anew with every setting and snapshot, and else every few
+ * milliseconds, so that it may be asked for each request. */
 bool ps_governor_engaged(struct ps_governor *g, ps_ns now);
 /* Releases one ticket that may go, from any slot; NULL if none. Call until NULL, then arm a timer at
  * ps_governor_release_at. */

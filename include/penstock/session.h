@@ -33,7 +33,8 @@ enum ps_order_kind {
     PS_ORDER_FORWARD,
     /* The next n bytes of this side are dropped; n as above. */
     PS_ORDER_DISCARD,
-    /* Write these bytes to side `to`, after everything ordered to it so far. Valid until the next call into the session. */
+    /* Write these bytes to side `to`, after everything ordered to it so far. Valid until the next call into the
+       session. */
     PS_ORDER_INSERT,
     /* Read nothing more of this side; call again when ps_session_ready says so, or at `until` at the latest. */
     PS_ORDER_WAIT,
@@ -97,13 +98,15 @@ struct ps_session_env {
     struct ps_governor *governor;
     struct ps_session_stats *stats;
     const struct ps_limits_config *limits;  /* of the current configuration; may change between frames */
-    /* Small blocks (a few KiB) for what only some sessions need. NULL at limits.memory: the session then closes with MEMORY. */
+    /* Small blocks (a few KiB) for what only some sessions need. NULL at limits.memory: the session then closes with
+     * MEMORY. */
     void *(*block_get)(void *ctx, size_t size);
     void (*block_put)(void *ctx, void *block, size_t size);
     /* Reserves gathered bytes within limits.memory; false: not now (ps_session_ready turns true when there is room). */
     bool (*reserve)(void *ctx, uint64_t bytes);
     void (*release)(void *ctx, uint64_t bytes);
-    /* Addresses for the client of this session (listener). conn: as given to ps_session_init. UNKNOWN: the port is being bound, ask again. */
+    /* Addresses for the client of this session (listener). conn: as given to ps_session_init. UNKNOWN: the port is
+     * being bound, ask again. */
     enum ps_map_result (*map)(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port,
                               struct ps_address *out);
     void (*topic_learned)(void *ctx, const uint8_t id[16], struct ps_span name);
@@ -116,7 +119,8 @@ struct ps_session; /* session_private.h; ps_session_size() bytes */
 
 size_t ps_session_size(void);
 /* peer: the client's address as text, without port (copied). conn: handed back to env->map. */
-void ps_session_init(struct ps_session *s, const struct ps_session_env *env, void *conn, struct ps_span peer, ps_ns now);
+void ps_session_init(struct ps_session *s, const struct ps_session_env *env, void *conn, struct ps_span peer,
+                     ps_ns now);
 /* Gives back every block, reservation, flow and ticket. Once, after CLOSE or instead of it. */
 void ps_session_deinit(struct ps_session *s, ps_ns now);
 
@@ -126,14 +130,15 @@ void ps_session_connected(struct ps_session *s, ps_ns now);
 /* The next order for the bytes `in` that have come from `side` and are not consumed. */
 struct ps_order ps_session_next(struct ps_session *s, enum ps_side side, struct ps_span in, ps_ns now);
 
-/* True if ps_session_next(side) would do something without new bytes: a wait is over, or one of our own answers may go. */
+/* True if ps_session_next(side) would do something without new bytes: a wait is over, or one of our own answers may go.
+ */
 bool ps_session_ready(const struct ps_session *s, enum ps_side side, ps_ns now);
 
 /* Reading this side yielded EAGAIN: what came later than this is no older than now (DESIGN invariant 5). */
 void ps_session_read_empty(struct ps_session *s, enum ps_side side, ps_ns now);
 
-/* This side has closed. Returns true if the session must go on although the client is gone (acks=0 requests that wait are not
- * lost); otherwise the next order is CLOSE. */
+/* This side has closed. Returns true if the session must go on although the client is gone (acks=0 requests that wait
+ * are not lost); otherwise the next order is CLOSE. */
 bool ps_session_gone(struct ps_session *s, enum ps_side side, ps_ns now);
 
 /* SIGTERM or a removed listener: finish what is in flight. The next order after that is CLOSE(DRAINED). */

@@ -1,7 +1,7 @@
 /* fuzz_config.c - any text is a configuration or a list of mistakes: never both, never neither, always printable.
  *
  * A valid one is walked, so that the sanitizers see every field that others will read. */
-#include "../../proxy/config_load.h"
+#include "config_load.h"
 
 #include <stdlib.h>
 

@@ -24,7 +24,7 @@ LAYERS = [
      ["base", "bytes", "schema", "api", "walk", "batch", "produce", "reply", "rewrite", "close"]),
     ("policy", "libps_policy.a", ["policy/*.[ch]"],
      ["config", "controller", "family", "governor", "share", "tenant", "valve"]),
-    ("session", "libps_session.a", ["proxy/session*.[ch]"],
+    ("session", "libps_session.a", ["proxy/session/*.[ch]"],
      ["session"]),
 ]
 
@@ -83,7 +83,7 @@ def owner_of(header, layers):
     return None
 
 
-def check_include(file, line_number, quote, header, rank, layers):
+def check_include(root, file, line_number, quote, header, rank, layers):
     where = f"{file}:{line_number}"
     name = layers[rank][0]
     if quote == "<":
@@ -94,7 +94,7 @@ def check_include(file, line_number, quote, header, rank, layers):
             return [f"{where}: {header} belongs to no pure layer (see LAYERS in check_layers.py)"]
         return [] if owner <= rank else [f"{where}: {name} includes {header}, which belongs to {layers[owner][0]}"]
     # A private header must stand among the layer's own sources.
-    own = {path.name for pattern in layers[rank][2] for path in file.parents[1].glob(pattern)}
+    own = {path.name for pattern in layers[rank][2] for path in root.glob(pattern)}
     return [] if header in own else [f"{where}: {name} includes \"{header}\", which is not its own"]
 
 
@@ -115,7 +115,7 @@ def check_includes(root, layers=LAYERS):
             for number, line in enumerate(file.read_text().splitlines(), 1):
                 match = INCLUDE.match(line)
                 if match:
-                    breaches += check_include(file, number, match[1], match[2], rank, layers)
+                    breaches += check_include(root, file, number, match[1], match[2], rank, layers)
     return breaches
 
 
@@ -123,15 +123,15 @@ def self_test():
     """Builds a house of three one-file layers and breaks each rule once."""
     good = {"protocol/p.c": "int ps_p(void);\nint ps_p(void) { return 1; }\n",
             "policy/q.c": "int ps_p(void); int ps_q(void);\nint ps_q(void) { return ps_p(); }\n",
-            "proxy/session.c": "int ps_q(void); int ps_s(void);\nint ps_s(void) { return ps_q(); }\n"}
+            "proxy/session/session.c": "int ps_q(void); int ps_s(void);\nint ps_s(void) { return ps_q(); }\n"}
     breaks = [
         ({}, None),
         ({"protocol/p.c": "int ps_q(void); int ps_p(void);\nint ps_p(void) { return ps_q(); }\n"}, "calls ps_q"),
         ({"policy/q.c": "void *malloc(unsigned long); void *ps_q(void);\nvoid *ps_q(void) { return malloc(9); }\n"},
          "calls malloc"),
-        ({"proxy/session.c": "#include <time.h>\ntime_t ps_s(void);\ntime_t ps_s(void) { return time(0); }\n"},
+        ({"proxy/session/session.c": "#include <time.h>\ntime_t ps_s(void);\ntime_t ps_s(void) { return time(0); }\n"},
          "includes <time.h>"),
-        ({"proxy/session.c": "long clock(void); long ps_s(void);\nlong ps_s(void) { return clock(); }\n"},
+        ({"proxy/session/session.c": "long clock(void); long ps_s(void);\nlong ps_s(void) { return clock(); }\n"},
          "calls clock"),
         ({"protocol/p.c": '#include "penstock/valve.h"\nint ps_p(void);\nint ps_p(void) { return 1; }\n'},
          "belongs to policy"),
@@ -150,13 +150,13 @@ def self_test():
 def breaches_of_example(root, files):
     (root / "include/penstock").mkdir(parents=True)
     (root / "include/penstock/valve.h").write_text("")
-    (root / "proxy").mkdir()
-    (root / "proxy/loop.h").write_text("")
+    (root / "proxy/net").mkdir(parents=True)
+    (root / "proxy/net/loop.h").write_text("")
     for (_, archive, _, _), (name, text) in zip(LAYERS, files.items()):
         source = root / name
-        source.parent.mkdir(exist_ok=True)
+        source.parent.mkdir(parents=True, exist_ok=True)
         source.write_text(text)
-        subprocess.run(["cc", "-c", "-I", root / "include", "-I", root / "proxy", source, "-o",
+        subprocess.run(["cc", "-c", "-I", root / "include", "-I", root / "proxy/net", source, "-o",
                         source.with_suffix(".o")], check=True)
         subprocess.run(["ar", "rcs", root / archive, source.with_suffix(".o")], check=True)
     return check_objects(root) + check_includes(root)

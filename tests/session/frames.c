@@ -1,4 +1,5 @@
-/* frames.c - requests and responses of the schedules: Produce of every version, Metadata and Fetch with addresses, opaque others. */
+/* frames.c - requests and responses of the schedules: Produce of every version, Metadata and Fetch with addresses,
+ * opaque others. */
 #include "world.h"
 
 #include <stdlib.h>
@@ -123,7 +124,12 @@ void make_request(struct world *world, struct peer_session *peer, struct request
     bool first = peer->request_count == 0 && !rng_one_in(&world->rng, 4);
 
     *r = (struct request){.correlation_id = correlation_id, .acks = -1, .expects_answer = true, .fate = FATE_PENDING};
-    r->api_key = first ? PS_API_API_VERSIONS : roll < 6 ? PS_API_PRODUCE : roll == 6 ? PS_API_METADATA : roll == 7 ? PS_API_FETCH : roll == 8 ? 22 : 99;
+    r->api_key = first       ? PS_API_API_VERSIONS
+                 : roll < 6  ? PS_API_PRODUCE
+                 : roll == 6 ? PS_API_METADATA
+                 : roll == 7 ? PS_API_FETCH
+                 : roll == 8 ? 22
+                             : 99;
     r->api_version = (int16_t)(r->api_key == PS_API_API_VERSIONS ? 3
                                : r->api_key == PS_API_PRODUCE    ? 3 + rng_below(&world->rng, 11)
                                : r->api_key == PS_API_METADATA   ? 1

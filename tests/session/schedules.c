@@ -1,6 +1,7 @@
 /* schedules.c - runs random schedules of the session core.
  *
- *   session_schedules [COUNT [SEED]]     COUNT schedules from SEED on (default 100000, seed from the clock); SEED replays one with COUNT 1 */
+ *   session_schedules [COUNT [SEED]]     COUNT schedules from SEED on (default 100000, seed from the clock); SEED
+ * replays one with COUNT 1 */
 #include "world.h"
 
 #include <stdio.h>

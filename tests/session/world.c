@@ -64,8 +64,9 @@ static uint64_t current_seed;
 
 void world_fail(const struct world *w, const char *what, const char *file, int line)
 {
-    fprintf(stderr, "seed %llu, step %llu: %s (%s:%d)\n  replay: session_schedules 1 %llu\n", (unsigned long long)current_seed,
-            (unsigned long long)w->steps, what, file, line, (unsigned long long)current_seed);
+    fprintf(stderr, "seed %llu, step %llu: %s (%s:%d)\n  replay: session_schedules 1 %llu\n",
+            (unsigned long long)current_seed, (unsigned long long)w->steps, what, file, line,
+            (unsigned long long)current_seed);
     abort();
 }
 
@@ -108,7 +109,8 @@ static void release(void *ctx, uint64_t bytes)
     w->reserved -= bytes;
 }
 
-static enum ps_map_result map(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port, struct ps_address *out)
+static enum ps_map_result map(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port,
+                              struct ps_address *out)
 {
     struct world *w = ctx;
     (void)conn;
@@ -177,15 +179,23 @@ static void add_topic(struct ps_topic_rules *table, const char *name, const stru
 static void make_rules(void)
 {
     for (size_t i = 0; i < 2; i++) {
-        policies[i] = (struct ps_policy_config){.name = policy_text, .topics = {glob_texts, 1}, .groups = {group_texts, 1},
-            .mode = i == 0 ? PS_MODE_ENFORCE : PS_MODE_SHADOW, .target_records = 1000, .limit_records = 2000,
-            .wait_max = 5 * PS_SECOND, .told_max = 5 * PS_SECOND, .client_timeout = 15 * PS_SECOND, .exempt_members = true};
+        policies[i] = (struct ps_policy_config){.name = policy_text,
+                                                .topics = {glob_texts, 1},
+                                                .groups = {group_texts, 1},
+                                                .mode = i == 0 ? PS_MODE_ENFORCE : PS_MODE_SHADOW,
+                                                .target_records = 1000,
+                                                .limit_records = 2000,
+                                                .wait_max = 5 * PS_SECOND,
+                                                .told_max = 5 * PS_SECOND,
+                                                .client_timeout = 15 * PS_SECOND,
+                                                .exempt_members = true};
     }
     config = (struct ps_config){.policies = policies, .policy_count = 2};
     memset(topic_tables, 0, sizeof topic_tables);
     static const char *const names[] = {"gov-a", "gov-b", "gov-late", "gov-a"};
     for (size_t i = 0; i < 4; i++) {
-        rule_pool[i] = (struct ps_rule){.policy = &policies[i == 3], .slot = (uint32_t)i, .topic = ps_span_of(names[i])};
+        rule_pool[i] =
+            (struct ps_rule){.policy = &policies[i == 3], .slot = (uint32_t)i, .topic = ps_span_of(names[i])};
     }
     add_topic(topic_tables[0], "gov-a", &rule_pool[0], &rule_pool[3]);
     add_topic(topic_tables[0], "gov-b", &rule_pool[1], NULL);
@@ -193,7 +203,8 @@ static void make_rules(void)
     add_topic(topic_tables[1], "gov-late", &rule_pool[2], NULL);
     memcpy(topic_tables[2], topic_tables[1], sizeof topic_tables[0]);
     for (size_t i = 0; i < 3; i++) {
-        snapshots[i] = (struct ps_rules){.version = i + 1, .config = &config, .topics = topic_tables[i], .topic_cap = 8, .bypass = i == 2};
+        snapshots[i] = (struct ps_rules){
+            .version = i + 1, .config = &config, .topics = topic_tables[i], .topic_cap = 8, .bypass = i == 2};
     }
 }
 
@@ -274,7 +285,8 @@ static void pump(struct world *w, struct peer_session *p, enum ps_side side)
         if (!move_ahead(w, p, side)) {
             return;
         }
-        struct ps_span in = {p->in[side].bytes == NULL ? (const uint8_t *)"" : p->in[side].bytes + p->in[side].at, pipe_len(&p->in[side])};
+        struct ps_span in = {p->in[side].bytes == NULL ? (const uint8_t *)"" : p->in[side].bytes + p->in[side].at,
+                             pipe_len(&p->in[side])};
         struct ps_order order = ps_session_next(p->session, side, in, w->now);
         if (!carry_out(w, p, side, &order)) {
             return;
@@ -287,8 +299,10 @@ static void settle(struct world *w, struct peer_session *p)
 {
     for (int turns = 0; !p->closed; turns++) {
         CHECK(w, turns < 1000);
-        bool client = ps_session_ready(p->session, PS_CLIENT, w->now) && p->pass_left[PS_CLIENT] + p->drop_left[PS_CLIENT] == 0;
-        bool broker = ps_session_ready(p->session, PS_BROKER, w->now) && p->pass_left[PS_BROKER] + p->drop_left[PS_BROKER] == 0;
+        bool client =
+            ps_session_ready(p->session, PS_CLIENT, w->now) && p->pass_left[PS_CLIENT] + p->drop_left[PS_CLIENT] == 0;
+        bool broker =
+            ps_session_ready(p->session, PS_BROKER, w->now) && p->pass_left[PS_BROKER] + p->drop_left[PS_BROKER] == 0;
         if (!client && !broker) {
             return;
         }
@@ -514,7 +528,8 @@ static void wind_down(struct world *w)
             }
             deliver(w, p, PS_CLIENT, SIZE_MAX);
             deliver(w, p, PS_BROKER, SIZE_MAX);
-            quiet = quiet && (p->closed || (pipe_len(&p->wire[0]) + pipe_len(&p->wire[1]) == 0 && p->wait_until[0] + p->wait_until[1] == 0));
+            quiet = quiet && (p->closed || (pipe_len(&p->wire[0]) + pipe_len(&p->wire[1]) == 0 &&
+                                            p->wait_until[0] + p->wait_until[1] == 0));
         }
         if (quiet) {
             return;

@@ -43,7 +43,8 @@ static void release(void *ctx, uint64_t bytes)
     ((struct story *)ctx)->reserved -= bytes;
 }
 
-static enum ps_map_result map(void *ctx, void *conn, int32_t id, struct ps_span host, int32_t port, struct ps_address *out)
+static enum ps_map_result map(void *ctx, void *conn, int32_t id, struct ps_span host, int32_t port,
+                              struct ps_address *out)
 {
     (void)ctx, (void)conn, (void)host, (void)port;
     memcpy(out->host, "proxy", 5);
@@ -148,7 +149,8 @@ void story_new_rules(struct story *t)
 
 void story_set_rate(struct story *t, uint32_t slot, double rate, double burst)
 {
-    t->settings[slot] = (struct ps_setting){.rate = rate, .burst = burst, .level = PS_LEVEL_SLOW, .lag = 31000, .group = "billing"};
+    t->settings[slot] =
+        (struct ps_setting){.rate = rate, .burst = burst, .level = PS_LEVEL_SLOW, .lag = 31000, .group = "billing"};
     struct ps_setting copy[PS_SLOTS_MAX];
     memcpy(copy, t->settings, sizeof copy);
     ps_governor_settings(&t->governor, copy, t->governor.slots_used, t->now);
@@ -216,7 +218,8 @@ static void put_batch(struct ps_writer *w, const struct part *part)
     ps_write_raw(w, records, payload);
 }
 
-struct ps_span frame_parts(struct frame *f, int16_t acks, int32_t correlation_id, const struct part *parts, size_t count)
+struct ps_span frame_parts(struct frame *f, int16_t acks, int32_t correlation_id, const struct part *parts,
+                           size_t count)
 {
     struct ps_writer w;
     frame_begin(&w, f, PS_API_PRODUCE, 8, correlation_id);

@@ -1,4 +1,5 @@
-/* story.h - one session on a worker of its own, told as bytes in and orders out: what the tests of proxy/session*.c share.
+/* story.h - one session on a worker of its own, told as bytes in and orders out: what the tests of proxy/session*.c
+ * share.
  *
  * The worker has one policy, on topic "clicks" (slot 0) and on topics that begin with "late-" and have no rule until
  * story_rule makes one. Memory is counted: whatever a story leaves behind fails its teardown. */
@@ -48,8 +49,8 @@ int story_teardown(void **state); /* fails if memory, a reservation or a waiting
 
 /* ---- the worker ---- */
 
-/* A rule of the policy for one more topic, in this slot; a second one for the same topic joins the first. Seen by the session
- * after story_new_rules. */
+/* A rule of the policy for one more topic, in this slot; a second one for the same topic joins the first. Seen by the
+ * session after story_new_rules. */
 void story_rule(struct story *t, const struct ps_policy_config *policy, const char *topic, uint32_t slot);
 void story_new_rules(struct story *t); /* the next snapshot */
 void story_set_rate(struct story *t, uint32_t slot, double rate, double burst);
@@ -80,7 +81,8 @@ struct part {
 };
 
 /* Produce v8. */
-struct ps_span frame_parts(struct frame *f, int16_t acks, int32_t correlation_id, const struct part *parts, size_t count);
+struct ps_span frame_parts(struct frame *f, int16_t acks, int32_t correlation_id, const struct part *parts,
+                           size_t count);
 struct ps_span frame_produce(struct frame *f, const char *topic, int16_t acks, int32_t correlation_id,
                              int64_t producer_id, int32_t sequence);
 

@@ -1,8 +1,8 @@
 /* tsan_threads.c - C11 threads as pthreads, for builds with ThreadSanitizer only.
  *
- * ThreadSanitizer follows pthread_create and pthread_mutex_lock, but not glibc's thrd_create and mtx_lock, which Debian's
- * librdkafka is built with: its threads would be unknown to the sanitizer, which then crashes. The executable's definitions
- * take precedence over glibc's; underneath, glibc's types are those of pthreads too. */
+ * ThreadSanitizer follows pthread_create and pthread_mutex_lock, but not glibc's thrd_create and mtx_lock, which
+ * Debian's librdkafka is built with: its threads would be unknown to the sanitizer, which then crashes. The
+ * executable's definitions take precedence over glibc's; underneath, glibc's types are those of pthreads too. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>

@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "../../proxy/acceptor_private.h"
-#include "../../proxy/config_load.h"
-#include "../../proxy/log.h"
-#include "../../proxy/resolve.h"
-#include "../../proxy/worker.h"
+#include "acceptor_private.h"
+#include "config_load.h"
+#include "log.h"
+#include "resolve.h"
+#include "worker.h"
 
 static struct ps_shared shared;
 static struct ps_worker *worker;

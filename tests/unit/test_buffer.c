@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-#include "../../proxy/buffer.h"
+#include "buffer.h"
 
 #define KIB(n) ((size_t)(n) * 1024)
 

@@ -1,8 +1,8 @@
 /* test_cli.c - the command line: what each call answers, on which stream, with which status.
  *
  * ps_run and ps_demo are replaced by ones that remember what they were given. */
-#include "../../proxy/commands.h"
-#include "../../proxy/config_load.h"
+#include "commands.h"
+#include "config_load.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

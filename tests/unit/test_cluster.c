@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../proxy/cluster.h"
+#include "cluster.h"
 #include "penstock/governor.h"
 
 #define TOPICS_BOUND 16384

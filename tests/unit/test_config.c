@@ -1,6 +1,6 @@
 /* test_config.c - what a valid configuration becomes: values, defaults, files, options, references; and that the
  * documentation is about this very table of keys. */
-#include "../../proxy/config_load.h"
+#include "config_load.h"
 
 #include <fcntl.h>
 #include <pthread.h>

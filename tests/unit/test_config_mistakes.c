@@ -1,7 +1,7 @@
 /* test_config_mistakes.c - for each mistake in a configuration the place and the words.
  *
  * The table is the specification of the messages: a user sees nothing else when a proxy does not start. */
-#include "../../proxy/config_load.h"
+#include "config_load.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* test_config_units.c - quantities and addresses as people write them, and what is guessed from near misses. */
-#include "../../proxy/config_units.h"
-#include "../../proxy/nearest.h"
+#include "config_units.h"
+#include "nearest.h"
 
 #include <inttypes.h>
 #include <setjmp.h>

@@ -16,12 +16,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../proxy/acceptor_private.h"
-#include "../../proxy/clock.h"
-#include "../../proxy/config_load.h"
-#include "../../proxy/log.h"
-#include "../../proxy/resolve.h"
-#include "../../proxy/worker.h"
+#include "acceptor_private.h"
+#include "clock.h"
+#include "config_load.h"
+#include "log.h"
+#include "resolve.h"
+#include "worker.h"
 #include "penstock/bytes.h"
 
 #define FRAME_MAX  (300 * 1024)

@@ -1,5 +1,6 @@
-/* test_control.c - the control thread's work without its thread: made-up workers, made-up lag, a clock that is counted. */
-#include "../../proxy/control_core.h"
+/* test_control.c - the control thread's work without its thread: made-up workers, made-up lag, a clock that is counted.
+ */
+#include "control_core.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -8,15 +9,16 @@
 
 #include <cmocka.h>
 
-#include "../../proxy/config_load.h"
-#include "../../proxy/log.h"
+#include "config_load.h"
+#include "log.h"
 
 #define WORKERS 2
 #define TICK    PS_CONTROL_TICK
 
 #define UP "upstream: {bootstrap: [h:1]}\nworkers: 2\n"
 #define CLICKS                                                                                                         \
-    "  - name: clicks\n    topics: [\"c*\"]\n    signal: {groups: [slow, fast], target: 1k, limit: 4k, stale_after: 5s}\n"
+    "  - name: clicks\n    topics: [\"c*\"]\n    signal: {groups: [slow, fast], target: 1k, limit: 4k, stale_after: "  \
+    "5s}\n"
 #define GLOB "  - name: any\n    topics: [g]\n    signal: {groups: [\"team-*\"], target: 1k, limit: 4k}\n"
 
 static struct {
@@ -214,7 +216,8 @@ static void test_unread_rules_are_replaced(void **state)
     assert_non_null(find(a, "c2"));
     ps_rules_snapshot_put(b);
     reload(CLICKS);
-    assert_string_equal(find(a, "c1")->rule[0]->policy->name, "clicks"); /* its configuration lives as long as it does */
+    assert_string_equal(find(a, "c1")->rule[0]->policy->name,
+                        "clicks"); /* its configuration lives as long as it does */
     ps_rules_snapshot_put(a);
     end();
 }

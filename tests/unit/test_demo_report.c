@@ -1,6 +1,6 @@
 /* What the demo measures and promises: figures from counters, the verdict, and the JSON that others read. */
-#include "../../proxy/demo_measure.h"
-#include "../../proxy/demo_report.h"
+#include "demo_measure.h"
+#include "demo_report.h"
 
 #include <jansson.h>
 #include <math.h>

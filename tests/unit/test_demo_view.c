@@ -1,7 +1,7 @@
 /* The live view of the demo: it fits every paper, and says with signs what it says with colours. */
-#include "../../proxy/demo_chart.h"
-#include "../../proxy/demo_text.h"
-#include "../../proxy/demo_view.h"
+#include "demo_chart.h"
+#include "demo_text.h"
+#include "demo_view.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -32,7 +32,8 @@ static struct ps_rules rules_make(bool bypass)
             i = (i + 1) & 7;
         }
         rules_of_slots[slot] = (struct ps_rule){.policy = &policy, .slot = slot, .topic = topic};
-        table[i] = (struct ps_topic_rules){.topic = topic, .hash = hash, .rule = {&rules_of_slots[slot]}, .rule_count = 1};
+        table[i] =
+            (struct ps_topic_rules){.topic = topic, .hash = hash, .rule = {&rules_of_slots[slot]}, .rule_count = 1};
     }
     return (struct ps_rules){.version = 1, .config = &config, .topics = table, .topic_cap = 8, .bypass = bypass};
 }

@@ -1,6 +1,6 @@
 /* test_lag.c - the lag thread's steps, one by one, against librdkafka's mock cluster: what is sampled, when, and what a
  * failure becomes. The schedule runs on a counted clock; only the calls into the mock take real time. */
-#include "../../proxy/lag_private.h"
+#include "lag_private.h"
 
 #include <librdkafka/rdkafka_mock.h>
 #include <math.h>
@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "../../proxy/config_load.h"
-#include "../../proxy/log.h"
+#include "config_load.h"
+#include "log.h"
 
 #define BROKERS    3
 #define PARTITIONS 4
@@ -37,7 +37,8 @@ static rd_kafka_t *client_new(rd_kafka_type_t type, const char *group)
     assert_int_equal(rd_kafka_conf_set(conf, "log_level", "0", error, sizeof(error)), RD_KAFKA_CONF_OK);
     if (world.cluster != NULL) {
         const char *bootstrap = rd_kafka_mock_cluster_bootstraps(world.cluster);
-        assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, error, sizeof(error)), RD_KAFKA_CONF_OK);
+        assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, error, sizeof(error)),
+                         RD_KAFKA_CONF_OK);
     }
     if (group != NULL) {
         assert_int_equal(rd_kafka_conf_set(conf, "group.id", group, error, sizeof(error)), RD_KAFKA_CONF_OK);
@@ -97,7 +98,8 @@ static int setup_cluster(void **state)
     assert_non_null(world.cluster);
     const char *topics[] = {"t1", "t2", "u", "other"};
     for (size_t i = 0; i < PS_ARRAY_LEN(topics); i++) {
-        assert_int_equal(rd_kafka_mock_topic_create(world.cluster, topics[i], PARTITIONS, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
+        assert_int_equal(rd_kafka_mock_topic_create(world.cluster, topics[i], PARTITIONS, 1),
+                         RD_KAFKA_RESP_ERR_NO_ERROR);
     }
     rd_kafka_mock_coordinator_set(world.cluster, "group", "g", 1);
     rd_kafka_mock_coordinator_set(world.cluster, "group", "h", 2);
@@ -283,7 +285,8 @@ static void test_configure(void **state)
 static void test_a_group_that_cannot_be_read(void **state)
 {
     (void)state;
-    rd_kafka_mock_push_request_errors(world.cluster, 9 /* OffsetFetch */, 2, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+    rd_kafka_mock_push_request_errors(world.cluster, 9 /* OffsetFetch */, 2,
+                                      RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
                                       RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
     step(0);
     const struct ps_lag_message *failed = find(PS_LAG_FAILED, NULL, NULL);

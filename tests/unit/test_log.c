@@ -1,6 +1,6 @@
 /* test_log.c - the lines of the log: their form, what hostile values do to them, and the bound per event. */
-#include "../../proxy/log.h"
-#include "../../proxy/log_line.h"
+#include "log.h"
+#include "log_line.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* test_metrics.c - /metrics and /api/v1/state of a proxy that is made up, read back by a parser of the text format. */
-#include "../../proxy/admin_view.h"
+#include "admin_view.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../../proxy/config_load.h"
+#include "config_load.h"
 #include "penstock/session.h"
 
 #define LINES_MAX 2048
@@ -64,11 +64,12 @@ static void group(size_t at, const char *name, double lag, double rate)
 
 static int setup(void **state)
 {
-    static const char yaml[] = "upstream: {bootstrap: [h:1]}\n"
-                               "listeners:\n  - {name: public, bind: \"127.0.0.1:9192\"}\n  - {name: inner, bind: \"127.0.0.1:9392\"}\n"
-                               "policies:\n"
-                               "  - {name: one, topics: [\"*\"], signal: {groups: [g], target: 1k, limit: 4k}}\n"
-                               "  - {name: two, topics: [\"*\"], signal: {groups: [g], target: 1k, limit: 4k}}\n";
+    static const char yaml[] =
+        "upstream: {bootstrap: [h:1]}\n"
+        "listeners:\n  - {name: public, bind: \"127.0.0.1:9192\"}\n  - {name: inner, bind: \"127.0.0.1:9392\"}\n"
+        "policies:\n"
+        "  - {name: one, topics: [\"*\"], signal: {groups: [g], target: 1k, limit: 4k}}\n"
+        "  - {name: two, topics: [\"*\"], signal: {groups: [g], target: 1k, limit: 4k}}\n";
     static struct ps_config_errors errors;
     (void)state;
     memset(&world, 0, sizeof(world));
@@ -158,7 +159,8 @@ static void read_sample(const char *line, const char *family)
     size_t family_len = strlen(family);
     assert_true(strncmp(to->name, family, family_len) == 0); /* stands under its own HELP and TYPE */
     const char *rest = to->name + family_len;
-    assert_true(*rest == '\0' || strcmp(rest, "_bucket") == 0 || strcmp(rest, "_sum") == 0 || strcmp(rest, "_count") == 0);
+    assert_true(*rest == '\0' || strcmp(rest, "_bucket") == 0 || strcmp(rest, "_sum") == 0 ||
+                strcmp(rest, "_count") == 0);
     const char *at = line + len;
     if (*at == '{') {
         const char *after = read_labels(at);
@@ -324,7 +326,8 @@ static void test_traffic(void **state)
     assert_true(value("penstock_memory_bytes", "") == 777.0);
     assert_true(value("penstock_uptime_seconds", "") == 60.0);
     assert_true(value("penstock_lag_source_up", "") == 1.0);
-    assert_non_null(strstr(world.text, "penstock_received_bytes_total{side=\"broker\"} 4503599627370496\n")); /* exact */
+    assert_non_null(
+        strstr(world.text, "penstock_received_bytes_total{side=\"broker\"} 4503599627370496\n")); /* exact */
 }
 
 static void test_histogram_adds_up(void **state)
@@ -402,9 +405,10 @@ static void test_state(void **state)
     if (failed != 0) {
         fail_msg("%s", why.text);
     }
-    failed = json_unpack_ex(first, &why, 0, "{s:s, s:s, s:s, s:F, s:b, s:[{s:s, s:b}], s:{s:I}}", "policy", &policy_name,
-                            "mode", &mode, "level", &level, "admitted_rate", &rate, "open", &open, "groups", "group",
-                            &group_name, "governs", &governs, "usage", "records_forwarded", &records);
+    failed =
+        json_unpack_ex(first, &why, 0, "{s:s, s:s, s:s, s:F, s:b, s:[{s:s, s:b}], s:{s:I}}", "policy", &policy_name,
+                       "mode", &mode, "level", &level, "admitted_rate", &rate, "open", &open, "groups", "group",
+                       &group_name, "governs", &governs, "usage", "records_forwarded", &records);
     if (failed != 0) {
         fail_msg("%s", why.text);
     }
@@ -419,7 +423,8 @@ static void test_state(void **state)
     assert_string_equal(mode, "enforce");
     assert_string_equal(level, "ok");
     assert_string_equal(group_name, "(not UTF-8)");
-    assert_true(json_is_null(json_object_get(json_array_get(json_object_get(document, "policies"), 1), "admitted_rate")));
+    assert_true(
+        json_is_null(json_object_get(json_array_get(json_object_get(document, "policies"), 1), "admitted_rate")));
     json_t *listener = json_array_get(json_object_get(document, "listeners"), 1);
     assert_int_equal(json_unpack(listener, "{s:i}", "port", &port), 0);
     assert_int_equal(port, 40001);

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "../../proxy/ring.h"
+#include "ring.h"
 
 struct entry {
     uint64_t number, check;

@@ -117,7 +117,8 @@ static void test_raw_sasl_tokens_pass_blind(void **state)
     struct story *t = *state;
     struct frame f;
     assert_int_equal(story_client(t, handshake_v0(&f, 5)).kind, PS_ORDER_FORWARD);
-    assert_int_equal(story_client(t, (struct ps_span){token, sizeof token}).kind, PS_ORDER_WAIT); /* what it is depends */
+    assert_int_equal(story_client(t, (struct ps_span){token, sizeof token}).kind,
+                     PS_ORDER_WAIT); /* what it is depends */
     struct ps_order order = story_broker(t, (struct ps_span){answer, 8});
     assert_true(order.kind == PS_ORDER_NEED && order.n == 10);
     order = story_broker(t, (struct ps_span){answer, 10});
@@ -143,7 +144,8 @@ static void test_a_refused_handshake_blinds_nobody(void **state)
     assert_int_equal(t->usage[0].records_forwarded, 10);
 }
 
-/* Its answer could not be clamped, so the client is told which versions there are, in the layout that all of them read. */
+/* Its answer could not be clamped, so the client is told which versions there are, in the layout that all of them read.
+ */
 static void test_a_newer_api_versions_is_asked_again(void **state)
 {
     struct story *t = *state;

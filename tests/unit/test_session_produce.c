@@ -250,7 +250,9 @@ static void test_every_covered_topic_of_a_frame_gets_its_rule(void **state)
 {
     struct story *t = *state;
     struct frame f;
-    static const struct part parts[] = {{.topic = "free", .producer_id = -1}, {.topic = "late-1", .producer_id = -1}, {.topic = "late-2", .producer_id = -1}};
+    static const struct part parts[] = {{.topic = "free", .producer_id = -1},
+                                        {.topic = "late-1", .producer_id = -1},
+                                        {.topic = "late-2", .producer_id = -1}};
     struct ps_span in = frame_parts(&f, 1, 2, parts, 3);
     assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
     assert_string_equal(t->notice_text, "late-1");

@@ -1,4 +1,5 @@
-/* test_session_stream.c - stories of a Produce on its way: counted while it passes, or dropped while the answer is written. */
+/* test_session_stream.c - stories of a Produce on its way: counted while it passes, or dropped while the answer is
+ * written. */
 #include "story.h"
 
 #include <string.h>
@@ -8,7 +9,8 @@ enum { PAYLOAD = 30000, HEAD = 200 };
 static const struct part large[] = {{.topic = "free", .producer_id = -1, .payload = PAYLOAD},
                                     {.topic = "clicks", .producer_id = -1, .payload = PAYLOAD}};
 
-/* Records are nobody's business: what is left of them is ordered at once, and the session comes back for what follows. */
+/* Records are nobody's business: what is left of them is ordered at once, and the session comes back for what follows.
+ */
 static void test_records_pass_in_one_order(void **state)
 {
     struct story *t = *state;
@@ -52,7 +54,8 @@ static void test_no_answer_before_the_last_byte_has_come(void **state)
     assert_int_equal(order.kind, PS_ORDER_DISCARD);
     assert_int_equal(order.n, in.len); /* all of it, most of which has not come */
     assert_false(ps_session_ready(t->session, PS_BROKER, t->now));
-    assert_int_equal(story_client(t, (struct ps_span){in.base + in.len, 0}).kind, PS_ORDER_NEED); /* of the next frame */
+    assert_int_equal(story_client(t, (struct ps_span){in.base + in.len, 0}).kind,
+                     PS_ORDER_NEED); /* of the next frame */
     assert_true(ps_session_ready(t->session, PS_BROKER, t->now));
     order = story_broker(t, (struct ps_span){in.base, 0});
     assert_int_equal(order.kind, PS_ORDER_INSERT);
@@ -123,7 +126,8 @@ static void test_a_large_frame_waits_no_longer_in_all(void **state)
     struct ps_span in = frame_parts(&f, 1, 2, parts, 3);
     size_t at = 0;
     for (int waits = 0; waits < 2;) {
-        struct ps_order order = story_client(t, (struct ps_span){in.base + at, HEAD < in.len - at ? HEAD : in.len - at});
+        struct ps_order order =
+            story_client(t, (struct ps_span){in.base + at, HEAD < in.len - at ? HEAD : in.len - at});
         if (order.kind == PS_ORDER_FORWARD) {
             at += (size_t)order.n;
             continue;
@@ -186,7 +190,8 @@ static void test_a_draining_frame_waits_no_more(void **state)
 /* Once a frame is over the limit it is not asked for again, but it pays at every valve it meets. */
 static void test_what_is_over_the_limit_pays_everywhere(void **state)
 {
-    static const struct part parts[] = {{.topic = "clicks", .producer_id = -1, .payload = PAYLOAD}, {.topic = "late-1", .producer_id = -1}};
+    static const struct part parts[] = {{.topic = "clicks", .producer_id = -1, .payload = PAYLOAD},
+                                        {.topic = "late-1", .producer_id = -1}};
     struct story *t = *state;
     struct frame f;
     story_rule(t, &t->policy, "late-1", 1);

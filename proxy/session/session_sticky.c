@@ -1,13 +1,13 @@
 /* session_sticky.c - refusals that stand: batches that may not pass before an earlier one has come back.
  *
- * An idempotent producer has several batches on their way. Once one of them was refused, the broker would take any later
- * one for a gap in the sequence. So the later ones are refused too until the refused one comes back: measured on every
- * idempotent client, this and only this leaves no sequence error behind (docs/clients.md).
+ * An idempotent producer has several batches on their way. Once one of them was refused, the broker would take any
+ * later one for a gap in the sequence. So the later ones are refused too until the refused one comes back: measured on
+ * every idempotent client, this and only this leaves no sequence error behind (docs/clients.md).
  *
  *     sent 0 10 20 30      10 refused      20, 30 refused: they come after 10      10 10' 20 30 pass
  *
- * A batch from before the refused one (its answer from the broker was an error, and it is sent again) is free to pass: the
- * client will not bring the refused one back before it. */
+ * A batch from before the refused one (its answer from the broker was an error, and it is sent again) is free to pass:
+ * the client will not bring the refused one back before it. */
 #include "session_private.h"
 
 #define SEQUENCE_MASK INT32_MAX /* sequences go from 2^31 - 1 back to 0 */
@@ -99,7 +99,8 @@ bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partiti
     return is_after(b->base_sequence, at->sequence);
 }
 
-bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now)
+bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
+                       ps_ns now)
 {
     if (b->producer_id < 0) {
         return true;

@@ -99,7 +99,8 @@ static void group_remove(struct ps_core_instance *instance, size_t index)
     instance->groups[index] = instance->groups[--instance->group_count];
 }
 
-/* The policy's literal groups have controllers from the start: that nothing is known of them must have an answer too. */
+/* The policy's literal groups have controllers from the start: that nothing is known of them must have an answer too.
+ */
 static void bind_groups(struct ps_core_instance *instance, ps_ns now)
 {
     const struct ps_strings *names = &instance->policy->groups;

@@ -1,8 +1,8 @@
 /* control_members.c - clients that are members of a governing group: exempt from its policy (DESIGN invariant 9).
  *
  * Throttling a producer that is also one of the consumers it waits for would stop the very thing that makes lag
- * fall. Members are learned from group traffic that passes here and from the brokers' own lists, and forgotten some time
- * after they were last seen. */
+ * fall. Members are learned from group traffic that passes here and from the brokers' own lists, and forgotten some
+ * time after they were last seen. */
 #include "control_core.h"
 
 #include "alloc.h"

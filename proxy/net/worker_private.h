@@ -1,4 +1,4 @@
-/* worker_private.h - the insides of a worker, for proxy/worker*.c and proxy/conn*.c: all of it is touched on the
+/* worker_private.h - the insides of a worker, for worker*.c and conn*.c: all of it is touched on the
  * worker's thread only, but for what is marked. */
 #ifndef PENSTOCK_WORKER_PRIVATE_H
 #define PENSTOCK_WORKER_PRIVATE_H

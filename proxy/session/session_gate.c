@@ -101,7 +101,8 @@ static const struct ps_tenant_config *tenant_of(struct ps_session *s)
     return s->tenant;
 }
 
-static bool is_exempt(struct ps_session *s, const struct ps_policy_config *policy, const struct ps_tenant_config *tenant)
+static bool is_exempt(struct ps_session *s, const struct ps_policy_config *policy,
+                      const struct ps_tenant_config *tenant)
 {
     return !ps_tenant_covered(policy, tenant) || ps_rules_exempt(s->env->governor->rules, policy, s->identity);
 }
@@ -122,8 +123,8 @@ struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot)
     return NULL;
 }
 
-/* Bound to the connection's tenant and policy as they are now. A flow that the valve has in its sums leaves them before its
- * weight changes. */
+/* Bound to the connection's tenant and policy as they are now. A flow that the valve has in its sums leaves them before
+ * its weight changes. */
 static void bind_flow(struct ps_session *s, struct ps_gate_flow *flow, const struct ps_policy_config *policy,
                       const struct ps_tenant_config *tenant)
 {
@@ -201,7 +202,8 @@ static void end_wait(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     if (g->wait_since != 0) {
-        struct ps_usage *usage = usage_of(s, g->items[g->item_next < g->item_count ? g->item_next : g->item_count - 1].slot);
+        struct ps_usage *usage =
+            usage_of(s, g->items[g->item_next < g->item_count ? g->item_next : g->item_count - 1].slot);
         PS_COUNT(usage->waits, 1);
         PS_COUNT(usage->wait_ns, now - g->wait_since);
         PS_COUNT(s->env->stats->waiting, -1);

@@ -1,11 +1,12 @@
 /* session_stream.c - a judged Produce on its way: passing while its batches are counted, or dropped while our answer is
  * written.
  *
- * Records are not looked at, so what is left of them when a chunk ends is ordered at once, however long: the session is asked
- * again when something comes that it wants to see. */
+ * Records are not looked at, so what is left of them when a chunk ends is ordered at once, however long: the session is
+ * asked again when something comes that it wants to see. */
 #include "session_private.h"
 
-#define NOT_ENOUGH_REPLICAS 19 /* retried by every client that is refused at all; nothing was written: docs/clients.md */
+#define NOT_ENOUGH_REPLICAS                                                                                            \
+    19 /* retried by every client that is refused at all; nothing was written: docs/clients.md */
 #define REPLY_SLACK         1024
 #define REPLY_MAX           (16 * 1024 * 1024) /* of an answer: a request has to be made for it to be longer */
 
@@ -254,7 +255,8 @@ struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_n
     }
     uint64_t n = len + ps_walk_skip(&w->produce.walk);
     s->request.left -= n;
-    /* The answer may go when the last byte has come, and not before: some clients cannot bear it while they still send. */
+    /* The answer may go when the last byte has come, and not before: some clients cannot bear it while they still send.
+     */
     if (s->request.left == 0 && n == len && !swallow_end(s, now)) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }

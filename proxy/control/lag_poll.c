@@ -35,7 +35,8 @@ static bool round_plan(const struct ps_lag *lag, struct round *round, ps_ns now)
     bool any = false;
     for (size_t g = 0; g < lag->group_count; g++) {
         for (size_t t = 0; t < lag->topic_count; t++) {
-            bool due = lag->topics[t].partition_count > 0 && pair_is_due(lag, lag->groups[g].name, lag->topics[t].name, now);
+            bool due =
+                lag->topics[t].partition_count > 0 && pair_is_due(lag, lag->groups[g].name, lag->topics[t].name, now);
             round->pairs[g * lag->topic_count + t] = due;
             round->topics[t] = round->topics[t] || due;
             any = any || due;
@@ -85,7 +86,8 @@ void ps_lag_committed_taken(struct ps_lag *lag, const struct ps_lag_call *call, 
         rd_kafka_event_ListConsumerGroupOffsets_result(event), &count);
     const rd_kafka_error_t *error = count == 0 ? NULL : rd_kafka_group_result_error(results[0]);
     if (error != NULL) {
-        ps_lag_failed(lag, "cannot read the committed offsets of group %s: %s", call->group, rd_kafka_error_string(error));
+        ps_lag_failed(lag, "cannot read the committed offsets of group %s: %s", call->group,
+                      rd_kafka_error_string(error));
         return;
     }
     for (size_t g = 0; g < lag->group_count && count > 0; g++) {

@@ -153,7 +153,8 @@ static struct ps_order tail_gathered(struct ps_session *s, struct ps_span in, ps
     if (result != PS_REWRITE_OK) {
         s->env->block_put(s->env->ctx, out, len);
         s->map_retry_at = now + PS_MAP_RETRY;
-        return result == PS_REWRITE_WAIT ? ps_order_wait(s->map_retry_at) : ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+        return result == PS_REWRITE_WAIT ? ps_order_wait(s->map_retry_at)
+                                         : ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
     }
     s->map_retry_at = 0;
     s->spent_block = out;
@@ -210,13 +211,15 @@ static uint64_t header_len(const struct ps_api *api, int16_t version, struct ps_
     return r.bad ? 0 : (uint64_t)(r.at - in.base);
 }
 
-static struct ps_order begin_tail(struct ps_session *s, const struct ps_api *api, int16_t version, struct ps_span in, ps_ns now)
+static struct ps_order begin_tail(struct ps_session *s, const struct ps_api *api, int16_t version, struct ps_span in,
+                                  ps_ns now)
 {
     uint64_t header = header_len(api, version, in);
     if (header == 0) {
         uint64_t more = in.len + 64;
-        return in.len >= s->response_len || more > PS_NEED_MAX ? ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now)
-                                                               : ps_order_need(more < s->response_len ? more : s->response_len);
+        return in.len >= s->response_len || more > PS_NEED_MAX
+                   ? ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now)
+                   : ps_order_need(more < s->response_len ? more : s->response_len);
     }
     struct ps_response_work *w = work_of(s);
     if (w == NULL) {

@@ -1,7 +1,7 @@
 /* control.h - the control thread: owns policies, controllers and the 100 ms tick.
  *
- * Takes notices from the workers and samples from the lag thread, ticks every controller, lets the lowest rate of a topic's
- * governing groups rule, splits it over the workers by demand, and hands each its settings. */
+ * Takes notices from the workers and samples from the lag thread, ticks every controller, lets the lowest rate of a
+ * topic's governing groups rule, splits it over the workers by demand, and hands each its settings. */
 #ifndef PENSTOCK_CONTROL_H
 #define PENSTOCK_CONTROL_H
 
@@ -15,8 +15,8 @@
 
 struct ps_control;
 
-/* channels: one per worker, alive until ps_control_stop has returned. Each has its first rules when this returns. lag and
- * cluster may be NULL (observe only). config: a reference is taken. NULL on failure, with a sentence in error. */
+/* channels: one per worker, alive until ps_control_stop has returned. Each has its first rules when this returns. lag
+ * and cluster may be NULL (observe only). config: a reference is taken. NULL on failure, with a sentence in error. */
 struct ps_control *ps_control_start(const struct ps_config *config, struct ps_channel *const *channels,
                                     size_t channel_count, struct ps_lag *lag, struct ps_cluster *cluster, char *error,
                                     size_t error_size);
@@ -39,7 +39,7 @@ struct ps_policy_status {
     enum ps_level level;
     double target, limit;         /* records */
     double admitted_rate;         /* records/s decided for all workers; INFINITY open */
-    double headroom;              /* records that an open valve lets pass until the next tick; INFINITY without a signal */
+    double headroom; /* records that an open valve lets pass until the next tick; INFINITY without a signal */
     double produce_rate;          /* records/s that passed, EWMA of a second */
     double consume_rate;          /* of the governing group; NAN unknown */
     double lag_estimated, lag_committed; /* of the governing group; NAN unknown */

@@ -1,7 +1,7 @@
 /* session_peek.c - a look at a Produce that consumes nothing: what it writes to, and what it costs.
  *
- * No more is looked at than matters: acks where no policy can apply; the first topic if it is the only one, and of that one
- * batch header to tell what the frame costs, if a policy wants to know. */
+ * No more is looked at than matters: acks where no policy can apply; the first topic if it is the only one, and of that
+ * one batch header to tell what the frame costs, if a policy wants to know. */
 #include "session_private.h"
 
 /* A refusal that stands is honoured under a bypass as well: what it spares the client has already begun. */

@@ -1,8 +1,8 @@
-/* session_private.h - the insides of a session, shared by the files proxy/session*.c and by nobody else.
+/* session_private.h - the insides of a session, shared by the files of this folder and by nobody else.
  *
  * An idle session is this struct and nothing more. What only some sessions need hangs off it in blocks from the
- * worker's pool: the ring of requests in flight, the gate (flows, ticket) of a producer that a policy governs, its sticky
- * refusals, and the walkers of a frame that cannot be judged from its head. */
+ * worker's pool: the ring of requests in flight, the gate (flows, ticket) of a producer that a policy governs, its
+ * sticky refusals, and the walkers of a frame that cannot be judged from its head. */
 #ifndef PENSTOCK_SESSION_PRIVATE_H
 #define PENSTOCK_SESSION_PRIVATE_H
 
@@ -15,7 +15,7 @@
 #define PS_IN_FLIGHT_FEW    4    /* ... that most connections have at the most, and so need no block */
 #define PS_IN_FLIGHT_MAX    4096 /* requests without an answer; at the bound the client is not read */
 #define PS_FLOWS_MAX        16   /* slots that a connection pays at in turn with its place kept */
-#define PS_ITEMS_MAX        PS_FLOWS_MAX /* ... and that one request may wait at; those beyond pay, but nobody waits there */
+#define PS_ITEMS_MAX        PS_FLOWS_MAX /* ... and one request may wait at; those beyond pay, but without a wait */
 #define PS_STICKY_MAX       64
 #define PS_CLEAR_TOPICS     4    /* topics without a policy that a connection remembers */
 #define PS_CLIENT_ID_KEPT   64
@@ -32,7 +32,11 @@
 
 /* ---- requests in flight (session_inflight.c) ---- */
 
-enum ps_answer { PS_ANSWER_BROKER = 1, /* the broker's */ PS_ANSWER_OURS, /* stored here */ PS_ANSWER_MAYBE /* unknown */ };
+enum ps_answer {
+    PS_ANSWER_BROKER = 1,
+    /* the broker's */ PS_ANSWER_OURS,
+    /* stored here */ PS_ANSWER_MAYBE /* unknown */
+};
 
 struct ps_inflight {
     int32_t correlation_id;
@@ -277,7 +281,8 @@ enum ps_peek_result ps_peek_frame(struct ps_session *s, struct ps_span in, struc
 /* The topic's name, whether the request gives the name or the id (v13). Absent: an id that nobody named. */
 struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p);
 uint64_t ps_produce_topic_hash(const struct ps_produce *p); /* of the topic as the wire names it */
-/* The rules of a topic, NULL if none; *ruleless: a policy covers it, but the control thread has yet to make the rule. */
+/* The rules of a topic, NULL if none; *ruleless: a policy covers it, but the control thread has yet to make the rule.
+ */
 const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *ruleless);
 
 /* session_produce.c: one Produce, from its head to its verdict. */
@@ -286,7 +291,8 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
 /* Tells the control thread that the topic is covered and has no rule: once a second at the most. */
 void ps_produce_tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now);
 void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records);
-struct ps_request_walk *ps_produce_walk(struct ps_session *s); /* begins a walk over the frame in hand; NULL: no memory */
+struct ps_request_walk *
+ps_produce_walk(struct ps_session *s); /* begins a walk over the frame in hand; NULL: no memory */
 ps_ns ps_produce_deadline(const struct ps_session *s);          /* when the request in hand must be held no longer */
 bool ps_produce_held(const struct ps_session *s);               /* it waits for something other than its own bytes */
 void ps_produce_hold(struct ps_session *s, ps_ns now);
@@ -326,7 +332,8 @@ void ps_gate_free(struct ps_session *s, ps_ns now);
 /* session_sticky.c. topic_hash: of the topic as the wire names it. */
 bool ps_sticky_any(struct ps_session *s, ps_ns now); /* some refusal stands; forgets those that are too old */
 /* The batch comes after one that was refused and has not come back. */
-bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now);
+bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
+                      ps_ns now);
 bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
                        ps_ns now); /* false: no memory to remember it */
 void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b);

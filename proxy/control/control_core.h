@@ -111,7 +111,8 @@ void ps_core_bypass(struct ps_core *core, bool on);
 bool ps_core_collect(struct ps_core *core, ps_ns now);
 
 /* control_instance.c */
-/* Makes the instances of all policies that cover the topic. True if one is new. refused: counts those without a slot. */
+/* Makes the instances of all policies that cover the topic. True if one is new. refused: counts those without a slot.
+ */
 bool ps_core_topic(struct ps_core *core, struct ps_span topic, uint64_t *refused, ps_ns now);
 void ps_core_instance_free(struct ps_core_instance *instance);
 /* Finds the policy of the configuration in force, and sees to its groups. */

@@ -3,9 +3,9 @@
  * One handle does everything. It is a consumer, because only a consumer's handle has an isolation level, and
  * read_uncommitted is wanted: its end offset is the high watermark, not the last stable offset.
  *
- * librdkafka (2.0.2, and still 2.15: its issue 4605) frees an admin call that times out although the lookup of the group's
- * coordinator may still refer to it; when the coordinator appears, the process aborts. So no call is ever allowed
- * to time out: each gets a minute, and one that has not answered after PS_LAG_CALL_MS spoils the handle, which
+ * librdkafka (2.0.2, and still 2.15: its issue 4605) frees an admin call that times out although the lookup of the
+ * group's coordinator may still refer to it; when the coordinator appears, the process aborts. So no call is ever
+ * allowed to time out: each gets a minute, and one that has not answered after PS_LAG_CALL_MS spoils the handle, which
  * is then closed (that ends open calls properly) and opened anew. */
 #include "lag_private.h"
 
@@ -59,8 +59,8 @@ static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error,
     const char *const settings[][2] = {
         {"bootstrap.servers", bootstrap},
         {"client.id", "penstock-lag"},
-        /* Never joined. Without one librdkafka 2.0.2 has no group object, and follows a NULL pointer when an OffsetFetch
-         * is answered with an error that asks for the coordinator anew. */
+        /* Never joined. Without one librdkafka 2.0.2 has no group object, and follows a NULL pointer when an
+         * OffsetFetch is answered with an error that asks for the coordinator anew. */
         {"group.id", "penstock-lag"},
         {"isolation.level", "read_uncommitted"},
         {"enable.auto.commit", "false"},

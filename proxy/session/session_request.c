@@ -12,7 +12,8 @@ static bool begins(struct ps_span in, const char *text)
 /* The length is impossible: what does the peer probably speak? */
 static enum ps_close guess_mistake(struct ps_span in, int32_t len)
 {
-    static const char *const methods[] = {"GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CONN", "HTTP", "PRI "};
+    static const char *const methods[] = {"GET ", "POST", "PUT ", "HEAD", "DELE",
+                                          "OPTI", "PATC", "CONN", "HTTP", "PRI "};
     for (size_t i = 0; i < PS_ARRAY_LEN(methods); i++) {
         if (begins(in, methods[i])) {
             return PS_CLOSE_HTTP_REQUEST;
@@ -50,7 +51,8 @@ struct ps_order ps_request_need_more(const struct ps_session *s, struct ps_span 
 }
 
 /* Completes header_len. False: *order says what is missing. */
-static bool read_header(struct ps_session *s, struct ps_span in, const struct ps_api *api, struct ps_order *order, ps_ns now)
+static bool read_header(struct ps_session *s, struct ps_span in, const struct ps_api *api, struct ps_order *order,
+                        ps_ns now)
 {
     struct ps_request *r = &s->request;
     int16_t client_id_len = (int16_t)ps_load16(in.base + 12);
@@ -112,8 +114,8 @@ static struct ps_order pass(struct ps_session *s, enum ps_answer answer, ps_ns n
     return ps_order_move(PS_ORDER_FORWARD, len);
 }
 
-/* An ApiVersions request newer than the tables. A broker that knows it would answer in a layout that cannot be clamped; so
- * the client is told to ask again in a version that is known (KIP-511), as brokers do. */
+/* An ApiVersions request newer than the tables. A broker that knows it would answer in a layout that cannot be clamped;
+ * so the client is told to ask again in a version that is known (KIP-511), as brokers do. */
 static struct ps_order refuse_version(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     const struct ps_request *r = &s->request;

@@ -1,9 +1,10 @@
 /* lag.h - the lag thread: samples committed and end offsets with librdkafka, and only samples.
  *
- * For every wanted group: committed offsets first (ListConsumerGroupOffsets, one group per call), then end offsets of all
- * their topics (ListOffsets, batched per leader), so that lag is never negative by the order of asking. Once a second
- * by default, four times when a policy is engaged. Also tells the brokers and topics of the cluster and, every few seconds,
- * who the members of the groups are. Results are messages to the control thread; a failure is a message as well. */
+ * For every wanted group: committed offsets first (ListConsumerGroupOffsets, one group per call), then end offsets of
+ * all their topics (ListOffsets, batched per leader), so that lag is never negative by the order of asking. Once a
+ * second by default, four times when a policy is engaged. Also tells the brokers and topics of the cluster and, every
+ * few seconds, who the members of the groups are. Results are messages to the control thread; a failure is a message as
+ * well. */
 #ifndef PENSTOCK_LAG_H
 #define PENSTOCK_LAG_H
 

@@ -141,7 +141,8 @@ static json_t *render_usage(const struct ps_admin_view *view, uint32_t slot)
         json_object_set_new(usage, counters[i].name, count(ps_view_usage(view, slot, counters[i].field)));
     }
     json_object_set_new(usage, "wait_seconds", number((double)ps_view_usage(view, slot, USAGE(wait_ns)) / 1e9));
-    json_object_set_new(usage, "told_seconds", number((double)ps_view_usage(view, slot, USAGE(throttle_told_ms)) / 1e3));
+    json_object_set_new(usage, "told_seconds",
+                        number((double)ps_view_usage(view, slot, USAGE(throttle_told_ms)) / 1e3));
     return usage;
 }
 
@@ -208,7 +209,8 @@ static json_t *render_lag_source(const struct ps_control_status *control)
     json_t *source = json_object();
     json_object_set_new(source, "up", json_boolean(control->lag_error == NULL));
     json_object_set_new(source, "error", control->lag_error == NULL ? json_null() : text(control->lag_error));
-    json_object_set_new(source, "failed_for", control->lag_error == NULL ? json_null() : seconds(control->lag_failed_for));
+    json_object_set_new(source, "failed_for",
+                        control->lag_error == NULL ? json_null() : seconds(control->lag_failed_for));
     return source;
 }
 

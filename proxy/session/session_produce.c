@@ -2,9 +2,9 @@
  * dropped: session_stream.c.)
  *
  * A request is judged from as little as possible: acks if no policy can matter, the first topic if it is the only one,
- * the first batch header to know what it costs. Only a frame whose topics cannot all be seen from the head, or one that a
- * sticky refusal may stand against, is gathered; one too large for that passes and waits where its governed topic is met.
- * Nothing of a frame has been forwarded while it can still be refused. */
+ * the first batch header to know what it costs. Only a frame whose topics cannot all be seen from the head, or one that
+ * a sticky refusal may stand against, is gathered; one too large for that passes and waits where its governed topic is
+ * met. Nothing of a frame has been forwarded while it can still be refused. */
 #include "session_private.h"
 
 #define RESERVE_WAIT     PS_SECOND             /* for memory to gather a frame */
@@ -308,7 +308,8 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
         break;
     }
     if (s->client_left && s->request.acks != 0) {
-        return ps_session_fail(s, PS_CLOSE_CLIENT_LEFT_WAITING, now); /* it will send again what we would forward late */
+        return ps_session_fail(s, PS_CLOSE_CLIENT_LEFT_WAITING,
+                               now); /* it will send again what we would forward late */
     }
     if (peek.ruleless.base != NULL && await_rule(s, &peek, now)) {
         return wait_for_rule(s, now);

@@ -1,7 +1,7 @@
 /* metrics.c - what Prometheus reads: every metric with its help and type, labels escaped, what is unknown left out.
  *
- * Series are bounded by what they count: slots (PS_SLOTS_MAX), groups shown per slot (PS_STATUS_GROUPS), policies, APIs,
- * reasons. Names and meanings: docs/metrics.md. */
+ * Series are bounded by what they count: slots (PS_SLOTS_MAX), groups shown per slot (PS_STATUS_GROUPS), policies,
+ * APIs, reasons. Names and meanings: docs/metrics.md. */
 #include "admin_view.h"
 
 #include <math.h>
@@ -91,7 +91,8 @@ static const struct {
     const char *name, *help;
     group_value value;
 } group_gauges[] = {
-    {"penstock_consumer_lag_records", "Records between the committed and the end offsets of a group and topic.", group_lag},
+    {"penstock_consumer_lag_records", "Records between the committed and the end offsets of a group and topic.",
+     group_lag},
     {"penstock_consumer_lag_seconds", "That lag over the group's consume rate.", ps_view_lag_seconds},
     {"penstock_consume_rate", "Records per second that the group can consume, as last measured.", group_consume_rate},
 };
@@ -271,16 +272,17 @@ static void write_usage(FILE *out, const struct ps_admin_view *view)
         {"penstock_throttle_told_seconds_total", "Sum of the throttle times told to clients.", USAGE(throttle_told_ms),
          1e-3},
         {"penstock_waits_total", "Produce requests that waited here.", USAGE(waits), 1.0},
-        {"penstock_shadow_waits_total", "Produce requests that would have waited (mode: shadow).", USAGE(shadow_waits), 1.0},
-        {"penstock_refusals_forbidden_total", "Refusals that the client would not bear; the request passed over the limit.",
-         USAGE(cells_forbidden), 1.0},
+        {"penstock_shadow_waits_total", "Produce requests that would have waited (mode: shadow).", USAGE(shadow_waits),
+         1.0},
+        {"penstock_refusals_forbidden_total",
+         "Refusals that the client would not bear; the request passed over the limit.", USAGE(cells_forbidden), 1.0},
     };
     for (size_t k = 0; k < PS_ARRAY_LEN(counters); k++) {
         head(out, counters[k].name, "counter", counters[k].help);
         for (size_t i = 0; i < view->config->policy_count; i++) {
             const char *policy = view->config->policies[i].name;
-            sample(out, counters[k].name, usage_of(view, policy, counters[k].field) * counters[k].unit, "policy", policy,
-                   "tenant", TENANT, NULL);
+            sample(out, counters[k].name, usage_of(view, policy, counters[k].field) * counters[k].unit, "policy",
+                   policy, "tenant", TENANT, NULL);
         }
     }
 }
@@ -339,7 +341,8 @@ static void write_connections(FILE *out, const struct ps_admin_view *view)
 
 static void write_errors(FILE *out, const struct ps_admin_view *view)
 {
-    head(out, "penstock_errors_total", "counter", "Connections that were ended for a reason other than their ordinary end.");
+    head(out, "penstock_errors_total", "counter",
+         "Connections that were ended for a reason other than their ordinary end.");
     for (int reason = 0; reason < PS_CLOSE_COUNT; reason++) {
         if (reason != PS_CLOSE_NONE && reason != PS_CLOSE_CLIENT_GONE && reason != PS_CLOSE_DRAINED) {
             uint64_t count = ps_view_stat(view, STAT(closes) + (size_t)reason * sizeof(uint64_t));
@@ -366,11 +369,13 @@ static void write_traffic(FILE *out, const struct ps_admin_view *view)
     write_histogram(out, view, "penstock_request_seconds", "other", STAT(broker_time) + sizeof(struct ps_histogram));
     write_connections(out, view);
     write_errors(out, view);
-    single(out, "penstock_unknown_versions_total", "counter", "Requests of a version newer than known, relayed untouched.",
+    single(out, "penstock_unknown_versions_total", "counter",
+           "Requests of a version newer than known, relayed untouched.",
            (double)ps_view_stat(view, STAT(unknown_versions)));
     single(out, "penstock_refused_requests_total", "counter", "Requests that Penstock answered itself.",
            (double)ps_view_stat(view, STAT(refused_ours)));
-    single(out, "penstock_unresolved_topic_ids_total", "counter", "Produced partitions whose topic id no Metadata had named.",
+    single(out, "penstock_unresolved_topic_ids_total", "counter",
+           "Produced partitions whose topic id no Metadata had named.",
            (double)ps_view_stat(view, STAT(unresolved_topic_ids)));
 }
 
@@ -387,8 +392,8 @@ static void write_process(FILE *out, const struct ps_admin_view *view)
            control->lag_error == NULL ? 1.0 : 0.0);
     single(out, "penstock_slots_used", "gauge", "Pairs of policy and topic that have been seen.",
            (double)control->slots_used);
-    single(out, "penstock_ungoverned_topics", "gauge", "Pairs of policy and topic beyond the bound: no policy acts there.",
-           (double)control->topics_ungoverned);
+    single(out, "penstock_ungoverned_topics", "gauge",
+           "Pairs of policy and topic beyond the bound: no policy acts there.", (double)control->topics_ungoverned);
     single(out, "penstock_exempt_clients", "gauge", "Members of governing groups, exempt if they produce.",
            (double)control->member_count);
     single(out, "penstock_unplaced_records_total", "counter", "Admitted records whose partition a full queue forgot.",

@@ -27,7 +27,8 @@ uint64_t ps_identity_wants(const struct ps_session *s, const struct ps_request *
         return 0; /* a client that is nobody in particular is no member either */
     }
     bool due = s->member_noticed_at == 0 || now - s->member_noticed_at >= PS_MEMBER_INTERVAL;
-    if (tells_group(r->api_key) && (due || r->api_key == PS_API_JOIN_GROUP) && s->env->governor->rules->config->policy_count > 0) {
+    if (tells_group(r->api_key) && (due || r->api_key == PS_API_JOIN_GROUP) &&
+        s->env->governor->rules->config->policy_count > 0) {
         uint64_t head = r->header_len + GROUP_ID_WITHIN;
         head = head < r->frame_len ? head : r->frame_len;
         return head <= PS_NEED_MAX ? head : 0;
@@ -63,7 +64,8 @@ void ps_identity_request(struct ps_session *s, const struct ps_request *r, const
             learn_software(s, name, hit.text);
         } else if (hit.tap == PS_TAP_GROUP_ID && hit.text.base != NULL && s->identity != 0) {
             s->member_noticed_at = now;
-            s->env->notice(s->env->ctx, &(struct ps_notice){.kind = PS_NOTICE_MEMBER, .identity = s->identity, .text = hit.text});
+            s->env->notice(s->env->ctx,
+                           &(struct ps_notice){.kind = PS_NOTICE_MEMBER, .identity = s->identity, .text = hit.text});
             return;
         }
     }

@@ -1,7 +1,7 @@
 /* control_split.c - one rate for several workers: by demand, and never nothing.
  *
- * A worker that held somebody back could use anything; one that did not needs a quarter more than it lately let pass; one
- * without traffic gets a sliver, so that the first request of a newcomer passes and shows that there is demand. The
+ * A worker that held somebody back could use anything; one that did not needs a quarter more than it lately let pass;
+ * one without traffic gets a sliver, so that the first request of a newcomer passes and shows that there is demand. The
  * headroom of an open valve is a reserve against the unexpected: half of it is split evenly, half by demand. */
 #include "control_core.h"
 

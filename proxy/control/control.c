@@ -111,8 +111,8 @@ struct ps_control *ps_control_start(const struct ps_config *config, struct ps_ch
     return control;
 }
 
-/* Workers give an exchange back within a turn of their loop. One that does not turn any more keeps it: a leak at the end of
- * the process is better than memory that is freed under it. */
+/* Workers give an exchange back within a turn of their loop. One that does not turn any more keeps it: a leak at the
+ * end of the process is better than memory that is freed under it. */
 static void collect(struct ps_control *control)
 {
     ps_ns deadline = ps_now() + COLLECT_FOR;

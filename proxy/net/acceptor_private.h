@@ -1,4 +1,4 @@
-/* acceptor_private.h - shared by the files proxy/acceptor*.c. */
+/* acceptor_private.h - shared by the files acceptor*.c. */
 #ifndef PENSTOCK_ACCEPTOR_PRIVATE_H
 #define PENSTOCK_ACCEPTOR_PRIVATE_H
 

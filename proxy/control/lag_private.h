@@ -90,7 +90,8 @@ struct ps_lag {
     size_t listed_count;
     bool regroup;        /* a new list has come: the groups are due to be made anew */
     uint64_t round;
-    int32_t suspects[PS_LAG_SUSPECTS_MAX]; /* brokers that did not answer in time: asked on their own, and not for long */
+    int32_t
+        suspects[PS_LAG_SUSPECTS_MAX]; /* brokers that did not answer in time: asked on their own, and not for long */
     size_t suspect_count;
     bool members_refused; /* the brokers do not know DescribeGroups, or forbid it */
     size_t members_next;  /* group whose members are read next */

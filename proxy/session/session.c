@@ -6,15 +6,17 @@
  *     |  ps_session_next(CLIENT)                                                        |  ps_session_next(BROKER)
  *     v                                                                                 v
  *   ps_request_next            length, API key, version, correlation id, client id    ps_response_next
- *     |                        (session_request.c)                                      |   our own answers whose turn it is: INSERT
- *     |-- ps_identity_request  software, group membership (session_identity.c)          |   match by correlation id (session_inflight.c)
- *     |                                                                                 |
- *     |-- opaque API: ps_inflight_push, FORWARD the whole frame                         |-- nothing to change: FORWARD the whole frame
- *     |                                                                                 |-- WHOLE: GATHER, ps_rewrite: FORWARD and INSERT in turn
- *     '-- Produce: ps_produce_begin (session_produce.c)                                 '-- TAIL: FORWARD through ps_tail, GATHER the end,
- *           peek: acks, topics, batch headers                                                     INSERT it rewritten at equal length
- *           ps_rules_find -> items (session_gate.c)
- *           ps_gate_ask -> open: FORWARD | STREAM (walked while it passes)
+ *     |                        (session_request.c)                                      |   our own answers whose turn
+ * it is: INSERT
+ *     |-- ps_identity_request  software, group membership (session_identity.c)          |   match by correlation id
+ * (session_inflight.c) |                                                                                 |
+ *     |-- opaque API: ps_inflight_push, FORWARD the whole frame                         |-- nothing to change: FORWARD
+ * the whole frame |                                                                                 |-- WHOLE: GATHER,
+ * ps_rewrite: FORWARD and INSERT in turn
+ *     '-- Produce: ps_produce_begin (session_produce.c)                                 '-- TAIL: FORWARD through
+ * ps_tail, GATHER the end, peek: acks, topics, batch headers                                                     INSERT
+ * it rewritten at equal length ps_rules_find -> items (session_gate.c) ps_gate_ask -> open: FORWARD | STREAM (walked
+ * while it passes)
  *                       -> shut: WAIT on a ticket; released, refused at wait.max, or let through over the limit
  *           refused: SWALLOW, the answer written meanwhile takes its place in the ring
  *
