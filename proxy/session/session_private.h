@@ -87,9 +87,10 @@ struct ps_sticky {
     int64_t producer_id; /* -1: free */
     uint64_t topic_hash; /* of the topic as the wire named it: by name or by id */
     int32_t partition;
-    int32_t sequence;    /* the first one refused: what must come back */
+    int32_t sequence;    /* the first one refused that has not come back: what is awaited */
+    int32_t newest;      /* ... and the last one */
     int16_t epoch;
-    ps_ns since;         /* it was refused last */
+    ps_ns since;         /* it was refused last, or came to be awaited */
 };
 
 struct ps_stickies {
@@ -336,7 +337,8 @@ bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partiti
                       ps_ns now);
 bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
                        ps_ns now); /* false: no memory to remember it */
-void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b);
+void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
+                      ps_ns now);
 void ps_sticky_free(struct ps_session *s);
 
 /* session_response.c */

@@ -87,7 +87,7 @@ static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *lo
         ps_gate_settle(s, now);
     }
     if (look->batch_valid) {
-        ps_sticky_passed(s, look->topic_hash, look->partition, &look->batch);
+        ps_sticky_passed(s, look->topic_hash, look->partition, &look->batch, now);
     }
     uint64_t len = s->request.frame_len;
     ps_request_done(s);

@@ -4,9 +4,10 @@
  * later one for a gap in the sequence. So the later ones are refused too until the refused one comes back: measured on
  * every idempotent client, this and only this leaves no sequence error behind (docs/clients.md).
  *
- *     sent 0 10 20 30      10 refused      20, 30 refused: they come after 10      10 10' 20 30 pass
+ *     sent 0 10 20 30      10 refused      20, 30 refused: they come after 10      10, 20, 30 come back and pass
  *
- * A batch from before the refused one (its answer from the broker was an error, and it is sent again) is free to pass:
+ * Once 10 has come back, 20 is awaited, and so on up to the newest one refused: a client that has not heard of all the
+ * refusals yet may send 40 in between. A batch from before the refused one (its answer from the broker was an error, and it is sent again) is free to pass:
  * the client will not bring the refused one back before it. */
 #include "session_private.h"
 
@@ -107,8 +108,11 @@ bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partit
     }
     struct ps_sticky *at = find(s, topic_hash, partition, b->producer_id);
     if (at != NULL && at->epoch == b->producer_epoch && is_after(b->base_sequence, at->sequence)) {
+        at->newest = is_after(b->base_sequence, at->newest) ? b->base_sequence : at->newest;
         return true; /* what is awaited stays the same, and so does the time since when */
     }
+    bool again = at != NULL && at->epoch == b->producer_epoch; /* what was awaited, or what comes before it */
+    int32_t newest = again ? at->newest : b->base_sequence;
     if (at == NULL) {
         if (!make_room(s)) {
             return false;
@@ -119,17 +123,26 @@ bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partit
                              .topic_hash = topic_hash,
                              .partition = partition,
                              .sequence = b->base_sequence,
+                             .newest = newest,
                              .epoch = b->producer_epoch,
                              .since = now};
     s->gate->sticky_at = now;
     return true;
 }
 
-void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b)
+void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
+                      ps_ns now)
 {
     struct ps_sticky *at = b->producer_id < 0 ? NULL : find(s, topic_hash, partition, b->producer_id);
-    if (at != NULL && (at->epoch != b->producer_epoch || !is_after(at->sequence, b->base_sequence))) {
-        forget(s, at);
+    if (at == NULL || (at->epoch == b->producer_epoch && is_after(at->sequence, b->base_sequence))) {
+        return;
+    }
+    int32_t next = (int32_t)(((uint32_t)b->base_sequence + (uint32_t)b->last_offset_delta + 1) & SEQUENCE_MASK);
+    if (at->epoch != b->producer_epoch || at->sequence != b->base_sequence || is_after(next, at->newest)) {
+        forget(s, at); /* all that was refused has come back */
+    } else {
+        at->sequence = next;
+        at->since = s->gate->sticky_at = now;
     }
 }
 

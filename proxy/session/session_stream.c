@@ -74,7 +74,7 @@ static void stream_partition(struct ps_session *s, ps_ns now)
         }
         ps_produce_notice(s, w->rule_slots[i], p->partition, p->batch.record_count);
     }
-    ps_sticky_passed(s, w->topic_hash, p->partition, &p->batch);
+    ps_sticky_passed(s, w->topic_hash, p->partition, &p->batch, now);
 }
 
 /* The frame has been ordered to its end. */

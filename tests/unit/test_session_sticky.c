@@ -43,6 +43,26 @@ static void test_earlier_sequences_pass_a_refusal(void **state)
     story_passes(t, frame_produce(&f, "clicks", -1, 8, 77, 100));
 }
 
+/* The client heard that 100 was refused, but not yet of 110, and goes on with 120: which must not overtake 110 either. */
+static void test_all_that_was_refused_comes_back_in_order(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 110));
+    story_passes(t, frame_produce(&f, "clicks", -1, 4, 77, 100));
+    story_idle(t, PS_BROKER);
+    story_refused(t, frame_produce(&f, "clicks", -1, 5, 77, 120));
+    story_passes(t, frame_produce(&f, "clicks", -1, 6, 77, 110));
+    story_idle(t, PS_BROKER);
+    story_refused(t, frame_produce(&f, "clicks", -1, 7, 77, 130));
+    story_passes(t, frame_produce(&f, "clicks", -1, 8, 77, 120));
+    story_passes(t, frame_produce(&f, "clicks", -1, 9, 77, 130));
+    story_idle(t, PS_BROKER);
+    assert_int_equal(t->blocks, 1); /* the gate: no refusal is remembered any more */
+}
+
 static void test_sequences_go_round(void **state)
 {
     struct story *t = *state;
@@ -123,6 +143,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(test_refusals_stick_until_the_sequence_comes_back),
         STORY(test_earlier_sequences_pass_a_refusal),
+        STORY(test_all_that_was_refused_comes_back_in_order),
         STORY(test_sequences_go_round),
         STORY(test_a_new_epoch_or_producer_owes_nothing),
         STORY(test_a_refusal_ends_when_its_batch_does_not_come_back),
