@@ -54,6 +54,7 @@ struct ps_core_instance {
     const struct ps_core_group *governing; /* the one with the lowest rate, NULL without groups */
     struct ps_core_demand *demands;        /* [channel_count] */
     enum ps_level level;
+    ps_ns held_at;           /* last tick in which somebody was held back; 0 never */
     double rate, headroom;   /* for all workers */
     double passed;           /* records forwarded since the last tick */
     double produce_rate;     /* records/s, EWMA of a second */

@@ -14,6 +14,7 @@
 #define GROUP_GONE_AFTER (60 * PS_SECOND)
 #define POLL_MIN         (100 * PS_MILLISECOND)
 #define RATE_MEMORY_S    1.0
+#define HELD_LATELY      (2 * PS_SECOND) /* clients that do as they are told wait here only now and then: still slow */
 
 static const char *const level_names[] = {"ok", "slow", "reject"};
 
@@ -313,6 +314,7 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
         return;
     }
     bool held = is_held(core, instance);
+    instance->held_at = held ? now : instance->held_at;
     struct ps_core_group *governing = NULL;
     for (size_t i = 0; i < instance->group_count; i++) {
         struct ps_core_group *group = instance->groups[i];
@@ -328,7 +330,8 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
     enum ps_level level = PS_LEVEL_OK;
     if (instance->policy->mode != PS_MODE_OFF) {
         double lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated;
-        level = ps_level_next(instance->level, lag, instance->policy->limit_records, held);
+        bool held_lately = instance->held_at != 0 && now - instance->held_at < HELD_LATELY;
+        level = ps_level_next(instance->level, lag, instance->policy->limit_records, held_lately);
     }
     if (level != instance->level) {
         enum ps_level from = instance->level;

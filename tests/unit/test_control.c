@@ -477,6 +477,14 @@ static void test_demand_is_heard(void **state)
     assert_int_equal(status->policies[0].waiting, 3);
     assert_int_equal(status->policies[0].level, PS_LEVEL_SLOW); /* somebody is held back */
     free(status);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(world.core->instances[0]->level, PS_LEVEL_SLOW); /* or was lately: no flicker */
+        tick();
+        give_back(0, take(0), (struct ps_demand){0});
+        give_back(1, take(1), (struct ps_demand){0});
+    }
+    tick();
+    assert_int_equal(world.core->instances[0]->level, PS_LEVEL_OK);
     end();
 }
 
@@ -664,6 +672,38 @@ static void test_a_signal_grows_stale(void **state)
     end();
 }
 
+/* The thread itself, with workers that never wake: it starts, takes what it is told, and gets its exchanges back. */
+static void test_the_thread_starts_and_stops(void **state)
+{
+    char error[256];
+    (void)state;
+    begin(CLICKS);
+    end();
+    for (size_t i = 0; i < WORKERS; i++) {
+        world.channels[i].notices = ps_ring_new(sizeof(struct ps_notice_entry), 64);
+        world.channels[i].notice_texts = ps_ring_new(sizeof(struct ps_notice_text_entry), 64);
+    }
+    const struct ps_config *config = config_of(UP "policies:\n" CLICKS);
+    struct ps_control *control = ps_control_start(config, world.list, WORKERS, NULL, NULL, error, sizeof(error));
+    assert_non_null(control);
+    struct ps_rules_snapshot *s = rules_of(0); /* there as soon as it has started */
+    assert_non_null(s);
+    ps_rules_snapshot_put(s);
+    ps_control_bypass(control, true);
+    ps_control_configure(control, config);
+    struct ps_control_status *status = ps_control_status(control);
+    assert_true(status->bypass);
+    free(status);
+    ps_control_stop(control);
+    for (size_t i = 0; i < WORKERS; i++) {
+        assert_null(world.channels[i].posted);
+        assert_null(world.channels[i].rules);
+        ps_ring_free(world.channels[i].notices);
+        ps_ring_free(world.channels[i].notice_texts);
+    }
+    ps_config_put(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -686,6 +726,7 @@ int main(void)
         cmocka_unit_test(test_reload_keeps_state),
         cmocka_unit_test(test_lag_source_fails_and_returns),
         cmocka_unit_test(test_a_signal_grows_stale),
+        cmocka_unit_test(test_the_thread_starts_and_stops),
     };
     ps_log_setup(PS_LOG_ERROR, PS_LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);
