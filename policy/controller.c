@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#define PS_TOLD_LATE     (300 * PS_MILLISECOND) /* from forwarding to the count: two ticks and a little */
 #define PS_FOREIGN_TAU_S 5.0 /* over which growth that is not ours is averaged */
 
 _Static_assert(sizeof(struct ps_group_state) <= sizeof(((struct ps_controller *)0)->state),
@@ -298,7 +299,9 @@ static bool sample_frozen(struct ps_controller *c, const struct ps_sample *sampl
     if (g->observed_at == 0 || count != c->partition_count) {
         return false;
     }
-    struct ps_tick_place then = tick_place(g, g->end_at);
+    /* What was forwarded just before the last poll is told of just after it, and stands in its end offsets already. */
+    ps_ns told = g->end_at + PS_TOLD_LATE;
+    struct ps_tick_place then = tick_place(g, told < sample->end_at ? told : g->end_at);
     struct ps_tick_place since = tick_place(g, sample->end_at);
     double forwarded = admitted_at(g->total_history, g->total, &since) - admitted_at(g->total_history, g->total, &then);
     if (forwarded < 1.0) {

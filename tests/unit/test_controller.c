@@ -502,6 +502,30 @@ static void test_a_frozen_source_is_a_silent_one(void **state)
     world_free(w);
 }
 
+/* Records told of after the poll that had seen them: when producers then stop, nothing moves and nothing is wrong. */
+static void test_a_quiet_topic_is_not_a_frozen_source(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = config_20k();
+    struct ps_controller c;
+    void *partitions = calloc(1, ps_controller_partition_size());
+    struct ps_decision d;
+    ps_controller_init(&c, &config, partitions, 1, PS_SECOND);
+    for (ps_ns now = PS_SECOND; now < 40 * PS_SECOND; now += 100 * PS_MILLISECOND) {
+        if (now % PS_SECOND == 0) {
+            struct ps_partition_sample one = {.committed = 1005, .log_start = 0, .end = 1005};
+            struct ps_sample sample = {.committed_at = now, .end_at = now, .partition_count = 1, .partitions = &one};
+            ps_controller_observe(&c, &sample, now);
+        }
+        if (now == 3 * PS_SECOND + 100 * PS_MILLISECOND) {
+            ps_controller_admitted(&c, 0, 5.0, now);
+        }
+        ps_controller_tick(&c, false, now, &d);
+    }
+    assert_int_equal(d.signal, PS_SIGNAL_FRESH);
+    free(partitions);
+}
+
 /* A transaction's marker stays unread for ever: that is no stall. */
 static void test_a_marker_is_not_lag(void **state)
 {
@@ -747,6 +771,7 @@ int main(void)
         cmocka_unit_test(test_garbage_is_survived),
         cmocka_unit_test(test_old_and_repeated_samples_are_no_news),
         cmocka_unit_test(test_a_frozen_source_is_a_silent_one),
+        cmocka_unit_test(test_a_quiet_topic_is_not_a_frozen_source),
         cmocka_unit_test(test_a_marker_is_not_lag),
         cmocka_unit_test(test_consumers_that_stop_are_noticed),
         cmocka_unit_test(test_the_commit_period_may_change),
