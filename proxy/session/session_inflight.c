@@ -13,7 +13,7 @@ void ps_inflight_init(struct ps_session *s)
 {
     s->in_flight.v = s->in_flight.few;
     s->in_flight.cap = PS_IN_FLIGHT_FEW;
-    s->in_flight.head = s->in_flight.count = 0;
+    s->in_flight.head = s->in_flight.count = s->in_flight.maybes = 0;
 }
 
 static void put_block(struct ps_session *s)
@@ -67,11 +67,20 @@ void ps_inflight_pop(struct ps_session *s)
 {
     struct ps_inflight_ring *r = &s->in_flight;
     PS_ASSERT(r->count > 0);
+    r->maybes -= r->v[r->head].answer == PS_ANSWER_MAYBE ? 1 : 0;
     r->head = (r->head + 1) & (r->cap - 1);
     r->count--;
     if (r->count == 0) {
         put_block(s);
         ps_inflight_init(s);
+    }
+}
+
+void ps_inflight_make_room(struct ps_session *s)
+{
+    struct ps_inflight_ring *r = &s->in_flight;
+    while (r->count >= PS_IN_FLIGHT_MAX && r->v[r->head].answer == PS_ANSWER_MAYBE) {
+        ps_inflight_pop(s);
     }
 }
 

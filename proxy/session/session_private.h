@@ -51,6 +51,7 @@ struct ps_inflight {
 struct ps_inflight_ring {
     struct ps_inflight *v; /* few, or a block */
     uint32_t cap, head, count;
+    uint32_t maybes; /* PS_ANSWER_MAYBE among them */
     struct ps_inflight few[PS_IN_FLIGHT_FEW];
 };
 
@@ -60,6 +61,7 @@ void ps_inflight_init(struct ps_session *s);
 struct ps_inflight *ps_inflight_push(struct ps_session *s);
 struct ps_inflight *ps_inflight_head(struct ps_session *s);
 void ps_inflight_pop(struct ps_session *s);
+void ps_inflight_make_room(struct ps_session *s); /* at the bound: the oldest that may have no answer are given up */
 void ps_inflight_clear(struct ps_session *s);
 
 /* ---- the gate: what a governed producer needs (session_gate.c) ---- */

@@ -126,9 +126,10 @@ static struct ps_order refuse(struct ps_session *s, struct ps_span in, ps_ns now
     return ps_produce_swallow(s, in, now);
 }
 
+/* An answer of ours would stand behind one that perhaps never comes, so there is none while that is in flight. */
 static bool may_refuse(const struct ps_session *s)
 {
-    return s->request.acks != 0 && ps_family_may_refuse(s->family, s->request.producer);
+    return s->request.acks != 0 && s->in_flight.maybes == 0 && ps_family_may_refuse(s->family, s->request.producer);
 }
 
 /* Its time is over: refused where the client bears it, else let through and counted. */

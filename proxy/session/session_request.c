@@ -108,6 +108,7 @@ static struct ps_order pass(struct ps_session *s, enum ps_answer answer, ps_ns n
     entry->api_key = r->api_key;
     entry->api_version = r->api_version;
     entry->answer = (uint8_t)answer;
+    s->in_flight.maybes += answer == PS_ANSWER_MAYBE ? 1 : 0;
     entry->sent_at = now;
     uint64_t len = r->frame_len;
     ps_request_done(s);
@@ -182,7 +183,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         }
         ps_identity_request(s, r, api, in, now);
     }
-    if (r->api_key == PS_API_API_VERSIONS && !knows) {
+    if (r->api_key == PS_API_API_VERSIONS && !knows && s->in_flight.maybes == 0) {
         return refuse_version(s, in, now);
     }
     if (r->api_key == PS_API_SASL_HANDSHAKE && r->api_version == 0) {
@@ -208,6 +209,7 @@ struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns n
         if (s->state == PS_SESSION_DRAINING) {
             return is_drained(s) ? ps_session_fail(s, PS_CLOSE_DRAINED, now) : ps_order_wait(PS_NEVER);
         }
+        ps_inflight_make_room(s);
         s->answer_awaited = s->in_flight.count >= PS_IN_FLIGHT_MAX;
         return s->answer_awaited ? ps_order_wait(PS_NEVER) : head(s, in, now);
     case PS_REQUEST_HANDSHAKE:

@@ -1,12 +1,14 @@
-/* frames.c - requests and responses of the schedules: Produce of every version, Metadata and Fetch with addresses,
- * opaque others. */
+/* frames.c - requests and responses of the schedules: Produce of every version, messages with addresses, opaque others. */
 #include "world.h"
+
+#include "penstock/reply.h"
 
 #include <stdlib.h>
 
-#include "penstock/bytes.h"
+#define BUFFER_SIZE  (64 * 1024)
+#define PAYLOADS_MAX 45000 /* bytes of records in one request: so that it fits limits.frame */
 
-static const char *const topics[] = {"gov-a", "gov-b", "free", "gov-late", "other"};
+static uint8_t buffer[BUFFER_SIZE]; /* of the frame that is being written */
 
 static void put_string(struct ps_writer *w, const char *text, bool flexible)
 {
@@ -27,28 +29,54 @@ static void put_count(struct ps_writer *w, uint32_t n, bool flexible)
     }
 }
 
-static void put_batch(struct world *world, struct ps_writer *w, bool flexible, bool idempotent, int32_t sequence)
+static void put_random(struct world *world, struct ps_writer *w, size_t len)
 {
-    uint32_t payload = rng_below(&world->rng, rng_one_in(&world->rng, 20) ? 3000 : 120);
-    uint32_t len = 61 + payload;
+    CHECK(world, len <= w->cap - w->len);
+    rng_fill(&world->rng, w->base + w->len, len);
+    w->len += len;
+}
+
+static void put_filler(struct world *world, struct ps_writer *w, uint32_t max)
+{
+    put_random(world, w, rng_below(&world->rng, max));
+}
+
+static uint8_t *finish(struct world *world, struct ps_writer *w)
+{
+    CHECK(world, !w->full);
+    ps_store32(buffer, (uint32_t)(w->len - 4));
+    uint8_t *frame = malloc(w->len);
+    memcpy(frame, buffer, w->len);
+    return frame;
+}
+
+/* ---- Produce ---- */
+
+/* A batch as its head tells it. */
+struct head {
+    int64_t producer_id;
+    int16_t epoch;
+    int32_t sequence, records;
+};
+
+static void put_batch(struct world *world, struct ps_writer *w, bool flexible, const struct head *h, size_t payload)
+{
+    uint32_t len = (uint32_t)(61 + payload);
     uint8_t header[61] = {0};
     ps_store32(header + 8, len - 12);
     header[16] = 2;
-    ps_store32(header + 23, 4);
-    ps_store64(header + 43, idempotent ? 77 : UINT64_MAX);
-    ps_store16(header + 51, idempotent ? 1 : UINT16_MAX);
-    ps_store32(header + 53, idempotent ? (uint32_t)sequence : UINT32_MAX);
-    ps_store32(header + 57, 1 + rng_below(&world->rng, 50));
+    ps_store32(header + 23, (uint32_t)h->records - 1);
+    ps_store64(header + 43, (uint64_t)h->producer_id);
+    ps_store16(header + 51, (uint16_t)h->epoch);
+    ps_store32(header + 53, (uint32_t)h->sequence);
+    ps_store32(header + 57, (uint32_t)h->records);
     if (flexible) {
         ps_write_uvarint(w, len + 1);
     } else {
         ps_write_i32(w, (int32_t)len);
     }
     ps_write_raw(w, header, sizeof header);
-    for (uint32_t i = 0; i < payload; i++) {
-        uint8_t byte = (uint8_t)rng_next(&world->rng);
-        ps_write_raw(w, &byte, 1);
-    }
+    put_random(world, w, payload);
 }
 
 static void put_topic(struct ps_writer *w, uint32_t topic, int16_t version)
@@ -58,104 +86,214 @@ static void put_topic(struct ps_writer *w, uint32_t topic, int16_t version)
         memset(id, (int)topic + 1, sizeof id);
         ps_write_raw(w, id, sizeof id);
     } else {
-        put_string(w, topics[topic], version >= 9);
+        put_string(w, topic_text(topic), version >= 9);
     }
 }
 
-static void put_produce(struct world *world, struct ps_writer *w, struct request *r)
+static size_t some_payload(struct world *world, const struct ps_writer *w)
+{
+    size_t payload = rng_below(&world->rng, rng_one_in(&world->rng, 200) ? 30000 : rng_one_in(&world->rng, 20) ? 3000 : 120);
+    return w->len + payload < PAYLOADS_MAX ? payload : 10;
+}
+
+static void put_produce_head(struct ps_writer *w, const struct request *r, bool transactional)
 {
     bool flexible = r->api_version >= 9;
-    uint32_t roll = rng_below(&world->rng, 4);
-    bool idempotent = roll == 0;
-    r->acks = idempotent || roll == 1 ? -1 : (int16_t)rng_below(&world->rng, 2);
-    r->expects_answer = r->acks != 0;
-    if (flexible) {
-        ps_write_uvarint(w, 0); /* no transactional id */
+    if (transactional) {
+        put_string(w, "tx", flexible);
+    } else if (flexible) {
+        ps_write_uvarint(w, 0);
     } else {
         ps_write_i16(w, -1);
     }
     ps_write_i16(w, r->acks);
     ps_write_i32(w, 30000);
-    uint32_t topic_count = rng_one_in(&world->rng, 3) ? 1 + rng_below(&world->rng, 3) : 1;
-    put_count(w, topic_count, flexible);
-    for (uint32_t t = 0; t < topic_count; t++) {
-        uint32_t topic = rng_below(&world->rng, 5);
-        uint32_t partitions = rng_one_in(&world->rng, 3) ? 1 + rng_below(&world->rng, 4) : 1;
-        r->refusable = r->refusable || idempotent || topic == 0 || topic == 1 || topic == 3;
-        put_topic(w, topic, r->api_version);
-        put_count(w, partitions, flexible);
-        for (uint32_t p = 0; p < partitions; p++) {
-            r->partitions++;
-            ps_write_i32(w, (int32_t)p);
-            put_batch(world, w, flexible, idempotent, r->correlation_id);
-            if (flexible) {
-                ps_write_uvarint(w, 0);
-            }
-        }
-        if (flexible) {
-            ps_write_uvarint(w, 0);
-        }
-    }
+}
+
+static void put_tags(struct ps_writer *w, bool flexible)
+{
     if (flexible) {
         ps_write_uvarint(w, 0);
     }
 }
 
-static void put_filler(struct world *world, struct ps_writer *w, uint32_t max)
+/* Any topics with any partitions. */
+static void put_some_topics(struct world *world, struct ps_writer *w, struct peer *p, struct request *r, bool idempotent)
 {
-    for (uint32_t n = rng_below(&world->rng, max); n > 0; n--) {
-        uint8_t byte = (uint8_t)rng_next(&world->rng);
-        ps_write_raw(w, &byte, 1);
+    bool flexible = r->api_version >= 9;
+    uint32_t topic_count = rng_one_in(&world->rng, 3) ? 1 + rng_below(&world->rng, 3) : 1;
+    if (p->kind == PEER_WANDERER && rng_one_in(&world->rng, 6)) {
+        topic_count = TOPIC_COUNT - TOPIC_MANY; /* more than a request can wait at */
     }
+    put_count(w, topic_count, flexible);
+    for (uint32_t t = 0; t < topic_count; t++) {
+        uint32_t topic = rng_below(&world->rng, TOPIC_MANY);
+        if (p->kind == PEER_WANDERER) {
+            topic = TOPIC_MANY + p->wandered++ % (TOPIC_COUNT - TOPIC_MANY);
+            cover[COVER_MANY_TOPICS] += p->wandered == TOPIC_COUNT - TOPIC_MANY;
+        }
+        uint32_t partitions = rng_one_in(&world->rng, 3) ? 1 + rng_below(&world->rng, 4) : 1;
+        r->refusable = r->refusable || idempotent || topic_governed(topic);
+        put_topic(w, topic, r->api_version);
+        put_count(w, partitions, flexible);
+        for (uint32_t i = 0; i < partitions; i++) {
+            struct head head = {.producer_id = -1, .epoch = -1, .sequence = -1};
+            if (idempotent) {
+                head = (struct head){.producer_id = 77, .epoch = 1, .sequence = r->correlation_id};
+            }
+            head.records = 1 + (int32_t)rng_below(&world->rng, 50);
+            r->partitions++;
+            ps_write_i32(w, (int32_t)i);
+            put_batch(world, w, flexible, &head, some_payload(world, w));
+            put_tags(w, flexible);
+        }
+        put_tags(w, flexible);
+    }
+    put_tags(w, flexible);
 }
 
-static void put_api_versions(struct ps_writer *w)
+/* What an idempotent producer placed in the request: one topic for each batch. */
+static void put_placed(struct world *world, struct ps_writer *w, const struct producer *producer, struct request *r)
 {
-    put_string(w, "apache-kafka-java", true);
+    bool flexible = r->api_version >= 9;
+    put_count(w, (uint32_t)r->placed_count, flexible);
+    for (size_t i = 0; i < r->placed_count; i++) {
+        const struct producer_partition *at = &producer->partitions[r->placed[i].partition];
+        const struct batch *batch = &at->batches[r->placed[i].batch];
+        struct head head = {producer->id, producer->epoch, batch->sequence, batch->records};
+        r->partitions++;
+        put_topic(w, at->topic, r->api_version);
+        put_count(w, 1, flexible);
+        ps_write_i32(w, at->index);
+        put_batch(world, w, flexible, &head, rng_below(&world->rng, 100));
+        put_tags(w, flexible);
+        put_tags(w, flexible);
+    }
+    put_tags(w, flexible);
+}
+
+static void put_produce(struct world *world, struct ps_writer *w, struct peer *p, struct request *r)
+{
+    if (r->placed_count > 0) {
+        r->refusable = true;
+        put_produce_head(w, r, producer_is_transactional(p->producer));
+        put_placed(world, w, p->producer, r);
+        return;
+    }
+    uint32_t roll = rng_below(&world->rng, 4);
+    bool idempotent = roll == 0;
+    r->acks = idempotent || roll == 1 ? -1 : (int16_t)rng_below(&world->rng, 2);
+    r->expects_answer = r->acks != 0;
+    put_produce_head(w, r, false);
+    put_some_topics(world, w, p, r, idempotent);
+}
+
+/* ---- requests ---- */
+
+static const char *software_of(const struct peer *p, struct world *world)
+{
+    static const char *const names[] = {"apache-kafka-java", "librdkafka", "kgo", "somebody"};
+    return names[p->kind == PEER_PRODUCER ? rng_below(&world->rng, 3) : rng_below(&world->rng, 4)];
+}
+
+static void put_api_versions(struct ps_writer *w, const char *software)
+{
+    put_string(w, software, true);
     put_string(w, "4.4.0", true);
     ps_write_uvarint(w, 0);
 }
 
-void make_request(struct world *world, struct peer_session *peer, struct request *r, int32_t correlation_id)
+static int16_t version_of(struct world *world, const struct peer *p, const struct request *r)
 {
-    uint8_t *buffer = malloc(65536);
-    struct ps_writer w = {.base = buffer, .cap = 65536, .len = 4};
-    uint32_t roll = rng_below(&world->rng, 10);
-    bool first = peer->request_count == 0 && !rng_one_in(&world->rng, 4);
+    switch (r->api_key) {
+    case PS_API_API_VERSIONS:
+        return rng_one_in(&world->rng, 5) ? 77 : 3;
+    case PS_API_PRODUCE:
+        if (p->producer != NULL) {
+            return p->producer->version;
+        }
+        return r->may_be_silent ? 80 : (int16_t)(3 + rng_below(&world->rng, 11));
+    case PS_API_METADATA:
+        return 1;
+    case PS_API_FETCH:
+        return 16;
+    case PS_API_SASL_HANDSHAKE:
+        return p->kind == PEER_RAW ? 0 : 1;
+    default:
+        return 4;
+    }
+}
 
+static int16_t any_key(struct world *world)
+{
+    static const int16_t keys[] = {PS_API_METADATA, PS_API_FETCH, 22, 99};
+    uint32_t roll = rng_below(&world->rng, 10);
+    return roll < 6 ? PS_API_PRODUCE : keys[roll - 6];
+}
+
+static int16_t key_of(struct world *world, struct peer *p, struct request *r)
+{
+    bool first = p->request_count == 0;
+    if (first && (p->kind == PEER_PRODUCER || !rng_one_in(&world->rng, 4))) {
+        return PS_API_API_VERSIONS;
+    }
+    if (p->kind == PEER_RAW && rng_one_in(&world->rng, 2)) {
+        return PS_API_SASL_HANDSHAKE;
+    }
+    if (p->kind == PEER_PRODUCER && !rng_one_in(&world->rng, 10)) {
+        return producer_fill(world, p->producer, r) ? PS_API_PRODUCE : -1;
+    }
+    int16_t key = p->kind == PEER_PRODUCER ? PS_API_METADATA : any_key(world);
+    r->may_be_silent = key == PS_API_PRODUCE && rng_one_in(&world->rng, 40);
+    return key;
+}
+
+void make_request(struct world *world, struct peer *p, struct request *r, int32_t correlation_id)
+{
+    struct ps_writer w = {.base = buffer, .cap = BUFFER_SIZE, .len = 4};
+    char client_id[] = "client-0";
+    client_id[7] = (char)('0' + (p - world->peers));
     *r = (struct request){.correlation_id = correlation_id, .acks = -1, .expects_answer = true, .fate = FATE_PENDING};
-    r->api_key = first       ? PS_API_API_VERSIONS
-                 : roll < 6  ? PS_API_PRODUCE
-                 : roll == 6 ? PS_API_METADATA
-                 : roll == 7 ? PS_API_FETCH
-                 : roll == 8 ? 22
-                             : 99;
-    r->api_version = (int16_t)(r->api_key == PS_API_API_VERSIONS ? 3
-                               : r->api_key == PS_API_PRODUCE    ? 3 + rng_below(&world->rng, 11)
-                               : r->api_key == PS_API_METADATA   ? 1
-                               : r->api_key == PS_API_FETCH      ? 16
-                                                                 : 4);
+    r->api_key = key_of(world, p, r);
+    if (r->api_key < 0) {
+        return;
+    }
+    r->api_version = version_of(world, p, r);
     ps_write_i16(&w, r->api_key);
     ps_write_i16(&w, r->api_version);
     ps_write_i32(&w, correlation_id);
-    ps_write_i16(&w, 6);
-    ps_write_raw(&w, "client", 6);
-    if (r->api_key == PS_API_API_VERSIONS) {
+    put_string(&w, client_id, false);
+    if (r->may_be_silent) {
+        r->expects_answer = rng_one_in(&world->rng, 2);
+        cover[COVER_MAYBE]++;
+        put_filler(world, &w, 300);
+    } else if (r->api_key == PS_API_API_VERSIONS) {
+        r->version_refused = r->api_version == 77;
         ps_write_uvarint(&w, 0);
-        put_api_versions(&w);
+        put_api_versions(&w, software_of(p, world));
     } else if (r->api_key == PS_API_PRODUCE) {
-        if (r->api_version >= 9) {
-            ps_write_uvarint(&w, 0);
-        }
-        put_produce(world, &w, r);
+        put_tags(&w, r->api_version >= 9);
+        put_produce(world, &w, p, r);
+        cover[COVER_TOO_LARGE] += w.len > WORLD_GATHER;
     } else {
+        ps_write_uvarint(&w, 0); /* header tags of the flexible ones */
         put_filler(world, &w, 300);
     }
-    CHECK(world, !w.full);
-    ps_store32(buffer, (uint32_t)(w.len - 4));
-    r->frame = realloc(buffer, w.len);
+    r->frame = finish(world, &w);
     r->len = w.len;
+    if (r->placed_count > 0) {
+        producer_sent(p->producer, r);
+    }
 }
+
+/* One byte becomes another, most often one of the first. */
+void spoil(struct world *world, uint8_t *frame, size_t len)
+{
+    uint32_t among = (uint32_t)(len > 40 && !rng_one_in(&world->rng, 4) ? 40 : len);
+    frame[rng_below(&world->rng, among)] ^= (uint8_t)(1 + rng_below(&world->rng, 255));
+}
+
+/* ---- responses ---- */
 
 static void put_endpoints(struct world *world, struct ps_writer *w)
 {
@@ -180,9 +318,7 @@ static void put_produce_response(struct world *world, struct ps_writer *w, const
 {
     int16_t v = r->api_version;
     bool flexible = v >= 9;
-    if (flexible) {
-        ps_write_uvarint(w, 0); /* header tags */
-    }
+    put_tags(w, flexible); /* of the header */
     put_count(w, 1, flexible);
     put_topic(w, 0, v);
     put_count(w, 1, flexible);
@@ -201,15 +337,13 @@ static void put_produce_response(struct world *world, struct ps_writer *w, const
             ps_write_i16(w, -1);
         }
     }
-    if (flexible) {
-        ps_write_uvarint(w, 0);
-        ps_write_uvarint(w, 0);
-    }
+    put_tags(w, flexible);
+    put_tags(w, flexible);
     ps_write_i32(w, 7); /* ThrottleTimeMs */
     if (v >= 10 && rng_one_in(&world->rng, 3)) {
         put_endpoints(world, w);
-    } else if (flexible) {
-        ps_write_uvarint(w, 0);
+    } else {
+        put_tags(w, flexible);
     }
 }
 
@@ -227,13 +361,24 @@ static void put_metadata_response(struct world *world, struct ps_writer *w)
     put_count(w, 0, false);
 }
 
+/* One partition of records between what matters, or nothing at all. */
 static void put_fetch_response(struct world *world, struct ps_writer *w)
 {
+    uint32_t records = rng_below(&world->rng, rng_one_in(&world->rng, 8) ? 20000 : 200);
     ps_write_uvarint(w, 0); /* header tags */
     ps_write_i32(w, 0);
     ps_write_i16(w, 0);
     ps_write_i32(w, 5);
-    ps_write_uvarint(w, 1); /* no topics */
+    ps_write_uvarint(w, 2);
+    put_random(world, w, 16);
+    ps_write_uvarint(w, 2);
+    put_random(world, w, 4 + 2 + 8 + 8 + 8);
+    ps_write_uvarint(w, 0); /* no aborted transactions */
+    ps_write_i32(w, -1);
+    ps_write_uvarint(w, records + 1);
+    put_random(world, w, records);
+    ps_write_uvarint(w, 0);
+    ps_write_uvarint(w, 0);
     if (rng_one_in(&world->rng, 2)) {
         put_endpoints(world, w);
     } else {
@@ -241,9 +386,19 @@ static void put_fetch_response(struct world *world, struct ps_writer *w)
     }
 }
 
-static void put_api_versions_response(struct ps_writer *w)
+static void put_api_versions_response(struct world *world, struct ps_writer *w)
 {
     static const int16_t keys[] = {PS_API_PRODUCE, PS_API_FETCH, PS_API_API_VERSIONS, 99};
+    if (rng_one_in(&world->rng, 4)) { /* an older broker: version 0, whatever was asked */
+        cover[COVER_BROKER_REFUSED_VERSION]++;
+        ps_write_i16(w, PS_ERROR_UNSUPPORTED_VERSION);
+        ps_write_i32(w, 2);
+        for (int16_t key = 98; key <= 99; key++) {
+            ps_write_i16(w, key);
+            ps_write_i32(w, 2);
+        }
+        return;
+    }
     ps_write_i16(w, 0);
     ps_write_uvarint(w, (uint32_t)PS_ARRAY_LEN(keys) + 1);
     for (size_t i = 0; i < PS_ARRAY_LEN(keys); i++) {
@@ -256,27 +411,40 @@ static void put_api_versions_response(struct ps_writer *w)
     ps_write_uvarint(w, 0);
 }
 
-void make_response(struct world *world, struct request *r)
+static void put_handshake_response(struct world *world, struct ps_writer *w)
 {
-    uint8_t *buffer = malloc(65536);
-    struct ps_writer w = {.base = buffer, .cap = 65536, .len = 4};
+    bool agrees = !rng_one_in(&world->rng, 3);
+    cover[COVER_HANDSHAKE_REFUSED] += !agrees;
+    ps_write_i16(w, agrees ? 0 : 33);
+    ps_write_i32(w, 1);
+    put_string(w, "PLAIN", false);
+}
+
+void make_response(struct world *world, struct peer *p, struct request *r)
+{
+    struct ps_writer w = {.base = buffer, .cap = BUFFER_SIZE, .len = 4};
     ps_write_i32(&w, r->correlation_id);
-    if (r->api_key == PS_API_PRODUCE) {
+    if (r->api_key == PS_API_PRODUCE && !r->may_be_silent) {
         put_produce_response(world, &w, r);
     } else if (r->api_key == PS_API_METADATA) {
         put_metadata_response(world, &w);
     } else if (r->api_key == PS_API_FETCH) {
         put_fetch_response(world, &w);
     } else if (r->api_key == PS_API_API_VERSIONS) {
-        put_api_versions_response(&w);
+        put_api_versions_response(world, &w);
+    } else if (r->api_key == PS_API_SASL_HANDSHAKE) {
+        put_handshake_response(world, &w);
     } else {
         put_filler(world, &w, 500);
     }
-    CHECK(world, !w.full);
-    ps_store32(buffer, (uint32_t)(w.len - 4));
-    r->response = realloc(buffer, w.len);
+    r->response = finish(world, &w);
     r->response_len = w.len;
+    if (p->kind == PEER_BAD_BROKER && rng_one_in(&world->rng, 3)) {
+        spoil(world, r->response, w.len);
+    }
 }
+
+/* ---- what came back ---- */
 
 static bool contains(const uint8_t *bytes, size_t len, const char *text)
 {
@@ -324,18 +492,25 @@ static void check_refusal(struct world *world, const struct request *r, const ui
     CHECK(world, partitions == r->partitions);
 }
 
+/* Error 35 in the layout of version 0, with the one range from which the client chooses again. */
+static void check_version_refusal(struct world *world, const uint8_t *frame, size_t len)
+{
+    CHECK(world, len == 20 && ps_load16(frame + 8) == PS_ERROR_UNSUPPORTED_VERSION && ps_load32(frame + 10) == 1);
+    CHECK(world, ps_load16(frame + 14) == PS_API_API_VERSIONS && ps_load16(frame + 18) < 77);
+}
+
 void check_response(struct world *world, const struct request *r, const uint8_t *frame, size_t len)
 {
     CHECK(world, !contains(frame, len, REAL_HOST));
-    if (r->fate == FATE_REFUSED) {
+    if (r->version_refused) {
+        check_version_refusal(world, frame, len);
+    } else if (r->fate == FATE_REFUSED) {
         check_refusal(world, r, frame, len);
-        return;
-    }
-    if (r->api_key == PS_API_METADATA) {
+    } else if (r->api_key == PS_API_METADATA) {
         CHECK(world, contains(frame, len, "proxy.example"));
     } else if (r->api_key == PS_API_FETCH) {
         CHECK(world, len == r->response_len);
-    } else if (r->api_key == PS_API_PRODUCE) {
+    } else if (r->api_key == PS_API_PRODUCE && !r->may_be_silent) {
         CHECK(world, len >= 20 && (r->api_version >= 10 || len == r->response_len));
     } else if (r->api_key == PS_API_API_VERSIONS) {
         CHECK(world, len < r->response_len); /* the unknown key is gone */

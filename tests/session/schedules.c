@@ -1,12 +1,23 @@
 /* schedules.c - runs random schedules of the session core.
  *
- *   session_schedules [COUNT [SEED]]     COUNT schedules from SEED on (default 100000, seed from the clock); SEED
- * replays one with COUNT 1 */
+ *   session_schedules [COUNT [SEED]]   COUNT schedules from SEED on (default 100000; seed from the clock). With COUNT 1,
+ *                                      SEED is replayed. From 10000 on all that schedules can reach must be reached. */
 #include "world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+static int check_cover(void)
+{
+    int missing = 0;
+    for (int i = 0; i < COVER_COUNT; i++) {
+        printf("%s%s %llu", i == 0 ? "reached: " : ", ", cover_name((enum cover)i), (unsigned long long)cover[i]);
+        missing += cover[i] == 0;
+    }
+    printf("\n");
+    return missing;
+}
 
 int main(int argc, char **argv)
 {
@@ -19,5 +30,9 @@ int main(int argc, char **argv)
         steps += world_run(seed + i);
     }
     printf("clean: %llu schedules, %llu steps\n", (unsigned long long)count, (unsigned long long)steps);
+    if (check_cover() > 0 && count >= 10000) {
+        printf("something was never reached\n");
+        return 1;
+    }
     return 0;
 }

@@ -1,14 +1,32 @@
 /* world.h - one worker's worth of sessions in a world without sockets, clocks or threads.
  *
  * Clients, brokers, the governor, time and memory are all driven from one seed, so every schedule can be replayed.
- * After every step the invariants of ARCHITECTURE.md are asserted (world_check and the models in world.c). */
+ * After every step the invariants of ARCHITECTURE.md are asserted, and the two ends of each connection have models that
+ * know what must arrive.
+ *
+ *     world.c     the schedule: steps, time, settings, closes, and what must hold after each of them
+ *     io.c        what the io layer does: carries out orders, in every chunking
+ *     worker.c    the worker that sessions see: memory, names, addresses, rules
+ *     ends.c      clients and brokers: what was sent must arrive, what was asked must be answered
+ *     producer.c  an idempotent producer and its broker, who know every sequence
+ *     frames.c    the bytes of requests and responses */
 #ifndef PENSTOCK_TEST_WORLD_H
 #define PENSTOCK_TEST_WORLD_H
 
+#include "penstock/bytes.h"
 #include "penstock/session.h"
 
 #define WORLD_SESSIONS_MAX 3
-#define WORLD_REQUESTS_MAX 64
+#define WORLD_REQUESTS_MAX 256
+#define WORLD_SLOTS        24
+#define WORLD_GATHER       4000  /* limits.gather */
+#define WORLD_FRAME        60000 /* limits.frame */
+#define WORLD_RESERVE      6000  /* bytes that may be reserved in all */
+#define WAIT_MAX           (5 * PS_SECOND)
+#define CLIENT_TIMEOUT     (15 * PS_SECOND)
+#define REAL_HOST          "real-broker.internal"
+
+/* ---- chance, and bytes on their way ---- */
 
 struct rng {
     uint64_t state;
@@ -16,35 +34,113 @@ struct rng {
 uint64_t rng_next(struct rng *r);
 uint32_t rng_below(struct rng *r, uint32_t n); /* 0..n-1 */
 bool rng_one_in(struct rng *r, uint32_t n);
+void rng_fill(struct rng *r, uint8_t *bytes, size_t len);
 
-/* Bytes on their way; grows, consumed from the front. */
-struct pipe {
+struct pipe { /* grows, consumed from the front */
     uint8_t *bytes;
     size_t at, len, cap;
 };
 void pipe_add(struct pipe *p, const void *bytes, size_t len);
 void pipe_take(struct pipe *p, size_t len);
 void pipe_free(struct pipe *p);
+static inline size_t pipe_len(const struct pipe *p)
+{
+    return p->len - p->at;
+}
+
+/* ---- topics (worker.c) ---- */
+
+enum topic { TOPIC_A, TOPIC_B, TOPIC_FREE, TOPIC_LATE, TOPIC_NAMELESS, TOPIC_MANY, TOPIC_COUNT = TOPIC_MANY + 20 };
+
+const char *topic_text(uint32_t topic);
+static inline bool topic_governed(uint32_t topic)
+{
+    return topic != TOPIC_FREE && topic != TOPIC_NAMELESS;
+}
+
+/* ---- an idempotent producer (producer.c) ---- */
+
+#define PRODUCER_PARTITIONS 3
+#define PRODUCER_BATCHES    24 /* of a partition */
+
+/* How a client sends again what was refused, as measured and read: docs/clients.md. */
+enum retry {
+    RETRY_ONE_BY_ONE = 1, /* Java: a batch that was sent before goes only if it is the oldest; new ones may go on */
+    RETRY_DRAINED,        /* librdkafka: nothing goes until everything in flight is answered; then all in order */
+    RETRY_EAGER           /* whatever is first, at once */
+};
+
+struct batch {
+    enum { BATCH_QUEUED = 1, BATCH_SENT, BATCH_DONE } state;
+    int32_t sequence, records;
+    bool sent_before;
+};
+
+struct producer_partition {
+    uint32_t topic;
+    int32_t index;
+    struct batch batches[PRODUCER_BATCHES];
+    size_t count, done;   /* batches made; those before `done` are DONE */
+    int32_t next;         /* sequence of the next batch made */
+    bool failing;         /* an answer was an error, and not all that was in flight is answered */
+    /* the broker's side */
+    int32_t expected;
+    bool gap;             /* it failed a batch, so others were out of sequence, the last of them... */
+    int32_t gap_end;      /* ...this: until that is in the log, a gap is nobody else's fault */
+};
+
+struct producer {
+    int64_t id;
+    int16_t epoch;
+    int16_t version; /* of its Produce requests: a connection sticks to one */
+    enum retry retry;
+    uint32_t in_flight;
+    struct producer_partition partitions[PRODUCER_PARTITIONS];
+};
+
+/* A batch in a request. */
+struct placed {
+    uint8_t partition; /* of the producer */
+    uint8_t batch;
+    bool appended;     /* by the broker */
+};
+
+/* ---- requests and the two ends ---- */
 
 enum request_fate { FATE_PENDING = 1, FATE_FORWARDED, FATE_REFUSED };
 
 struct request {
     uint8_t *frame;
     size_t len;
+    uint64_t starts_at;    /* offset in all that the client sent */
     int32_t correlation_id;
     int16_t api_key, api_version;
     int16_t acks;
-    bool answered;         /* an answer is expected, and was delivered */
     bool expects_answer;
+    bool may_be_silent;    /* of a version nobody knows: perhaps it is not answered */
+    bool answered;
     bool refusable;        /* writes to a covered topic, or in a sequence of which something may have been refused */
+    bool version_refused;  /* an ApiVersions that we answer ourselves */
     int32_t partitions;    /* of a Produce, over all topics */
     enum request_fate fate;
+    struct placed placed[PRODUCER_PARTITIONS];
+    size_t placed_count;
     uint8_t *response;     /* the broker's, as sent */
     size_t response_len;
 };
 
-struct peer_session {
+enum peer_kind {
+    PEER_MIXED = 1,  /* any request */
+    PEER_BAD_CLIENT, /* breaks the rules: only safety is checked */
+    PEER_BAD_BROKER, /* the same on the other side */
+    PEER_PRODUCER,   /* idempotent, with retries */
+    PEER_WANDERER,   /* writes to many topics in turn */
+    PEER_RAW         /* SaslHandshake v0, then tokens */
+};
+
+struct peer {
     struct ps_session *session;
+    enum peer_kind kind;
     struct pipe wire[2];     /* sent by that side, not yet arrived */
     struct pipe in[2];       /* arrived, not consumed */
     struct pipe out[2];      /* ordered to that side, parsed as far as whole frames go */
@@ -52,14 +148,25 @@ struct peer_session {
     ps_ns wait_until[2];     /* 0: not waiting */
     bool gone[2];
     bool closed, connected;
-    bool garbage;            /* this client or broker breaks the rules: only safety is checked */
     enum ps_close reason;
     struct request requests[WORLD_REQUESTS_MAX];
     size_t request_count;
     size_t next_forward;     /* requests are forwarded in order: index after the last one forwarded */
     size_t next_answer;      /* index of the next request whose answer the client awaits */
-    ps_ns waited_since;      /* the client side began to WAIT in a Produce */
+    uint64_t sent, consumed; /* bytes by the client in all; bytes of them that orders have moved */
+    size_t current;          /* the request that the next byte belongs to */
+    ps_ns held_since;        /* the current request is told to wait since then; 0: it is not */
+    ps_ns held;              /* ... and was so long before */
+    struct producer *producer;
+    uint32_t wandered;       /* PEER_WANDERER: topics written to */
+    bool raw;                /* the handshake was agreed to: no frames any more */
+    struct pipe tokens[2];   /* raw bytes that were sent by that side and have yet to arrive */
 };
+
+static inline bool peer_keeps_rules(const struct peer *p)
+{
+    return p->kind != PEER_BAD_CLIENT && p->kind != PEER_BAD_BROKER;
+}
 
 struct world {
     struct rng rng;
@@ -68,12 +175,11 @@ struct world {
     struct ps_session_stats stats;
     struct ps_governor governor;
     struct ps_limits_config limits;
-    struct peer_session peers[WORLD_SESSIONS_MAX];
+    struct peer peers[WORLD_SESSIONS_MAX];
     size_t peer_count;
-    uint64_t reserved, memory;   /* bytes reserved for gathering, blocks given out */
+    uint64_t reserved, memory; /* bytes reserved for gathering, blocks given out */
     uint64_t blocks;
-    uint64_t admitted_records;   /* from notices */
-    int map_refusals;            /* answers UNKNOWN that many times before a port is "bound" */
+    int map_refusals;          /* answers UNKNOWN that many times before a port is "bound" */
     uint64_t steps;
 };
 
@@ -88,11 +194,57 @@ uint64_t world_run(uint64_t seed);
     } while (0)
 _Noreturn void world_fail(const struct world *w, const char *what, const char *file, int line);
 
-/* frames.c: what clients and brokers say. */
-void make_request(struct world *w, struct peer_session *peer, struct request *r, int32_t correlation_id);
-void make_response(struct world *w, struct request *r);
-/* A frame that came to the client: true if it answers this request as it should. */
+/* What schedules have reached: a check that is never reached checks nothing. */
+#define COVER_MAP(XX)                                                                                                  \
+    XX(REFUSED) XX(REFUSED_AT_ONCE) XX(OVER_LIMIT) XX(EXEMPT) XX(SHADOW) XX(GATHERED) XX(TOO_LARGE) XX(HELD_MIDWAY)    \
+    XX(AHEAD) XX(MANY_TOPICS) XX(BROKER_ERROR) XX(OUT_OF_SEQUENCE) XX(NEW_EPOCH) XX(SEQUENCE_ROUND) XX(PRODUCED_ALL)   \
+    XX(MAYBE) XX(VERSION_REFUSED) XX(BROKER_REFUSED_VERSION) XX(BLIND) XX(HANDSHAKE_REFUSED) XX(DRAINED)               \
+    XX(CLIENT_GONE) XX(BROKER_GONE) XX(LEFT_WAITING) XX(OUTLIVED) XX(BAD_REQUEST) XX(BAD_RESPONSE) XX(CORRELATION)     \
+    XX(MEMORY)
+enum cover {
+#define XX(name) COVER_##name,
+    COVER_MAP(XX)
+#undef XX
+        COVER_COUNT
+};
+extern uint64_t cover[COVER_COUNT];
+const char *cover_name(enum cover c);
+
+/* ---- between the files ---- */
+
+/* worker.c */
+void worker_init(struct world *w); /* env, limits, governor */
+void worker_next_rules(struct world *w);
+void worker_next_settings(struct world *w);
+void worker_open_valves(struct world *w);
+
+/* io.c */
+void io_pump(struct world *w, struct peer *p, enum ps_side side);
+void io_settle(struct world *w, struct peer *p); /* pumps until neither side has anything to do without new bytes */
+/* Bytes of that side arrive, unless it is not being read. */
+void io_deliver(struct world *w, struct peer *p, enum ps_side side, size_t max);
+void io_end_side(struct world *w, struct peer *p, enum ps_side side);
+
+/* ends.c */
+void ends_send(struct world *w, struct peer *p);                     /* a request, or tokens */
+void ends_receive(struct world *w, struct peer *p, enum ps_side to); /* takes whole frames off what was written */
+void ends_moved(struct peer *p, uint64_t bytes);                     /* ... of the client's were forwarded or dropped */
+
+/* producer.c */
+struct producer *producer_new(struct world *w);
+/* Chooses what the next request carries: r->placed. False: nothing to send. */
+bool producer_fill(struct world *w, struct producer *producer, struct request *r);
+void producer_sent(struct producer *producer, struct request *r);
+void producer_broker_got(struct world *w, struct producer *producer, struct request *r);
+void producer_answered(struct producer *producer, const struct request *r);
+bool producer_is_transactional(const struct producer *producer);
+bool producer_done(const struct producer *producer); /* all that was made is in the log */
+
+/* frames.c */
+void make_request(struct world *w, struct peer *p, struct request *r, int32_t correlation_id);
+void spoil(struct world *w, uint8_t *frame, size_t len);
+void make_response(struct world *w, struct peer *p, struct request *r);
+/* A frame that came to the client answers this request as it should. */
 void check_response(struct world *w, const struct request *r, const uint8_t *frame, size_t len);
-#define REAL_HOST "real-broker.internal"
 
 #endif

@@ -408,6 +408,23 @@ static void test_bypass_opens_everything(void **state)
     ps_governor_rules(&t->governor, &t->rules, t->now);
 }
 
+/* Behind a request that perhaps has no answer one of ours might never get its turn, so nothing is refused there. */
+static void test_nothing_is_refused_behind_a_request_that_may_have_no_answer(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    struct ps_writer w;
+    story_introduce(t, "librdkafka");
+    frame_begin(&w, &f, PS_API_PRODUCE, 90, 5);
+    assert_int_equal(story_client(t, frame_end(&w, &f)).kind, PS_ORDER_FORWARD);
+    story_shut(t, 0);
+    struct ps_span in = frame_produce(&f, "clicks", 1, 6, -1, -1);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    t->now += 5 * PS_SECOND;
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+    assert_int_equal(t->usage[0].records_over_limit, 10);
+}
+
 static void test_answers_of_ours_wait_their_turn(void **state)
 {
     struct story *t = *state;
@@ -448,6 +465,7 @@ int main(void)
         STORY(test_drain_drops_only_what_is_sent_again),
         STORY(test_drain_waits_for_no_valve),
         STORY(test_bypass_opens_everything),
+        STORY(test_nothing_is_refused_behind_a_request_that_may_have_no_answer),
         STORY(test_answers_of_ours_wait_their_turn),
     };
     return cmocka_run_group_tests_name("session_produce", tests, NULL, NULL);

@@ -139,6 +139,18 @@ static void test_the_bound_of_requests_in_flight_holds_the_client(void **state)
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
 }
 
+/* Requests that may have no answer fill the ring and hold nobody. */
+static void test_silent_requests_hold_nobody(void **state)
+{
+    struct story *t = *state;
+    for (int32_t i = 0; i < 5000; i++) {
+        ask(t, PS_API_PRODUCE, 90, i);
+    }
+    ask(t, 22, 1, 5000);
+    story_answer(t, 5000);
+    assert_int_equal(ps_session_in_flight(t->session), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +158,7 @@ int main(void)
         STORY(test_answers_come_in_the_order_of_requests),
         STORY(test_few_requests_take_no_memory),
         STORY(test_the_bound_of_requests_in_flight_holds_the_client),
+        STORY(test_silent_requests_hold_nobody),
     };
     return cmocka_run_group_tests_name("session_response", tests, NULL, NULL);
 }

@@ -1,0 +1,232 @@
+/* worker.c - the worker as its sessions see it: memory with bounds, addresses that come late, rules that are swapped. */
+#include "world.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- memory ---- */
+
+static void *block_get(void *ctx, size_t size)
+{
+    struct world *w = ctx;
+    if (w->memory + size > w->limits.memory) {
+        return NULL;
+    }
+    w->memory += size;
+    w->blocks++;
+    return malloc(size);
+}
+
+static void block_put(void *ctx, void *block, size_t size)
+{
+    struct world *w = ctx;
+    CHECK(w, w->blocks > 0 && w->memory >= size);
+    w->memory -= size;
+    w->blocks--;
+    free(block);
+}
+
+static bool reserve(void *ctx, uint64_t bytes)
+{
+    struct world *w = ctx;
+    if (w->reserved + bytes > WORLD_RESERVE) {
+        return false;
+    }
+    w->reserved += bytes;
+    return true;
+}
+
+static void release(void *ctx, uint64_t bytes)
+{
+    struct world *w = ctx;
+    CHECK(w, w->reserved >= bytes);
+    w->reserved -= bytes;
+}
+
+/* ---- addresses, names, notices ---- */
+
+static enum ps_map_result map(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port,
+                              struct ps_address *out)
+{
+    struct world *w = ctx;
+    (void)conn;
+    if (host.len == 0 || port < 0) {
+        return PS_MAP_KEEP;
+    }
+    if (w->map_refusals > 0) {
+        w->map_refusals--;
+        return PS_MAP_UNKNOWN;
+    }
+    strcpy(out->host, "proxy.example");
+    out->host_len = strlen(out->host);
+    out->port = 9200 + node_id;
+    return PS_MAP_REWRITE;
+}
+
+static void topic_learned(void *ctx, const uint8_t id[16], struct ps_span name)
+{
+    (void)ctx;
+    (void)id;
+    (void)name;
+}
+
+const char *topic_text(uint32_t topic)
+{
+    static const char *const texts[] = {"gov-a", "gov-b", "free", "gov-late", "other"};
+    static char many[TOPIC_COUNT - TOPIC_MANY][20];
+    if (topic < TOPIC_MANY) {
+        return texts[topic];
+    }
+    char *text = many[topic - TOPIC_MANY];
+    if (text[0] == '\0') {
+        snprintf(text, sizeof many[0], "gov-%u", topic - TOPIC_MANY);
+    }
+    return text;
+}
+
+static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
+{
+    (void)ctx;
+    if (id[0] < 1 || id[0] > TOPIC_COUNT || id[0] == TOPIC_NAMELESS + 1) {
+        return false;
+    }
+    *name = ps_span_of(topic_text(id[0] - 1u));
+    return true;
+}
+
+static void notice(void *ctx, const struct ps_notice *n)
+{
+    struct world *w = ctx;
+    CHECK(w, n->kind != PS_NOTICE_ADMITTED || n->slot < w->governor.slots_used);
+}
+
+/* ---- rules: snapshots that are swapped at random ---- */
+
+enum { SNAPSHOTS = 4, TABLE = 64, SLOT_LATE = 2, SLOT_SHADOW = 3, SLOT_MANY = 4 };
+
+/* Configurations own their strings, which are therefore not const. */
+static char glob_text[] = "gov-*", group_text[] = "g", policy_text[] = "p";
+static char heavy_text[] = "heavy", default_text[] = "default", client_text[] = "client-0";
+static char *glob_texts[] = {glob_text};
+static char *group_texts[] = {group_text};
+static struct ps_tenant_config tenants[2][2] = {{{heavy_text, client_text, 3.0}, {default_text, NULL, 1.0}},
+                                                {{heavy_text, client_text, 0.7}, {default_text, NULL, 1.0}}};
+static struct ps_policy_config policies[2];
+static struct ps_config configs[2];
+static struct ps_member member;
+static struct ps_rule rule_pool[WORLD_SLOTS];
+static struct ps_topic_rules tables[2][TABLE]; /* without and with a rule for TOPIC_LATE */
+static struct ps_rules snapshots[SNAPSHOTS];
+
+static void add_rule(struct ps_topic_rules *table, uint32_t topic, uint32_t slot)
+{
+    struct ps_span name = ps_span_of(topic_text(topic));
+    uint64_t hash = ps_hash(name.base, name.len);
+    size_t i = hash % TABLE;
+    while (table[i].topic.base != NULL && !ps_span_equal(table[i].topic, name)) {
+        i = (i + 1) % TABLE;
+    }
+    rule_pool[slot] = (struct ps_rule){.policy = &policies[slot == SLOT_SHADOW], .slot = slot, .topic = name};
+    table[i].topic = name;
+    table[i].hash = hash;
+    table[i].rule[table[i].rule_count++] = &rule_pool[slot];
+}
+
+static void make_rules(void)
+{
+    for (size_t i = 0; i < 2; i++) {
+        policies[i] = (struct ps_policy_config){.name = policy_text,
+                                                .topics = {glob_texts, 1},
+                                                .groups = {group_texts, 1},
+                                                .mode = i == 0 ? PS_MODE_ENFORCE : PS_MODE_SHADOW,
+                                                .target_records = 1000,
+                                                .limit_records = 2000,
+                                                .wait_max = WAIT_MAX,
+                                                .told_max = WAIT_MAX,
+                                                .client_timeout = CLIENT_TIMEOUT,
+                                                .exempt_members = true};
+        configs[i] =
+            (struct ps_config){.policies = policies, .policy_count = 2, .tenants = tenants[i], .tenant_count = 2};
+        add_rule(tables[i], TOPIC_A, 0);
+        add_rule(tables[i], TOPIC_B, 1);
+        add_rule(tables[i], TOPIC_A, SLOT_SHADOW);
+        for (uint32_t topic = TOPIC_MANY; topic < TOPIC_COUNT; topic++) {
+            add_rule(tables[i], topic, SLOT_MANY + topic - TOPIC_MANY);
+        }
+    }
+    add_rule(tables[1], TOPIC_LATE, SLOT_LATE);
+    member = (struct ps_member){ps_member_identity(ps_span_of("client-1"), ps_span_of("127.0.0.1")), &policies[0]};
+    for (size_t i = 0; i < SNAPSHOTS; i++) {
+        snapshots[i] = (struct ps_rules){.version = i + 1,
+                                         .config = &configs[i % 2],
+                                         .topics = tables[i > 0],
+                                         .topic_cap = TABLE,
+                                         .bypass = i == 3,
+                                         .members = &member,
+                                         .member_count = i == 2 ? 1 : 0};
+    }
+}
+
+void worker_init(struct world *w)
+{
+    static struct ps_valve valves[PS_SLOTS_MAX];
+    static struct ps_setting settings[PS_SLOTS_MAX];
+    static struct ps_usage usage[PS_SLOTS_MAX];
+    if (snapshots[0].config == NULL) {
+        make_rules();
+    }
+    memset(valves, 0, WORLD_SLOTS * sizeof *valves);
+    memset(settings, 0, WORLD_SLOTS * sizeof *settings);
+    memset(usage, 0, WORLD_SLOTS * sizeof *usage);
+    w->limits = (struct ps_limits_config){
+        .connections = 10, .frame = WORLD_FRAME, .gather = WORLD_GATHER, .memory = 1u << 20};
+    if (rng_one_in(&w->rng, 20)) {
+        w->limits.memory = 12000; /* blocks run out */
+    }
+    ps_governor_init(&w->governor, &snapshots[0], valves, settings, usage, w->now);
+    w->env = (struct ps_session_env){.ctx = w,
+                                     .governor = &w->governor,
+                                     .stats = &w->stats,
+                                     .limits = &w->limits,
+                                     .block_get = block_get,
+                                     .block_put = block_put,
+                                     .reserve = reserve,
+                                     .release = release,
+                                     .map = map,
+                                     .topic_learned = topic_learned,
+                                     .topic_name = topic_name,
+                                     .notice = notice};
+}
+
+void worker_next_rules(struct world *w)
+{
+    uint32_t next = rng_one_in(&w->rng, 4) ? SNAPSHOTS - 1 : rng_below(&w->rng, SNAPSHOTS - 1);
+    ps_governor_rules(&w->governor, &snapshots[next], w->now);
+}
+
+static void set_all(struct world *w, bool open)
+{
+    struct ps_setting settings[WORLD_SLOTS];
+    for (size_t i = 0; i < WORLD_SLOTS; i++) {
+        static const double rates[] = {0, 1, 20, 300, 5000, (double)INFINITY};
+        double rate = open ? (double)INFINITY : rates[rng_below(&w->rng, 6)];
+        double headroom = open ? (double)INFINITY : (double)rng_below(&w->rng, 500);
+        settings[i] = (struct ps_setting){.rate = rate,
+                                          .burst = isinf(rate) ? headroom : rate * 0.1,
+                                          .level = PS_LEVEL_SLOW,
+                                          .lag = 1234,
+                                          .group = "g"};
+    }
+    ps_governor_settings(&w->governor, settings, WORLD_SLOTS, w->now);
+}
+
+void worker_next_settings(struct world *w)
+{
+    set_all(w, false);
+}
+
+void worker_open_valves(struct world *w)
+{
+    set_all(w, true);
+}
