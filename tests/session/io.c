@@ -9,10 +9,22 @@ static void write_to(struct world *w, struct peer *p, enum ps_side to, const uin
     ends_receive(w, p, to);
 }
 
-static void note_close(struct peer *p, enum ps_close reason)
+/* A drain ends when every answer has arrived, to its last byte. */
+static void check_drained(struct world *w, const struct peer *p)
+{
+    for (size_t i = 0; i < p->request_count && peer_keeps_rules(p); i++) {
+        const struct request *r = &p->requests[i];
+        CHECK(w, r->answered || r->fate != FATE_FORWARDED || !r->expects_answer);
+    }
+}
+
+static void note_close(struct world *w, struct peer *p, enum ps_close reason)
 {
     p->closed = true;
     p->reason = reason;
+    if (reason == PS_CLOSE_DRAINED) {
+        check_drained(w, p);
+    }
     cover[COVER_DRAINED] += reason == PS_CLOSE_DRAINED;
     cover[COVER_CLIENT_GONE] += reason == PS_CLOSE_CLIENT_GONE;
     cover[COVER_BROKER_GONE] += reason == PS_CLOSE_BROKER_GONE;
@@ -78,7 +90,7 @@ static bool carry_out(struct world *w, struct peer *p, enum ps_side side, const 
         note_wait(w, p, side, order->until);
         return false;
     case PS_ORDER_CLOSE:
-        note_close(p, order->reason);
+        note_close(w, p, order->reason);
         return false;
     }
     abort();

@@ -184,7 +184,7 @@ static bool is_quiet(const struct peer *p)
 static void wind_down(struct world *w)
 {
     w->map_refusals = 0;
-    for (int turn = 0; turn < 400; turn++) {
+    for (int turn = 0; turn < 160; turn++) {
         bool quiet = true;
         for (size_t i = 0; i < w->peer_count; i++) {
             struct peer *p = &w->peers[i];

@@ -105,6 +105,22 @@ static void test_wait_max_refuses_those_who_bear_it(void **state)
     assert_int_equal(t->usage[0].records_forwarded, 0);
 }
 
+/* One valve had let it pass, the other did not: what the first was paid goes back. */
+static void test_a_refusal_gives_back_what_was_paid(void **state)
+{
+    static const struct part parts[] = {{.topic = "late-1", .producer_id = -1}, {.topic = "clicks", .producer_id = -1}};
+    struct story *t = *state;
+    struct frame f;
+    story_rule(t, &t->policy, "late-1", 1);
+    story_new_rules(t);
+    story_set_rate(t, 1, 1000.0, 1000.0);
+    t->now += PS_SECOND;
+    story_introduce(t, "librdkafka");
+    story_refused_at_valve(t, frame_parts(&f, 1, 2, parts, 2));
+    assert_true(t->valves[1].admitted < 0.1);
+    assert_int_equal(t->usage[1].records_rejected, 10);
+}
+
 static void test_wait_max_lets_unknown_clients_through(void **state)
 {
     struct story *t = *state;
@@ -448,6 +464,7 @@ int main(void)
         STORY(test_open_valve_passes_and_counts),
         STORY(test_shut_valve_waits_then_passes),
         STORY(test_wait_max_refuses_those_who_bear_it),
+        STORY(test_a_refusal_gives_back_what_was_paid),
         STORY(test_wait_max_lets_unknown_clients_through),
         STORY(test_acks_0_waits_longer_and_survives_its_client),
         STORY(test_what_waits_is_dropped_when_its_client_leaves),
