@@ -7,8 +7,8 @@
  *     sent 0 10 20 30      10 refused      20, 30 refused: they come after 10      10, 20, 30 come back and pass
  *
  * Once 10 has come back, 20 is awaited, and so on up to the newest one refused: a client that has not heard of all the
- * refusals yet may send 40 in between. A batch from before the refused one (its answer from the broker was an error, and it is sent again) is free to pass:
- * the client will not bring the refused one back before it. */
+ * refusals yet may send 40 in between. A batch from before the refused one (its answer from the broker was an error,
+ * and it is sent again) is free to pass: the client will not bring the refused one back before it. */
 #include "session_private.h"
 
 #define SEQUENCE_MASK INT32_MAX /* sequences go from 2^31 - 1 back to 0 */

@@ -1,4 +1,5 @@
-/* ends.c - clients and brokers: what was sent must arrive, in order and unchanged; what was asked must be answered once. */
+/* ends.c - clients and brokers: what was sent must arrive, in order and unchanged; what was asked must be answered
+ * once. */
 #include "world.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* frames.c - requests and responses of the schedules: Produce of every version, messages with addresses, opaque others. */
+/* frames.c - requests and responses of the schedules: Produce of every version, messages with addresses, opaque others.
+ */
 #include "world.h"
 
 #include "penstock/reply.h"
@@ -92,7 +93,9 @@ static void put_topic(struct ps_writer *w, uint32_t topic, int16_t version)
 
 static size_t some_payload(struct world *world, const struct ps_writer *w)
 {
-    size_t payload = rng_below(&world->rng, rng_one_in(&world->rng, 200) ? 30000 : rng_one_in(&world->rng, 20) ? 3000 : 120);
+    size_t payload = rng_below(&world->rng, rng_one_in(&world->rng, 200)  ? 30000
+                                            : rng_one_in(&world->rng, 20) ? 3000
+                                                                          : 120);
     return w->len + payload < PAYLOADS_MAX ? payload : 10;
 }
 
@@ -118,7 +121,8 @@ static void put_tags(struct ps_writer *w, bool flexible)
 }
 
 /* Any topics with any partitions. */
-static void put_some_topics(struct world *world, struct ps_writer *w, struct peer *p, struct request *r, bool idempotent)
+static void put_some_topics(struct world *world, struct ps_writer *w, struct peer *p, struct request *r,
+                            bool idempotent)
 {
     bool flexible = r->api_version >= 9;
     uint32_t topic_count = rng_one_in(&world->rng, 3) ? 1 + rng_below(&world->rng, 3) : 1;

@@ -1,7 +1,7 @@
 /* producer.c - an idempotent producer that retries, and the broker that checks its sequences.
  *
- * Nothing is lost, doubled or out of order if every batch reaches the broker in sequence. The broker's own errors are the
- * only excuse for a gap: then later batches are out of sequence until the failed one comes back. */
+ * Nothing is lost, doubled or out of order if every batch reaches the broker in sequence. The broker's own errors are
+ * the only excuse for a gap: then later batches are out of sequence until the failed one comes back. */
 #include "world.h"
 
 #include <stdlib.h>

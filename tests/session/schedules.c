@@ -1,7 +1,7 @@
 /* schedules.c - runs random schedules of the session core.
  *
- *   session_schedules [COUNT [SEED]]   COUNT schedules from SEED on (default 100000; seed from the clock). With COUNT 1,
- *                                      SEED is replayed. From 10000 on all that schedules can reach must be reached. */
+ *   session_schedules [COUNT [SEED]]   COUNT schedules from SEED on (default 100000; seed from the clock). With COUNT
+ * 1, SEED is replayed. From 10000 on all that schedules can reach must be reached. */
 #include "world.h"
 
 #include <stdio.h>

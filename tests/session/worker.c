@@ -1,4 +1,5 @@
-/* worker.c - the worker as its sessions see it: memory with bounds, addresses that come late, rules that are swapped. */
+/* worker.c - the worker as its sessions see it: memory with bounds, addresses that come late, rules that are swapped.
+ */
 #include "world.h"
 
 #include <math.h>

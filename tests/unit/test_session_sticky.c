@@ -43,7 +43,8 @@ static void test_earlier_sequences_pass_a_refusal(void **state)
     story_passes(t, frame_produce(&f, "clicks", -1, 8, 77, 100));
 }
 
-/* The client heard that 100 was refused, but not yet of 110, and goes on with 120: which must not overtake 110 either. */
+/* The client heard that 100 was refused, but not yet of 110, and goes on with 120: which must not overtake 110 either.
+ */
 static void test_all_that_was_refused_comes_back_in_order(void **state)
 {
     struct story *t = *state;
