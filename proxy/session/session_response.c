@@ -175,11 +175,11 @@ static struct ps_order tail(struct ps_session *s, struct ps_span in, ps_ns now)
     w->header_left -= (uint32_t)header;
     size_t used = len - header;
     enum ps_tail_step step = used == 0 ? PS_TAIL_PASS : ps_tail_next(&w->tail, in.base + header, len - header, &used);
-    if (step == PS_TAIL_BAD) {
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
-    }
     /* Of a large body whatever need not be seen goes in one order, however much of it has come. */
     uint64_t n = step == PS_TAIL_PASS ? len + ps_walk_skip(&w->tail.walk) : header + used;
+    if (step == PS_TAIL_BAD || n == s->response_at) { /* nothing is left that could be a tail */
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+    }
     s->response_at -= n;
     if (step == PS_TAIL_HERE) {
         s->response_phase = PS_RESPONSE_TAIL_GATHER;
@@ -189,9 +189,6 @@ static struct ps_order tail(struct ps_session *s, struct ps_span in, ps_ns now)
         if (n == 0) {
             return tail_gathered(s, in, now);
         }
-    }
-    if (s->response_at == 0) {
-        finish(s, now);
     }
     return ps_order_move(PS_ORDER_FORWARD, n);
 }

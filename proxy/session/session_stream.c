@@ -39,6 +39,14 @@ static size_t begin_chunk(struct ps_session *s, struct ps_span in, size_t *at)
     return len;
 }
 
+/* The last byte of the frame has been ordered: the message must have come to its end too. */
+static bool is_whole(struct ps_session *s)
+{
+    size_t used;
+    static const uint8_t nothing;
+    return ps_produce_next(&s->request_walk->produce, &nothing, 0, &used) == PS_PRODUCE_END;
+}
+
 /* ---- passing, and counting what passes ---- */
 
 /* True if the rest of the frame may go on: every valve that the topic is under was asked. */
@@ -94,9 +102,9 @@ static enum chunk stream_chunk(struct ps_session *s, struct ps_span in, uint64_t
     struct ps_request_walk *w = s->request_walk;
     size_t at;
     size_t len = begin_chunk(s, in, &at);
-    while (at < len) {
+    for (enum ps_produce_step step = PS_PRODUCE_HEAD; step != PS_PRODUCE_MORE && step != PS_PRODUCE_END;) {
         size_t used = 0;
-        enum ps_produce_step step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
+        step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
         at += used;
         if (step == PS_PRODUCE_TOPIC && !stream_topic(s, now)) {
             *n = at;
@@ -105,15 +113,12 @@ static enum chunk stream_chunk(struct ps_session *s, struct ps_span in, uint64_t
         if (step == PS_PRODUCE_PARTITION) {
             stream_partition(s, now);
         }
-        if (step == PS_PRODUCE_BAD || (step == PS_PRODUCE_END && at < len)) {
+        if (step == PS_PRODUCE_BAD) {
             return CHUNK_BAD;
-        }
-        if (step == PS_PRODUCE_MORE || step == PS_PRODUCE_END) {
-            break;
         }
     }
     *n = len + ps_walk_skip(&w->produce.walk);
-    return CHUNK_PASSES;
+    return *n < s->request.left || is_whole(s) ? CHUNK_PASSES : CHUNK_BAD;
 }
 
 struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns now)
@@ -243,17 +248,19 @@ struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_n
     }
     size_t at;
     size_t len = begin_chunk(s, in, &at);
-    for (bool end = false; at < len && !end;) {
+    for (enum ps_produce_step step = PS_PRODUCE_HEAD; step != PS_PRODUCE_MORE && step != PS_PRODUCE_END;) {
         size_t used = 0;
         enum ps_close reason;
-        enum ps_produce_step step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
+        step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
         at += used;
         if (!swallow_step(s, step, &reason, now)) {
             return ps_session_fail(s, reason, now);
         }
-        end = step == PS_PRODUCE_MORE || step == PS_PRODUCE_END;
     }
     uint64_t n = len + ps_walk_skip(&w->produce.walk);
+    if (n == s->request.left && !is_whole(s)) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
+    }
     s->request.left -= n;
     /* The answer may go when the last byte has come, and not before: some clients cannot bear it while they still send.
      */

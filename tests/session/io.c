@@ -38,7 +38,7 @@ static void note_close(struct world *w, struct peer *p, enum ps_close reason)
 /* Nothing waits beyond wait.max, or client_timeout where no answer is awaited, however often it is told to. */
 static void note_wait(struct world *w, struct peer *p, enum ps_side side, ps_ns until)
 {
-    CHECK(w, until > w->now);
+    CHECK(w, until > w->now && (until == PS_NEVER || until <= w->now + CLIENT_TIMEOUT));
     p->wait_until[side] = until;
     if (side == PS_CLIENT && until != PS_NEVER && p->current < p->request_count) {
         const struct request *r = &p->requests[p->current];
@@ -84,6 +84,7 @@ static bool carry_out(struct world *w, struct peer *p, enum ps_side side, const 
         *(order->kind == PS_ORDER_FORWARD ? &p->pass_left[side] : &p->drop_left[side]) = order->n;
         return true;
     case PS_ORDER_INSERT:
+        CHECK(w, order->to == PS_CLIENT); /* nothing of ours ever goes to a broker */
         write_to(w, p, order->to, order->bytes.base, order->bytes.len);
         return true;
     case PS_ORDER_WAIT:

@@ -85,7 +85,7 @@ const char *cover_name(enum cover c)
 
 /* ---- time and control ---- */
 
-static void run_valves(struct world *w)
+void world_run_valves(struct world *w)
 {
     for (struct ps_ticket *t; (t = ps_governor_release(&w->governor, w->now)) != NULL;) {
         struct peer *p = ps_session_conn(ps_session_of_ticket(t));
@@ -95,10 +95,10 @@ static void run_valves(struct world *w)
     }
 }
 
-static void advance(struct world *w, ps_ns by)
+void world_advance(struct world *w, ps_ns by)
 {
     w->now += by;
-    run_valves(w);
+    world_run_valves(w);
     for (size_t i = 0; i < w->peer_count; i++) {
         struct peer *p = &w->peers[i];
         for (int side = 0; side < 2; side++) {
@@ -126,7 +126,7 @@ static void check_valve(struct world *w, const struct ps_valve *valve)
     CHECK(w, fabs(weight - valve->weight_active) < 1e-6);
 }
 
-static void check(struct world *w)
+void world_check(struct world *w)
 {
     uint32_t waiting = 0;
     for (uint32_t slot = 0; slot < w->governor.slots_used; slot++) {
@@ -150,13 +150,13 @@ static void step(struct world *w)
     } else if (roll < 80) {
         io_deliver(w, p, PS_BROKER, 1 + rng_below(&w->rng, rng_one_in(&w->rng, 2) ? 5 : 5000));
     } else if (roll < 90) {
-        advance(w, rng_below(&w->rng, rng_one_in(&w->rng, 10) ? 6000 : 120) * PS_MILLISECOND);
+        world_advance(w, rng_below(&w->rng, rng_one_in(&w->rng, 10) ? 6000 : 120) * PS_MILLISECOND);
     } else if (roll < 94) {
         worker_next_settings(w);
-        run_valves(w);
+        world_run_valves(w);
     } else if (roll < 96) {
         worker_next_rules(w);
-        run_valves(w);
+        world_run_valves(w);
     } else if (roll == 96) {
         w->map_refusals = (int)rng_below(&w->rng, 4);
     } else if (roll == 97 && !p->connected) {
@@ -168,7 +168,7 @@ static void step(struct world *w)
         ps_session_drain(p->session, w->now);
         io_settle(w, p);
     }
-    check(w);
+    world_check(w);
 }
 
 /* ---- from beginning to end ---- */
@@ -204,9 +204,9 @@ static void wind_down(struct world *w)
         }
         if (turn == 20) {
             worker_open_valves(w);
-            run_valves(w);
+            world_run_valves(w);
         }
-        advance(w, 100 * PS_MILLISECOND + rng_below(&w->rng, turn < 20 ? 3000 : 200) * PS_MILLISECOND);
+        world_advance(w, 100 * PS_MILLISECOND + rng_below(&w->rng, turn < 20 ? 3000 : 200) * PS_MILLISECOND);
     }
 }
 
@@ -233,8 +233,9 @@ static void check_end(struct world *w, struct peer *p)
 
 static enum peer_kind some_kind(struct world *w)
 {
-    static const enum peer_kind kinds[] = {PEER_MIXED,      PEER_MIXED,    PEER_MIXED,    PEER_MIXED,    PEER_BAD_CLIENT,
-                                           PEER_BAD_BROKER, PEER_PRODUCER, PEER_PRODUCER, PEER_WANDERER, PEER_RAW};
+    static const enum peer_kind kinds[] = {PEER_MIXED,      PEER_MIXED,      PEER_MIXED,    PEER_MIXED,
+                                           PEER_BAD_CLIENT, PEER_BAD_BROKER, PEER_PRODUCER, PEER_PRODUCER,
+                                           PEER_WANDERER,   PEER_RAW};
     return kinds[rng_below(&w->rng, PS_ARRAY_LEN(kinds))];
 }
 
@@ -272,10 +273,9 @@ static void peer_free(struct peer *p)
     }
 }
 
-static void finish(struct world *w)
+void world_end(struct world *w)
 {
     for (size_t i = 0; i < w->peer_count; i++) {
-        check_end(w, &w->peers[i]);
         ps_session_deinit(w->peers[i].session, w->now);
         peer_free(&w->peers[i]);
     }
@@ -301,6 +301,9 @@ uint64_t world_run(uint64_t seed)
         step(&world);
     }
     wind_down(&world);
-    finish(&world);
+    for (size_t i = 0; i < world.peer_count; i++) {
+        check_end(&world, &world.peers[i]);
+    }
+    world_end(&world);
     return world.steps;
 }

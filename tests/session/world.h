@@ -212,6 +212,12 @@ const char *cover_name(enum cover c);
 
 /* ---- between the files ---- */
 
+/* world.c */
+void world_run_valves(struct world *w);
+void world_advance(struct world *w, ps_ns by);
+void world_check(struct world *w); /* what holds after every step */
+void world_end(struct world *w);   /* frees the peers; nothing may be left */
+
 /* worker.c */
 void worker_init(struct world *w); /* env, limits, governor */
 void worker_next_rules(struct world *w);

@@ -87,6 +87,30 @@ static void test_a_large_fetch_goes_in_three_orders(void **state)
     free(frame);
 }
 
+/* A frame that ends before its end: the records would be the last of it. */
+static void test_a_fetch_without_an_end_is_malformed(void **state)
+{
+    enum { TAIL = 1 + 1 + 1 + 1 + NODE, TAGS = 2 };
+    struct story *t = *state;
+    uint8_t frame[2000];
+    size_t whole = write_fetch(frame, sizeof frame, 5, 1000);
+    static const size_t without[] = {TAIL, TAIL + TAGS};
+    for (size_t i = 0; i < PS_ARRAY_LEN(without); i++) {
+        size_t len = whole - without[i];
+        ps_store32(frame, (uint32_t)(len - 4));
+        ask(t, PS_API_FETCH, 16, 5);
+        struct ps_order order = {.kind = PS_ORDER_FORWARD};
+        for (size_t at = 0; order.kind == PS_ORDER_FORWARD && at < len; at += (size_t)order.n) {
+            order = story_broker(t, (struct ps_span){frame + at, 100 < len - at ? 100 : len - at});
+        }
+        assert_int_equal(order.kind, PS_ORDER_CLOSE);
+        assert_int_equal(order.reason, PS_CLOSE_MALFORMED_RESPONSE);
+        story_teardown(state);
+        story_setup(state);
+        t = *state;
+    }
+}
+
 /* The ring of requests in flight grows and shrinks, and keeps their order. */
 static void test_answers_come_in_the_order_of_requests(void **state)
 {
@@ -155,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(test_a_large_fetch_goes_in_three_orders),
+        STORY(test_a_fetch_without_an_end_is_malformed),
         STORY(test_answers_come_in_the_order_of_requests),
         STORY(test_few_requests_take_no_memory),
         STORY(test_the_bound_of_requests_in_flight_holds_the_client),

@@ -187,6 +187,24 @@ static void test_a_draining_frame_waits_no_more(void **state)
     assert_int_equal(order.n, rest.len);
 }
 
+/* It says that there is another topic, and ends: neither passed nor refused as if it were whole. */
+static void test_a_frame_that_ends_too_soon_is_malformed(void **state)
+{
+    static const struct part parts[] = {{.topic = "free", .producer_id = -1}, {.topic = "free", .producer_id = -1}};
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    struct ps_span in = frame_parts(&f, 1, 2, parts, 2);
+    size_t len = in.len - (2 + 4 + 4 + 4 + 4 + 61 + 40); /* without the second topic */
+    ps_store32(f.bytes, (uint32_t)(len - 4));
+    struct ps_order order = {.kind = PS_ORDER_FORWARD};
+    for (size_t at = 0; order.kind == PS_ORDER_FORWARD && at < len; at += (size_t)order.n) {
+        order = story_client(t, (struct ps_span){in.base + at, 120 < len - at ? 120 : len - at});
+    }
+    assert_int_equal(order.kind, PS_ORDER_CLOSE);
+    assert_int_equal(order.reason, PS_CLOSE_MALFORMED_REQUEST);
+}
+
 /* Once a frame is over the limit it is not asked for again, but it pays at every valve it meets. */
 static void test_what_is_over_the_limit_pays_everywhere(void **state)
 {
@@ -251,6 +269,7 @@ int main(void)
         STORY(test_a_large_frame_waits_no_longer_in_all),
         STORY(test_a_drain_does_not_cut_a_frame),
         STORY(test_a_draining_frame_waits_no_more),
+        STORY(test_a_frame_that_ends_too_soon_is_malformed),
         STORY(test_what_is_over_the_limit_pays_everywhere),
         STORY(test_no_topic_escapes_by_number),
     };

@@ -1,0 +1,237 @@
+/* fuzz_session.c - any bytes from either side, at any time, in any pieces: the session neither breaks nor leaks nor
+ * stands still, and says the same however the bytes were cut.
+ *
+ * Input: one byte of options, then steps: a byte that says what happens, then its arguments.
+ *
+ *     CLIENT, BROKER  two bytes of length, then so many bytes from that side
+ *     ANSWER          the same, but with the length and correlation id of an answer to the oldest request forwarded
+ *     SILENCE         one byte: that request is not answered (acks=0)
+ *     TICK            one byte: time goes on by its square in milliseconds
+ *     SETTINGS        one byte: valves are set at random
+ *     RULES           one byte: the next snapshot of rules
+ *     END             one byte: one side closes, or the proxy drains
+ *
+ * The world is that of the schedules (tests/session), with its checks after every step. */
+#include "world.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { OPTION_ANY_TIME = 1, OPTION_LITTLE_MEMORY = 2, OPTION_CHUNK_SHIFT = 2 };
+enum {
+    STEP_CLIENT,
+    STEP_BROKER,
+    STEP_ANSWER,
+    STEP_SILENCE,
+    STEP_TICK,
+    STEP_SETTINGS,
+    STEP_RULES,
+    STEP_END,
+    STEP_COUNT
+};
+
+/* What came out of a run. */
+struct outcome {
+    struct pipe out[2];
+    bool closed;
+    bool cut_short; /* in the middle of a frame: how much of it has passed may depend on how it came */
+    bool malformed; /* a request was: seen or not, because nobody looks further than he must */
+};
+
+struct run {
+    struct world world;
+    struct peer *peer;
+    size_t chunk;
+    size_t parsed; /* of what the broker got: requests up to here are known */
+};
+
+static void deliver(struct run *run, enum ps_side side)
+{
+    struct peer *p = run->peer;
+    for (size_t before = SIZE_MAX; pipe_len(&p->wire[side]) < before;) {
+        before = pipe_len(&p->wire[side]);
+        io_deliver(&run->world, p, side, run->chunk);
+    }
+}
+
+static void send(struct run *run, enum ps_side side, const uint8_t *bytes, size_t len)
+{
+    struct peer *p = run->peer;
+    if (!p->closed && !p->gone[side]) {
+        pipe_add(&p->wire[side], bytes, len);
+        deliver(run, side);
+        deliver(run, side == PS_CLIENT ? PS_BROKER : PS_CLIENT);
+    }
+}
+
+/* The oldest request that the broker has got and not answered; NULL if none has come in full. */
+static const uint8_t *next_request(struct run *run)
+{
+    const struct pipe *got = &run->peer->out[PS_BROKER];
+    if (pipe_len(got) - run->parsed < 12) {
+        return NULL;
+    }
+    const uint8_t *request = got->bytes + got->at + run->parsed;
+    uint64_t len = 4 + (uint64_t)ps_load32(request);
+    if (len > pipe_len(got) - run->parsed) {
+        return NULL;
+    }
+    run->parsed += (size_t)len;
+    return request;
+}
+
+static void answer(struct run *run, const uint8_t *bytes, size_t len)
+{
+    const uint8_t *request = next_request(run);
+    if (request == NULL) {
+        return;
+    }
+    uint8_t *frame = malloc(8 + len);
+    ps_store32(frame, (uint32_t)(4 + len));
+    memcpy(frame + 4, request + 8, 4);
+    if (len > 0) {
+        memcpy(frame + 8, bytes, len);
+    }
+    send(run, PS_BROKER, frame, 8 + len);
+    free(frame);
+}
+
+static void end(struct run *run, uint8_t how)
+{
+    struct peer *p = run->peer;
+    if (how % 3 < 2) {
+        io_end_side(&run->world, p, (enum ps_side)(how % 3));
+    } else if (!p->closed) {
+        ps_session_drain(p->session, run->world.now);
+        io_settle(&run->world, p);
+    }
+}
+
+static void step(struct run *run, uint8_t step, uint8_t argument)
+{
+    struct world *w = &run->world;
+    switch (step) {
+    case STEP_TICK:
+        world_advance(w, (ps_ns)argument * argument * PS_MILLISECOND);
+        break;
+    case STEP_SETTINGS:
+        w->rng.state = argument;
+        worker_next_settings(w);
+        world_run_valves(w);
+        break;
+    case STEP_RULES:
+        w->rng.state = argument;
+        worker_next_rules(w);
+        world_run_valves(w);
+        break;
+    default:
+        end(run, argument);
+        break;
+    }
+    deliver(run, PS_CLIENT);
+    deliver(run, PS_BROKER);
+}
+
+/* What waits for the rule of a topic passes at last. */
+static void wait_it_out(struct run *run)
+{
+    const struct peer *p = run->peer;
+    while (!p->closed && p->wait_until[PS_CLIENT] != 0 && p->wait_until[PS_CLIENT] != PS_NEVER) {
+        world_advance(&run->world, PS_SECOND);
+        deliver(run, PS_CLIENT);
+        deliver(run, PS_BROKER);
+    }
+}
+
+static void run_steps(struct run *run, const uint8_t *data, size_t size, bool any_time)
+{
+    struct ps_reader in = {data, data + size, false};
+    while (in.at < in.end) {
+        uint8_t kind = *in.at++ % STEP_COUNT;
+        if (kind <= STEP_ANSWER) {
+            size_t len = (uint16_t)ps_read_i16(&in);
+            len = len < (size_t)(in.end - in.at) ? len : (size_t)(in.end - in.at);
+            const uint8_t *bytes = ps_read_raw(&in, len);
+            if (in.bad) {
+                return;
+            }
+            if (kind == STEP_ANSWER) {
+                answer(run, bytes, len);
+            } else {
+                send(run, kind == STEP_CLIENT ? PS_CLIENT : PS_BROKER, bytes, len);
+            }
+        } else if (in.at < in.end) {
+            uint8_t argument = *in.at++;
+            if (kind == STEP_SILENCE) {
+                next_request(run);
+            } else if (any_time) {
+                step(run, kind, argument);
+            }
+        }
+        if (!any_time) {
+            wait_it_out(run);
+        }
+        world_check(&run->world);
+    }
+}
+
+static struct outcome play(const uint8_t *data, size_t size, uint8_t options, size_t chunk)
+{
+    static struct run run;
+    struct world *w = &run.world;
+    memset(&run, 0, sizeof run);
+    run.chunk = chunk;
+    w->now = PS_SECOND;
+    worker_init(w);
+    w->limits.memory = (options & OPTION_LITTLE_MEMORY) != 0 ? 12000 : 64u << 20;
+    w->peer_count = 1;
+    struct peer *p = run.peer = &w->peers[0];
+    p->kind = PEER_BAD_CLIENT; /* no model knows what it will say */
+    p->connected = true;
+    p->session = calloc(1, ps_session_size());
+    ps_session_init(p->session, &w->env, p, ps_span_of("127.0.0.1"), w->now);
+    ps_session_connected(p->session, w->now);
+    run_steps(&run, data, size, (options & OPTION_ANY_TIME) != 0);
+    struct outcome o = {.closed = p->closed, .malformed = p->closed && p->reason == PS_CLOSE_MALFORMED_REQUEST};
+    o.cut_short = pipe_len(&p->in[PS_CLIENT]) + pipe_len(&p->in[PS_BROKER]) > 0;
+    for (int side = 0; side < 2; side++) {
+        o.out[side] = p->out[side];
+        p->out[side] = (struct pipe){0};
+    }
+    world_end(w);
+    return o;
+}
+
+/* Bytes that were cut differently may end a bit earlier where a frame is malformed or not complete, but never differ.
+ */
+static void compare(const struct outcome *a, const struct outcome *b)
+{
+    bool a_open = !a->closed && !a->cut_short, b_open = !b->closed && !b->cut_short;
+    bool malformed = a->malformed || b->malformed;
+    PS_ASSERT(malformed || (!(a_open && b->closed) && !(b_open && a->closed)));
+    for (int side = 0; side < 2; side++) {
+        size_t a_len = pipe_len(&a->out[side]), b_len = pipe_len(&b->out[side]);
+        size_t both = a_len < b_len ? a_len : b_len;
+        PS_ASSERT(!a_open || !b_open || a_len == b_len);
+        PS_ASSERT(both == 0 || memcmp(a->out[side].bytes, b->out[side].bytes, both) == 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 1) {
+        return 0;
+    }
+    uint8_t options = data[0];
+    struct outcome whole = play(data + 1, size - 1, options, SIZE_MAX);
+    if ((options & (OPTION_ANY_TIME | OPTION_LITTLE_MEMORY)) == 0) {
+        struct outcome cut = play(data + 1, size - 1, options, 1 + (size_t)(options >> OPTION_CHUNK_SHIFT));
+        compare(&whole, &cut);
+        pipe_free(&cut.out[PS_CLIENT]);
+        pipe_free(&cut.out[PS_BROKER]);
+    }
+    pipe_free(&whole.out[PS_CLIENT]);
+    pipe_free(&whole.out[PS_BROKER]);
+    return 0;
+}
