@@ -137,6 +137,8 @@ static void world_init(struct world *world, bool governed)
                                               .wait_max = 5 * PS_SECOND,
                                               .told_max = 5 * PS_SECOND,
                                               .client_timeout = 15 * PS_SECOND};
+    world->config.policies = &world->policy;
+    world->config.policy_count = governed ? 1 : 0;
     world->rule = (struct ps_rule){&world->policy, 0, ps_span_of("clicks")};
     world->topic[0] = (struct ps_topic_rules){
         .topic = ps_span_of("clicks"), .hash = ps_hash("clicks", 6), .rule = {&world->rule}, .rule_count = 1};
