@@ -38,8 +38,8 @@ bool ps_rules_covers(const struct ps_rules *rules, struct ps_span topic)
 /* What libraries call themselves when nobody chose a client id: such a name is shared by strangers. */
 static bool is_default_client_id(struct ps_span id)
 {
-    static const char *const defaults[] = {"rdkafka", "sarama", "kgo", "kafkajs", "kafka-python", "console-producer",
-                                           "producer", "consumer"};
+    static const char *const defaults[] = {"rdkafka",      "sarama",           "kgo",      "kafkajs",
+                                           "kafka-python", "console-producer", "producer", "consumer"};
     for (size_t i = 0; i < PS_ARRAY_LEN(defaults); i++) {
         if (ps_span_equal(id, ps_span_of(defaults[i]))) {
             return true;

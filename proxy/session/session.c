@@ -1,28 +1,33 @@
 /* session.c - one client connection and one broker connection, judged but never touched.
  *
- * The path of one request, with the functions in the order they run. (conn.c carries the orders out.)
+ * The path of a request and of its answer, with the functions in the order they run. (conn.c carries the orders out.)
  *
- *   client bytes                                                                     broker bytes
- *     |  ps_session_next(CLIENT)                                                        |  ps_session_next(BROKER)
- *     v                                                                                 v
- *   ps_request_next            length, API key, version, correlation id, client id    ps_response_next
- *     |                        (session_request.c)                                      |   our own answers whose turn
- * it is: INSERT
- *     |-- ps_identity_request  software, group membership (session_identity.c)          |   match by correlation id
- * (session_inflight.c) |                                                                                 |
- *     |-- opaque API: ps_inflight_push, FORWARD the whole frame                         |-- nothing to change: FORWARD
- * the whole frame |                                                                                 |-- WHOLE: GATHER,
- * ps_rewrite: FORWARD and INSERT in turn
- *     '-- Produce: ps_produce_begin (session_produce.c)                                 '-- TAIL: FORWARD through
- * ps_tail, GATHER the end, peek: acks, topics, batch headers                                                     INSERT
- * it rewritten at equal length ps_rules_find -> items (session_gate.c) ps_gate_ask -> open: FORWARD | STREAM (walked
- * while it passes)
- *                       -> shut: WAIT on a ticket; released, refused at wait.max, or let through over the limit
- *           refused: SWALLOW, the answer written meanwhile takes its place in the ring
+ *   client bytes
+ *     |  ps_session_next(CLIENT)
+ *     |  ps_request_next           length, API key, version, correlation id, client id    session_request.c
+ *     |
+ *     |-- what tells something about the client: ps_identity_request                      session_identity.c
+ *     |-- opaque: ps_inflight_push, FORWARD the whole frame                               session_inflight.c
+ *     |
+ *     '-- Produce: ps_produce_begin                                                       session_produce.c
+ *           ps_peek_frame          acks, topics, batch heads; items at the gate           session_peek.c
+ *           ps_sticky_blocks       does a refused batch have to come back first?          session_sticky.c
+ *           ps_gate_ask            one valve after the other                              session_gate.c
+ *             open                 FORWARD, or walked while it passes                     session_stream.c
+ *             shut                 WAIT on a ticket: released, refused at wait.max, or let through over the limit
+ *             refused              dropped, while the answer is written that takes its place in the ring
  *
- * Invariants kept here: responses leave in the order of their requests (the ring); a request is answered once;
- * nothing of a frame is forwarded before its verdict; a frame that has begun to pass cannot be refused any more.
- */
+ *   broker bytes
+ *     |  ps_session_next(BROKER)
+ *     |  ps_response_next          answers of ours whose turn it is: INSERT               session_response.c
+ *     |                            match the oldest request by correlation id
+ *     |
+ *     |-- nothing to change: FORWARD the whole frame
+ *     |-- WHOLE: GATHER, then ps_rewrite: FORWARD what stays, INSERT what is new
+ *     '-- TAIL: FORWARD through ps_tail, GATHER the end, INSERT it rewritten at equal length
+ *
+ * Invariants kept here: responses leave in the order of their requests (the ring); a request is answered once; nothing of
+ * a frame is forwarded before its verdict; a frame that has begun to pass cannot be refused any more. */
 #include "session_private.h"
 
 static void set_state(struct ps_session *s, enum ps_session_state state)

@@ -7,7 +7,7 @@
  * met. Nothing of a frame has been forwarded while it can still be refused. */
 #include "session_private.h"
 
-#define RESERVE_WAIT     PS_SECOND             /* for memory to gather a frame */
+#define RESERVE_WAIT     PS_SECOND /* for memory to gather a frame */
 #define RESERVE_POLL     (20 * PS_MILLISECOND)
 #define RULE_POLL        (25 * PS_MILLISECOND) /* how often a new snapshot is looked for */
 #define RULE_PATIENCE    (30 * PS_SECOND)      /* after a rule did not come, before one is waited for again */
@@ -52,8 +52,9 @@ static bool push_in_flight(struct ps_session *s, bool governed, ps_ns now)
 
 void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records)
 {
-    s->env->notice(s->env->ctx, &(struct ps_notice){.kind = PS_NOTICE_ADMITTED, .slot = slot, .partition = partition,
-                                                    .records = (uint32_t)records});
+    s->env->notice(s->env->ctx,
+                   &(struct ps_notice){
+                       .kind = PS_NOTICE_ADMITTED, .slot = slot, .partition = partition, .records = (uint32_t)records});
 }
 
 struct ps_request_walk *ps_produce_walk(struct ps_session *s)

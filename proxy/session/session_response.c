@@ -1,8 +1,8 @@
 /* session_response.c - the broker's side: match, change what must change, pass the rest on in order. */
 #include "session_private.h"
 
-#define HANDSHAKE_ERROR_END 10 /* of the first field of a SaslHandshake response, in the frame */
-#define TAIL_MAX (1024 * 1024) /* endpoints of a response; far beyond any cluster's number of brokers */
+#define HANDSHAKE_ERROR_END 10            /* of the first field of a SaslHandshake response, in the frame */
+#define TAIL_MAX            (1024 * 1024) /* endpoints of a response; far beyond any cluster's number of brokers */
 
 /* One of our own answers stands at the head of the ring: its turn has come. */
 static struct ps_order insert_ours(struct ps_session *s)

@@ -130,8 +130,7 @@ bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partit
     return true;
 }
 
-void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
-                      ps_ns now)
+void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now)
 {
     struct ps_sticky *at = b->producer_id < 0 ? NULL : find(s, topic_hash, partition, b->producer_id);
     if (at == NULL || (at->epoch == b->producer_epoch && is_after(at->sequence, b->base_sequence))) {

@@ -7,8 +7,8 @@
 
 #define NOT_ENOUGH_REPLICAS                                                                                            \
     19 /* retried by every client that is refused at all; nothing was written: docs/clients.md */
-#define REPLY_SLACK         1024
-#define REPLY_MAX           (16 * 1024 * 1024) /* of an answer: a request has to be made for it to be longer */
+#define REPLY_SLACK 1024
+#define REPLY_MAX   (16 * 1024 * 1024) /* of an answer: a request has to be made for it to be longer */
 
 /* The topic that the walk has come to: how sticky refusals know it, and the slots that its records count at. */
 static const struct ps_topic_rules *enter_topic(struct ps_session *s, ps_ns now)

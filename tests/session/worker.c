@@ -180,8 +180,8 @@ void worker_init(struct world *w)
     memset(valves, 0, WORLD_SLOTS * sizeof *valves);
     memset(settings, 0, WORLD_SLOTS * sizeof *settings);
     memset(usage, 0, WORLD_SLOTS * sizeof *usage);
-    w->limits = (struct ps_limits_config){
-        .connections = 10, .frame = WORLD_FRAME, .gather = WORLD_GATHER, .memory = 1u << 20};
+    w->limits =
+        (struct ps_limits_config){.connections = 10, .frame = WORLD_FRAME, .gather = WORLD_GATHER, .memory = 1u << 20};
     if (rng_one_in(&w->rng, 20)) {
         w->limits.memory = 12000; /* blocks run out */
     }

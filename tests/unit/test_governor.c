@@ -150,10 +150,8 @@ static void test_engagement_is_seen_soon(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules_are_found_by_topic),
-        cmocka_unit_test(test_members_are_exempt),
-        cmocka_unit_test(test_tickets_leave_every_slot),
-        cmocka_unit_test(test_a_bypass_opens_every_valve),
+        cmocka_unit_test(test_rules_are_found_by_topic), cmocka_unit_test(test_members_are_exempt),
+        cmocka_unit_test(test_tickets_leave_every_slot), cmocka_unit_test(test_a_bypass_opens_every_valve),
         cmocka_unit_test(test_engagement_is_seen_soon),
     };
     return cmocka_run_group_tests_name("governor", tests, NULL, NULL);

@@ -36,8 +36,8 @@ static void test_earlier_sequences_pass_a_refusal(void **state)
     story_introduce(t, "apache-kafka-java");
     story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
     story_passes(t, frame_produce(&f, "clicks", -1, 3, 77, 90));
-    story_refused(t, frame_produce(&f, "clicks", -1, 4, 77, 110)); /* was on its way; 100 has not come back */
-    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 5, 77, 90));  /* 90 is what is awaited now */
+    story_refused(t, frame_produce(&f, "clicks", -1, 4, 77, 110));         /* was on its way; 100 has not come back */
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 5, 77, 90)); /* 90 is what is awaited now */
     story_refused(t, frame_produce(&f, "clicks", -1, 6, 77, 100));
     story_passes(t, frame_produce(&f, "clicks", -1, 7, 77, 90));
     story_passes(t, frame_produce(&f, "clicks", -1, 8, 77, 100));
