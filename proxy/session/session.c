@@ -26,8 +26,8 @@
  *     |-- WHOLE: GATHER, then ps_rewrite: FORWARD what stays, INSERT what is new
  *     '-- TAIL: FORWARD through ps_tail, GATHER the end, INSERT it rewritten at equal length
  *
- * Invariants kept here: responses leave in the order of their requests (the ring); a request is answered once; nothing of
- * a frame is forwarded before its verdict; a frame that has begun to pass cannot be refused any more. */
+ * Invariants kept here: responses leave in the order of their requests (the ring); a request is answered once; nothing
+ * of a frame is forwarded before its verdict; a frame that has begun to pass cannot be refused any more. */
 #include "session_private.h"
 
 static void set_state(struct ps_session *s, enum ps_session_state state)
