@@ -146,10 +146,10 @@ class Context:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def jars():
-    folder = WORK / f"kafka-{KAFKA_VERSION}"
+def jars(version=KAFKA_VERSION):
+    folder = WORK / f"kafka-{version}"
     if not (folder / "complete").exists():
-        raise RuntimeError(f"{folder} is not there: ./run test e2e fetches it")
+        raise RuntimeError(f"{folder} is not there: ./run fetches it (test e2e, matrix)")
     return folder
 
 
@@ -166,10 +166,10 @@ def classes():
     return target
 
 
-def java(main, *args, heap="256m", log="warn"):
-    """The command line of one of our Java programs, or of Kafka's own classes."""
+def java(main, *args, heap="256m", log="warn", version=KAFKA_VERSION):
+    """The command line of one of our Java programs, or of the classes of a version of Kafka."""
     return ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.showDateTime=true",
             "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
             f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log}",
             "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.NetworkClient=info",
-            "-cp", f"{WORK / 'classes'}:{jars()}/*", main, *args]
+            "-cp", f"{WORK / 'classes'}:{jars(version)}/*", main, *args]

@@ -40,6 +40,12 @@ class Link:
         self.up = bytearray() if recorded else None
         self.down = bytearray() if recorded else None
         self.frozen = threading.Event()
+        self.left_first = None    # "client" or "server", once one of them has ended the connection
+        self.over = False         # both have
+
+    def leaves(self, who):
+        if self.left_first is None:
+            self.left_first = "client" if who is self.client else "server"
 
     def close(self):
         for s in (self.client, self.server):
@@ -92,6 +98,7 @@ class Hop:
         back.join()
         client.close()
         server.close()
+        link.over = True
 
     def _name(self, link, data):
         """Reads the client id out of the first request and freezes the link at once if it is to be cut."""
@@ -105,6 +112,7 @@ class Hop:
 
     def _pump(self, link, source, sink, up):
         record = link.up if up else link.down
+        leaver = source
         try:
             while True:
                 data = source.recv(1 << 16)
@@ -115,13 +123,23 @@ class Hop:
                 if record is not None:
                     record += data
                 if not link.frozen.is_set():
+                    leaver = sink
                     sink.sendall(data)
+                    leaver = source
         except OSError:
             pass
+        link.leaves(leaver)
         try:
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             pass
+
+    def take(self, chosen):
+        """Hands out the links that chosen(link) says yes to, and forgets them."""
+        with self._lock:
+            taken = [link for link in self.links if chosen(link)]
+            self.links = [link for link in self.links if link not in taken]
+        return taken
 
     def freeze(self, chosen):
         """Black hole: what chosen(link) says yes to, now or later, sends to nowhere, and nothing comes back."""

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import uuid
 
-from harness import Process, WORK, classes, java, jars, ports, say, until
+from harness import KAFKA_VERSION, Process, WORK, classes, java, jars, ports, say, until
 from hop import Hop
 
 
@@ -55,19 +55,20 @@ class Broker:
             "group.initial.rebalance.delay.ms": 0,
             "broker.heartbeat.interval.ms": 1000,
             "broker.session.timeout.ms": 4000,
+            **self.cluster.settings,
         }
         self.folder.mkdir(parents=True)
         (self.folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         return Process("format", java("kafka.tools.StorageTool", "format", "-t", self.cluster.uuid, "-c",
-                                      self.folder / "server.properties"), self.folder)
+                                      self.folder / "server.properties", version=self.cluster.version), self.folder)
 
     def start(self):
         if self.hop and self.dead:
             self.hop.open()
         self.dead = False
         heap = "512m" if len(self.cluster.brokers) == 1 else "384m"
-        self.process = Process("kafka", java("kafka.Kafka", self.folder / "server.properties", heap=heap),
-                               self.folder)
+        self.process = Process("kafka", java("kafka.Kafka", self.folder / "server.properties", heap=heap,
+                                             version=self.cluster.version), self.folder)
 
     def kill(self):
         """As a process dies: its port refuses, at the address that it advertised as well."""
@@ -88,8 +89,10 @@ class Broker:
 
 
 class Cluster:
-    def __init__(self, nodes, hops=False):
+    def __init__(self, nodes, hops=False, version=KAFKA_VERSION, settings=None):
+        """settings: what server.properties says besides, or instead."""
         classes()
+        self.version, self.settings = version, settings or {}
         self.hops = hops
         self.uuid = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         self.folder = WORK / "clusters" / f"{os.getpid()}-{nodes}{'-hops' if hops else ''}"
@@ -109,7 +112,7 @@ class Cluster:
                 shutil.rmtree(old, ignore_errors=True)
 
     def start(self):
-        say("kafka", f"starting {len(self.brokers)} node(s) from {jars().name}")
+        say("kafka", f"starting {len(self.brokers)} node(s) from {jars(self.version).name}")
         voters = ",".join(f"{b.node}@127.0.0.1:{b.controller}" for b in self.brokers.values())
         for format in [broker.configure(voters) for broker in self.brokers.values()]:
             if format.wait(60) != 0:
@@ -139,8 +142,18 @@ class Cluster:
         except RuntimeError:
             return 0
 
-    def create(self, *topics, partitions=4):
-        self.ask(op="create", topics=list(topics), partitions=partitions, replication=len(self.brokers))
+    def create(self, *topics, partitions=4, **configs):
+        """Keyword arguments become the topics' configuration: max_message_bytes=1000 is max.message.bytes=1000."""
+        self.ask(op="create", topics=list(topics), partitions=partitions, replication=len(self.brokers),
+                 configs={key.replace("_", "."): str(value) for key, value in configs.items()})
+
+    def commit_zero(self, group, *topics):
+        """A group that has read nothing yet of these topics, and says so."""
+        self.ask(op="commit_zero", group=group, topics=list(topics))
+
+    def share_from_the_beginning(self, group):
+        """Kafka 4 only: a share group begins at the end of its topics, if nobody says otherwise."""
+        self.ask(op="share_earliest", group=group)
 
     def leaders(self, topic):
         return self.ask(op="leaders", topic=topic)["leaders"]

@@ -10,12 +10,16 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.config.ConfigResource;
 
 /** Topics, leaders and brokers for the scenarios: one JSON command per line in, one JSON answer per line out. */
 public final class AdminTool {
@@ -26,8 +30,10 @@ public final class AdminTool {
 
     private static void create(JsonNode command) throws Exception {
         List<NewTopic> topics = new ArrayList<>();
+        Map<String, String> configs = new HashMap<>();
+        command.get("configs").properties().forEach(entry -> configs.put(entry.getKey(), entry.getValue().asText()));
         command.get("topics").forEach(name -> topics.add(new NewTopic(name.asText(),
-            command.get("partitions").asInt(), (short) command.get("replication").asInt())));
+            command.get("partitions").asInt(), (short) command.get("replication").asInt()).configs(configs)));
         admin.createTopics(topics).all().get();
     }
 
@@ -60,11 +66,30 @@ public final class AdminTool {
         admin.electLeaders(ElectionType.PREFERRED, orders.keySet()).partitions().get();
     }
 
+    private static void commitZero(JsonNode command) throws Exception {
+        Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+        for (JsonNode topic : command.get("topics")) {
+            for (TopicPartitionInfo info : partitions(topic.asText())) {
+                offsets.put(new TopicPartition(topic.asText(), info.partition()), new OffsetAndMetadata(0));
+            }
+        }
+        admin.alterConsumerGroupOffsets(command.get("group").asText(), offsets).all().get();
+    }
+
+    private static void shareEarliest(JsonNode command) throws Exception {
+        ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, command.get("group").asText());
+        ConfigEntry earliest = new ConfigEntry("share.auto.offset.reset", "earliest");
+        admin.incrementalAlterConfigs(Map.of(group, List.of(new AlterConfigOp(earliest, AlterConfigOp.OpType.SET))))
+            .all().get();
+    }
+
     private static void obey(JsonNode command, ObjectNode answer) throws Exception {
         switch (command.get("op").asText()) {
             case "create" -> create(command);
             case "leaders" -> leaders(command, answer);
             case "lead" -> lead(command);
+            case "commit_zero" -> commitZero(command);
+            case "share_earliest" -> shareEarliest(command);
             case "brokers" -> {
                 ArrayNode ids = answer.putArray("brokers");
                 admin.describeCluster().nodes().get().forEach(node -> ids.add(node.id()));
