@@ -1,12 +1,15 @@
 /* schedules.c - runs random schedules of the session core.
  *
  *   session_schedules [COUNT [SEED]]   COUNT schedules from SEED on (default 100000; seed from the clock). With COUNT
- * 1, SEED is replayed. From 10000 on all that schedules can reach must be reached. */
+ * 1, SEED is replayed. From 10000 on all that schedules can reach must be reached. `./run schedules` runs a million on
+ * two cores. */
 #include "world.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+
+enum { TELL_EVERY = 50000 };
 
 static int check_cover(void)
 {
@@ -28,6 +31,10 @@ int main(int argc, char **argv)
     fflush(stdout);
     for (uint64_t i = 0; i < count; i++) {
         steps += world_run(seed + i);
+        if ((i + 1) % TELL_EVERY == 0) {
+            printf("  %llu from seed %llu on are clean\n", (unsigned long long)i + 1, (unsigned long long)seed);
+            fflush(stdout);
+        }
     }
     printf("clean: %llu schedules, %llu steps\n", (unsigned long long)count, (unsigned long long)steps);
     if (check_cover() > 0 && count >= 10000) {
