@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+#include "penstock/answer.h"
+
 #define ASKED_GROUPS_MAX     64
 #define ASKED_TOPICS_MAX     NULL_TOPICS_MAX
 #define ASKED_PARTITIONS_MAX (1 << 16)
@@ -333,15 +335,6 @@ static void answer(void *ctx, enum message_event event, const struct ps_field *f
     }
 }
 
-static void answer_nothing(void *ctx, enum message_event event, const struct ps_field *field,
-                           struct message_value *value)
-{
-    (void)ctx;
-    (void)event;
-    (void)field;
-    (void)value;
-}
-
 /* --- from request to frame --------------------------------------------------------------------------------- */
 
 static void append_holes(struct null_out *out, const struct message_out *message)
@@ -376,10 +369,22 @@ static bool append_response(struct null_out *out, const struct ps_api *api, int1
     }
 }
 
-static bool append_stub(struct null_session *s, const struct message_head *head, struct asked *a)
+static bool append_default(struct null_out *out, const struct message_head *head)
+{
+    struct ps_answer answer = {.api = head->api, .version = head->version, .correlation_id = head->correlation_id};
+    uint8_t *at = null_out_room(out, OUT_START);
+    size_t len;
+    if (ps_answer_write(&answer, at, out->cap - out->len, &len) != PS_ANSWER_WRITTEN) {
+        return false;
+    }
+    out->len += len;
+    return true;
+}
+
+static bool append_stub(struct null_session *s, const struct message_head *head)
 {
     if (s->broker->stub == NULL_STUB_DEFAULT && head->api != NULL) {
-        return append_response(&s->out, head->api, head->version, head->correlation_id, answer_nothing, a);
+        return append_default(&s->out, head);
     }
     if (s->broker->stub != NULL_STUB_BYTES) {
         return false;
@@ -426,7 +431,7 @@ bool null_answer(struct null_session *s, const struct message_head *head, struct
         return append_response(&s->out, ps_api_find(head->key), 0, head->correlation_id, answer, a);
     }
     if (head->api == NULL || !is_answered(head->key)) {
-        return append_stub(s, head, a);
+        return append_stub(s, head);
     }
     if (!message_read(head->api->request, head->version, body, ask, a) || a->broken) {
         return false;

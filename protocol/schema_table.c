@@ -17,6 +17,17 @@
 #define DEFAULT(number) .default_int = INT64_C(number)
 #define DEFAULT_NULL .default_null = true
 #define KIDS(list) .kids = (list), .kid_count = PS_ARRAY_LEN(list)
+#define FILLS(list) .fills = (list), .fill_count = PS_ARRAY_LEN(list)
+#define ECHO(row) .kind = PS_FILL_ECHO, .from = (row)
+#define THROUGH(row) .through = (row)
+#define NUMBER(value) .kind = PS_FILL_NUMBER, .number = (value)
+#define TEXT(value) .kind = PS_FILL_TEXT, .text = (value)
+#define NOTHING .kind = PS_FILL_NULL
+#define SPAN(first, last) .since = (first), .until = (last)
+
+static const struct ps_fill fill_error[] = {{.kind = PS_FILL_ERROR, SPAN(0, MAX)}};
+static const struct ps_fill fill_message[] = {{.kind = PS_FILL_MESSAGE, SPAN(0, MAX)}};
+static const struct ps_fill fill_throttle[] = {{.kind = PS_FILL_THROTTLE, SPAN(0, MAX)}};
 
 static const struct ps_field produce_request_topic_data_partition_data[] = {
     {FIELD("Index", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX)},
@@ -36,6 +47,10 @@ static const struct ps_field produce_request[] = {
 static const struct ps_schema schema_produce_request = {
     "ProduceRequest", 3, 13, 9, produce_request, PS_ARRAY_LEN(produce_request)};
 
+static const struct ps_fill fill_produce_response_responses_name[] = {{ECHO(&produce_request_topic_data[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_produce_response_responses_topic_id[] = {{ECHO(&produce_request_topic_data[1]), SPAN(0, MAX)}};
+static const struct ps_fill fill_produce_response_responses_partition_responses_index[] = {{ECHO(&produce_request_topic_data_partition_data[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_produce_response_responses_partition_responses_base_offset[] = {{NUMBER(-1), SPAN(0, MAX)}};
 static const struct ps_field produce_response_responses_partition_responses_record_errors[] = {
     {FIELD("BatchIndex", INT32, 8, MAX), NOT_NULL, UNTAGGED},
     {FIELD("BatchIndexErrorMessage", STRING, 8, MAX), NULLABLE(8, MAX), UNTAGGED, DEFAULT_NULL},
@@ -45,20 +60,22 @@ static const struct ps_field produce_response_responses_partition_responses_curr
     {FIELD("LeaderEpoch", INT32, 10, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
 static const struct ps_field produce_response_responses_partition_responses[] = {
-    {FIELD("Index", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE)},
-    {FIELD("BaseOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED, TAP(BASE_OFFSET)},
+    {FIELD("Index", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX), FILLS(fill_produce_response_responses_partition_responses_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
+    {FIELD("BaseOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED, TAP(BASE_OFFSET), FILLS(fill_produce_response_responses_partition_responses_base_offset)},
     {FIELD("LogAppendTimeMs", INT64, 2, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("LogStartOffset", INT64, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("RecordErrors", STRUCT, 8, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(produce_response_responses_partition_responses_record_errors)},
-    {FIELD("ErrorMessage", STRING, 8, MAX), NULLABLE(8, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ErrorMessage", STRING, 8, MAX), NULLABLE(8, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("CurrentLeader", STRUCT, 10, MAX), NOT_NULL, TAGGED(0, 10, MAX), KIDS(produce_response_responses_partition_responses_current_leader)},
 };
+static const struct ps_fill fill_produce_response_responses_partition_responses[] = {{ECHO(&produce_request_topic_data[2]), SPAN(0, MAX)}};
 static const struct ps_field produce_response_responses[] = {
-    {FIELD("Name", STRING, 0, 12), NOT_NULL, UNTAGGED, TAP(TOPIC_NAME)},
-    {FIELD("TopicId", UUID, 13, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID)},
-    {FIELD("PartitionResponses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(PARTITIONS), KIDS(produce_response_responses_partition_responses)},
+    {FIELD("Name", STRING, 0, 12), NOT_NULL, UNTAGGED, TAP(TOPIC_NAME), FILLS(fill_produce_response_responses_name)},
+    {FIELD("TopicId", UUID, 13, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID), FILLS(fill_produce_response_responses_topic_id)},
+    {FIELD("PartitionResponses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(PARTITIONS), KIDS(produce_response_responses_partition_responses), FILLS(fill_produce_response_responses_partition_responses)},
 };
+static const struct ps_fill fill_produce_response_responses[] = {{ECHO(&produce_request[3]), SPAN(0, MAX)}};
 static const struct ps_field produce_response_node_endpoints[] = {
     {FIELD("NodeId", INT32, 10, MAX), NOT_NULL, UNTAGGED, TAP(NODE_ID)},
     {FIELD("Host", STRING, 10, MAX), NOT_NULL, UNTAGGED, TAP(HOST)},
@@ -66,8 +83,8 @@ static const struct ps_field produce_response_node_endpoints[] = {
     {FIELD("Rack", STRING, 10, MAX), NULLABLE(10, MAX), UNTAGGED, DEFAULT_NULL},
 };
 static const struct ps_field produce_response[] = {
-    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(TOPICS), KIDS(produce_response_responses)},
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, TAP(THROTTLE_TIME_MS)},
+    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(TOPICS), KIDS(produce_response_responses), FILLS(fill_produce_response_responses)},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, TAP(THROTTLE_TIME_MS), FILLS(fill_throttle)},
     {FIELD("NodeEndpoints", STRUCT, 10, MAX), NOT_NULL, TAGGED(0, 10, MAX), ARRAY, TAP(NODES), KIDS(produce_response_node_endpoints)},
 };
 static const struct ps_schema schema_produce_response = {
@@ -114,6 +131,11 @@ static const struct ps_field fetch_request[] = {
 static const struct ps_schema schema_fetch_request = {
     "FetchRequest", 4, 18, 12, fetch_request, PS_ARRAY_LEN(fetch_request)};
 
+static const struct ps_fill fill_fetch_response_session_id[] = {{ECHO(&fetch_request[7]), SPAN(0, MAX)}};
+static const struct ps_fill fill_fetch_response_responses_topic[] = {{ECHO(&fetch_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_fetch_response_responses_topic_id[] = {{ECHO(&fetch_request_topics[1]), SPAN(0, MAX)}};
+static const struct ps_fill fill_fetch_response_responses_partitions_partition_index[] = {{ECHO(&fetch_request_topics_partitions[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_fetch_response_responses_partitions_high_watermark[] = {{NUMBER(-1), SPAN(0, MAX)}};
 static const struct ps_field fetch_response_responses_partitions_diverging_epoch[] = {
     {FIELD("Epoch", INT32, 12, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("EndOffset", INT64, 12, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
@@ -131,9 +153,9 @@ static const struct ps_field fetch_response_responses_partitions_aborted_transac
     {FIELD("FirstOffset", INT64, 4, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field fetch_response_responses_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("HighWatermark", INT64, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_fetch_response_responses_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("HighWatermark", INT64, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_fetch_response_responses_partitions_high_watermark)},
     {FIELD("LastStableOffset", INT64, 4, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("LogStartOffset", INT64, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("DivergingEpoch", STRUCT, 12, MAX), NOT_NULL, TAGGED(0, 12, MAX), KIDS(fetch_response_responses_partitions_diverging_epoch)},
@@ -143,11 +165,13 @@ static const struct ps_field fetch_response_responses_partitions[] = {
     {FIELD("PreferredReadReplica", INT32, 11, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("Records", RECORDS, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
 };
+static const struct ps_fill fill_fetch_response_responses_partitions[] = {{ECHO(&fetch_request_topics[2]), SPAN(0, MAX)}};
 static const struct ps_field fetch_response_responses[] = {
-    {FIELD("Topic", STRING, 0, 12), NOT_NULL, UNTAGGED},
-    {FIELD("TopicId", UUID, 13, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(fetch_response_responses_partitions)},
+    {FIELD("Topic", STRING, 0, 12), NOT_NULL, UNTAGGED, FILLS(fill_fetch_response_responses_topic)},
+    {FIELD("TopicId", UUID, 13, MAX), NOT_NULL, UNTAGGED, FILLS(fill_fetch_response_responses_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(fetch_response_responses_partitions), FILLS(fill_fetch_response_responses_partitions)},
 };
+static const struct ps_fill fill_fetch_response_responses[] = {{ECHO(&fetch_request[9]), SPAN(0, 12)}};
 static const struct ps_field fetch_response_node_endpoints[] = {
     {FIELD("NodeId", INT32, 16, MAX), NOT_NULL, UNTAGGED, TAP(NODE_ID)},
     {FIELD("Host", STRING, 16, MAX), NOT_NULL, UNTAGGED, TAP(HOST)},
@@ -155,10 +179,10 @@ static const struct ps_field fetch_response_node_endpoints[] = {
     {FIELD("Rack", STRING, 16, MAX), NULLABLE(16, MAX), UNTAGGED, DEFAULT_NULL},
 };
 static const struct ps_field fetch_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 7, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("SessionId", INT32, 7, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(fetch_response_responses)},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 7, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("SessionId", INT32, 7, MAX), NOT_NULL, UNTAGGED, FILLS(fill_fetch_response_session_id)},
+    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(fetch_response_responses), FILLS(fill_fetch_response_responses)},
     {FIELD("NodeEndpoints", STRUCT, 16, MAX), NOT_NULL, TAGGED(0, 16, MAX), ARRAY, TAP(NODES), KIDS(fetch_response_node_endpoints)},
 };
 static const struct ps_schema schema_fetch_response = {
@@ -182,20 +206,24 @@ static const struct ps_field list_offsets_request[] = {
 static const struct ps_schema schema_list_offsets_request = {
     "ListOffsetsRequest", 1, 11, 6, list_offsets_request, PS_ARRAY_LEN(list_offsets_request)};
 
+static const struct ps_fill fill_list_offsets_response_topics_name[] = {{ECHO(&list_offsets_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_list_offsets_response_topics_partitions_partition_index[] = {{ECHO(&list_offsets_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field list_offsets_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_list_offsets_response_topics_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("Timestamp", INT64, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("Offset", INT64, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("LeaderEpoch", INT32, 4, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
+static const struct ps_fill fill_list_offsets_response_topics_partitions[] = {{ECHO(&list_offsets_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field list_offsets_response_topics[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_offsets_response_topics_partitions)},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_list_offsets_response_topics_name)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_offsets_response_topics_partitions), FILLS(fill_list_offsets_response_topics_partitions)},
 };
+static const struct ps_fill fill_list_offsets_response_topics[] = {{ECHO(&list_offsets_request[2]), SPAN(0, MAX)}};
 static const struct ps_field list_offsets_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_offsets_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_offsets_response_topics), FILLS(fill_list_offsets_response_topics)},
 };
 static const struct ps_schema schema_list_offsets_response = {
     "ListOffsetsResponse", 1, 11, 6, list_offsets_response, PS_ARRAY_LEN(list_offsets_response)};
@@ -219,6 +247,8 @@ static const struct ps_field metadata_response_brokers[] = {
     {FIELD("Port", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PORT)},
     {FIELD("Rack", STRING, 1, MAX), NULLABLE(1, MAX), UNTAGGED, DEFAULT_NULL},
 };
+static const struct ps_fill fill_metadata_response_topics_name[] = {{ECHO(&metadata_request_topics[1]), SPAN(0, MAX)}};
+static const struct ps_fill fill_metadata_response_topics_topic_id[] = {{ECHO(&metadata_request_topics[0]), SPAN(0, MAX)}};
 static const struct ps_field metadata_response_topics_partitions[] = {
     {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -229,21 +259,22 @@ static const struct ps_field metadata_response_topics_partitions[] = {
     {FIELD("OfflineReplicas", INT32, 5, MAX), NOT_NULL, UNTAGGED, ARRAY},
 };
 static const struct ps_field metadata_response_topics[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Name", STRING, 0, MAX), NULLABLE(12, MAX), UNTAGGED, TAP(TOPIC_NAME)},
-    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("Name", STRING, 0, MAX), NULLABLE(12, MAX), UNTAGGED, TAP(TOPIC_NAME), FILLS(fill_metadata_response_topics_name)},
+    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID), FILLS(fill_metadata_response_topics_topic_id)},
     {FIELD("IsInternal", BOOL, 1, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(metadata_response_topics_partitions)},
     {FIELD("TopicAuthorizedOperations", INT32, 8, MAX), NOT_NULL, UNTAGGED, DEFAULT(-2147483648)},
 };
+static const struct ps_fill fill_metadata_response_topics[] = {{ECHO(&metadata_request[0]), SPAN(0, MAX)}};
 static const struct ps_field metadata_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 3, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 3, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
     {FIELD("Brokers", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(NODES), KIDS(metadata_response_brokers)},
     {FIELD("ClusterId", STRING, 2, MAX), NULLABLE(2, MAX), UNTAGGED, TAP(CLUSTER_ID), DEFAULT_NULL},
     {FIELD("ControllerId", INT32, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(metadata_response_topics)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(metadata_response_topics), FILLS(fill_metadata_response_topics)},
     {FIELD("ClusterAuthorizedOperations", INT32, 8, 10), NOT_NULL, UNTAGGED, DEFAULT(-2147483648)},
-    {FIELD("ErrorCode", INT16, 13, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 13, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
 static const struct ps_schema schema_metadata_response = {
     "MetadataResponse", 0, 13, 9, metadata_response, PS_ARRAY_LEN(metadata_response)};
@@ -270,18 +301,23 @@ static const struct ps_field offset_commit_request[] = {
 static const struct ps_schema schema_offset_commit_request = {
     "OffsetCommitRequest", 2, 10, 8, offset_commit_request, PS_ARRAY_LEN(offset_commit_request)};
 
+static const struct ps_fill fill_offset_commit_response_topics_name[] = {{ECHO(&offset_commit_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_offset_commit_response_topics_topic_id[] = {{ECHO(&offset_commit_request_topics[1]), SPAN(0, MAX)}};
+static const struct ps_fill fill_offset_commit_response_topics_partitions_partition_index[] = {{ECHO(&offset_commit_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field offset_commit_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_offset_commit_response_topics_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_offset_commit_response_topics_partitions[] = {{ECHO(&offset_commit_request_topics[2]), SPAN(0, MAX)}};
 static const struct ps_field offset_commit_response_topics[] = {
-    {FIELD("Name", STRING, 0, 9), NOT_NULL, UNTAGGED},
-    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_commit_response_topics_partitions)},
+    {FIELD("Name", STRING, 0, 9), NOT_NULL, UNTAGGED, FILLS(fill_offset_commit_response_topics_name)},
+    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED, FILLS(fill_offset_commit_response_topics_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_commit_response_topics_partitions), FILLS(fill_offset_commit_response_topics_partitions)},
 };
+static const struct ps_fill fill_offset_commit_response_topics[] = {{ECHO(&offset_commit_request[5]), SPAN(0, MAX)}};
 static const struct ps_field offset_commit_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 3, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_commit_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 3, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_commit_response_topics), FILLS(fill_offset_commit_response_topics)},
 };
 static const struct ps_schema schema_offset_commit_response = {
     "OffsetCommitResponse", 2, 10, 8, offset_commit_response, PS_ARRAY_LEN(offset_commit_response)};
@@ -310,17 +346,23 @@ static const struct ps_field offset_fetch_request[] = {
 static const struct ps_schema schema_offset_fetch_request = {
     "OffsetFetchRequest", 1, 10, 6, offset_fetch_request, PS_ARRAY_LEN(offset_fetch_request)};
 
+static const struct ps_fill fill_offset_fetch_response_topics_name[] = {{ECHO(&offset_fetch_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_offset_fetch_response_topics_partitions_partition_index[] = {{ECHO(&offset_fetch_request_topics[1]), SPAN(0, MAX)}};
+static const struct ps_fill fill_offset_fetch_response_topics_partitions_committed_offset[] = {{NUMBER(-1), SPAN(0, MAX)}};
 static const struct ps_field offset_fetch_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, 7), NOT_NULL, UNTAGGED},
-    {FIELD("CommittedOffset", INT64, 0, 7), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, 7), NOT_NULL, UNTAGGED, FILLS(fill_offset_fetch_response_topics_partitions_partition_index)},
+    {FIELD("CommittedOffset", INT64, 0, 7), NOT_NULL, UNTAGGED, FILLS(fill_offset_fetch_response_topics_partitions_committed_offset)},
     {FIELD("CommittedLeaderEpoch", INT32, 5, 7), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("Metadata", STRING, 0, 7), NULLABLE(0, 7), UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, 7), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, 7), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_offset_fetch_response_topics_partitions[] = {{ECHO(&offset_fetch_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field offset_fetch_response_topics[] = {
-    {FIELD("Name", STRING, 0, 7), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, 7), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_topics_partitions)},
+    {FIELD("Name", STRING, 0, 7), NOT_NULL, UNTAGGED, FILLS(fill_offset_fetch_response_topics_name)},
+    {FIELD("Partitions", STRUCT, 0, 7), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_topics_partitions), FILLS(fill_offset_fetch_response_topics_partitions)},
 };
+static const struct ps_fill fill_offset_fetch_response_topics[] = {{ECHO(&offset_fetch_request[1]), SPAN(0, 1)}};
+static const struct ps_fill fill_offset_fetch_response_groups_group_id[] = {{ECHO(&offset_fetch_request_groups[0]), SPAN(0, MAX)}};
 static const struct ps_field offset_fetch_response_groups_topics_partitions[] = {
     {FIELD("PartitionIndex", INT32, 8, MAX), NOT_NULL, UNTAGGED},
     {FIELD("CommittedOffset", INT64, 8, MAX), NOT_NULL, UNTAGGED},
@@ -334,15 +376,16 @@ static const struct ps_field offset_fetch_response_groups_topics[] = {
     {FIELD("Partitions", STRUCT, 8, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_groups_topics_partitions)},
 };
 static const struct ps_field offset_fetch_response_groups[] = {
-    {FIELD("GroupId", STRING, 8, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("GroupId", STRING, 8, MAX), NOT_NULL, UNTAGGED, FILLS(fill_offset_fetch_response_groups_group_id)},
     {FIELD("Topics", STRUCT, 8, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_groups_topics)},
-    {FIELD("ErrorCode", INT16, 8, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 8, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_offset_fetch_response_groups[] = {{ECHO(&offset_fetch_request[2]), SPAN(0, MAX)}};
 static const struct ps_field offset_fetch_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 3, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, 7), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_topics)},
-    {FIELD("ErrorCode", INT16, 2, 7), NOT_NULL, UNTAGGED},
-    {FIELD("Groups", STRUCT, 8, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_groups)},
+    {FIELD("ThrottleTimeMs", INT32, 3, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, 7), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_topics), FILLS(fill_offset_fetch_response_topics)},
+    {FIELD("ErrorCode", INT16, 2, 7), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("Groups", STRUCT, 8, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_fetch_response_groups), FILLS(fill_offset_fetch_response_groups)},
 };
 static const struct ps_schema schema_offset_fetch_response = {
     "OffsetFetchResponse", 1, 10, 6, offset_fetch_response, PS_ARRAY_LEN(offset_fetch_response)};
@@ -355,22 +398,28 @@ static const struct ps_field find_coordinator_request[] = {
 static const struct ps_schema schema_find_coordinator_request = {
     "FindCoordinatorRequest", 0, 6, 3, find_coordinator_request, PS_ARRAY_LEN(find_coordinator_request)};
 
+static const struct ps_fill fill_find_coordinator_response_node_id[] = {{NUMBER(-1), SPAN(0, MAX)}};
+static const struct ps_fill fill_find_coordinator_response_port[] = {{NUMBER(-1), SPAN(0, MAX)}};
+static const struct ps_fill fill_find_coordinator_response_coordinators_key[] = {{ECHO(&find_coordinator_request[2]), SPAN(0, MAX)}};
+static const struct ps_fill fill_find_coordinator_response_coordinators_node_id[] = {{NUMBER(-1), SPAN(0, MAX)}};
+static const struct ps_fill fill_find_coordinator_response_coordinators_port[] = {{NUMBER(-1), SPAN(0, MAX)}};
 static const struct ps_field find_coordinator_response_coordinators[] = {
-    {FIELD("Key", STRING, 4, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("NodeId", INT32, 4, MAX), NOT_NULL, UNTAGGED, TAP(NODE_ID)},
+    {FIELD("Key", STRING, 4, MAX), NOT_NULL, UNTAGGED, FILLS(fill_find_coordinator_response_coordinators_key)},
+    {FIELD("NodeId", INT32, 4, MAX), NOT_NULL, UNTAGGED, TAP(NODE_ID), FILLS(fill_find_coordinator_response_coordinators_node_id)},
     {FIELD("Host", STRING, 4, MAX), NOT_NULL, UNTAGGED, TAP(HOST)},
-    {FIELD("Port", INT32, 4, MAX), NOT_NULL, UNTAGGED, TAP(PORT)},
-    {FIELD("ErrorCode", INT16, 4, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 4, MAX), NULLABLE(4, MAX), UNTAGGED},
+    {FIELD("Port", INT32, 4, MAX), NOT_NULL, UNTAGGED, TAP(PORT), FILLS(fill_find_coordinator_response_coordinators_port)},
+    {FIELD("ErrorCode", INT16, 4, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 4, MAX), NULLABLE(4, MAX), UNTAGGED, FILLS(fill_message)},
 };
+static const struct ps_fill fill_find_coordinator_response_coordinators[] = {{ECHO(&find_coordinator_request[2]), SPAN(0, MAX)}};
 static const struct ps_field find_coordinator_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, 3), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 1, 3), NULLABLE(1, 3), UNTAGGED},
-    {FIELD("NodeId", INT32, 0, 3), NOT_NULL, UNTAGGED, TAP(NODE_ID)},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, 3), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 1, 3), NULLABLE(1, 3), UNTAGGED, FILLS(fill_message)},
+    {FIELD("NodeId", INT32, 0, 3), NOT_NULL, UNTAGGED, TAP(NODE_ID), FILLS(fill_find_coordinator_response_node_id)},
     {FIELD("Host", STRING, 0, 3), NOT_NULL, UNTAGGED, TAP(HOST)},
-    {FIELD("Port", INT32, 0, 3), NOT_NULL, UNTAGGED, TAP(PORT)},
-    {FIELD("Coordinators", STRUCT, 4, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(NODES), KIDS(find_coordinator_response_coordinators)},
+    {FIELD("Port", INT32, 0, 3), NOT_NULL, UNTAGGED, TAP(PORT), FILLS(fill_find_coordinator_response_port)},
+    {FIELD("Coordinators", STRUCT, 4, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(NODES), KIDS(find_coordinator_response_coordinators), FILLS(fill_find_coordinator_response_coordinators)},
 };
 static const struct ps_schema schema_find_coordinator_response = {
     "FindCoordinatorResponse", 0, 6, 3, find_coordinator_response, PS_ARRAY_LEN(find_coordinator_response)};
@@ -392,17 +441,18 @@ static const struct ps_field join_group_request[] = {
 static const struct ps_schema schema_join_group_request = {
     "JoinGroupRequest", 0, 9, 6, join_group_request, PS_ARRAY_LEN(join_group_request)};
 
+static const struct ps_fill fill_join_group_response_protocol_name[] = {{NOTHING, SPAN(7, MAX)}};
 static const struct ps_field join_group_response_members[] = {
     {FIELD("MemberId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("GroupInstanceId", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("Metadata", BYTES, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field join_group_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("GenerationId", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("ProtocolType", STRING, 7, MAX), NULLABLE(7, MAX), UNTAGGED, DEFAULT_NULL},
-    {FIELD("ProtocolName", STRING, 0, MAX), NULLABLE(7, MAX), UNTAGGED},
+    {FIELD("ProtocolName", STRING, 0, MAX), NULLABLE(7, MAX), UNTAGGED, FILLS(fill_join_group_response_protocol_name)},
     {FIELD("Leader", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("SkipAssignment", BOOL, 9, MAX), NOT_NULL, UNTAGGED},
     {FIELD("MemberId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
@@ -421,8 +471,8 @@ static const struct ps_schema schema_heartbeat_request = {
     "HeartbeatRequest", 0, 4, 4, heartbeat_request, PS_ARRAY_LEN(heartbeat_request)};
 
 static const struct ps_field heartbeat_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
 static const struct ps_schema schema_heartbeat_response = {
     "HeartbeatResponse", 0, 4, 4, heartbeat_response, PS_ARRAY_LEN(heartbeat_response)};
@@ -446,8 +496,8 @@ static const struct ps_field leave_group_response_members[] = {
     {FIELD("ErrorCode", INT16, 3, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field leave_group_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("Members", STRUCT, 3, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(leave_group_response_members)},
 };
 static const struct ps_schema schema_leave_group_response = {
@@ -470,8 +520,8 @@ static const struct ps_schema schema_sync_group_request = {
     "SyncGroupRequest", 0, 5, 4, sync_group_request, PS_ARRAY_LEN(sync_group_request)};
 
 static const struct ps_field sync_group_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ProtocolType", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("ProtocolName", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("Assignment", BYTES, 0, MAX), NOT_NULL, UNTAGGED},
@@ -486,6 +536,7 @@ static const struct ps_field describe_groups_request[] = {
 static const struct ps_schema schema_describe_groups_request = {
     "DescribeGroupsRequest", 0, 6, 5, describe_groups_request, PS_ARRAY_LEN(describe_groups_request)};
 
+static const struct ps_fill fill_describe_groups_response_groups_group_id[] = {{ECHO(&describe_groups_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_groups_response_groups_members[] = {
     {FIELD("MemberId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("GroupInstanceId", STRING, 4, MAX), NULLABLE(4, MAX), UNTAGGED, DEFAULT_NULL},
@@ -495,18 +546,19 @@ static const struct ps_field describe_groups_response_groups_members[] = {
     {FIELD("MemberAssignment", BYTES, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field describe_groups_response_groups[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 6, MAX), NULLABLE(6, MAX), UNTAGGED, DEFAULT_NULL},
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 6, MAX), NULLABLE(6, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_describe_groups_response_groups_group_id)},
     {FIELD("GroupState", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("ProtocolType", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("ProtocolData", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Members", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_groups_response_groups_members)},
     {FIELD("AuthorizedOperations", INT32, 3, MAX), NOT_NULL, UNTAGGED, DEFAULT(-2147483648)},
 };
+static const struct ps_fill fill_describe_groups_response_groups[] = {{ECHO(&describe_groups_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_groups_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_groups_response_groups)},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_groups_response_groups), FILLS(fill_describe_groups_response_groups)},
 };
 static const struct ps_schema schema_describe_groups_response = {
     "DescribeGroupsResponse", 0, 6, 5, describe_groups_response, PS_ARRAY_LEN(describe_groups_response)};
@@ -525,8 +577,8 @@ static const struct ps_field list_groups_response_groups[] = {
     {FIELD("GroupType", STRING, 5, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field list_groups_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_groups_response_groups)},
 };
 static const struct ps_schema schema_list_groups_response = {
@@ -539,7 +591,7 @@ static const struct ps_schema schema_sasl_handshake_request = {
     "SaslHandshakeRequest", 0, 1, MAX, sasl_handshake_request, PS_ARRAY_LEN(sasl_handshake_request)};
 
 static const struct ps_field sasl_handshake_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("Mechanisms", STRING, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
 };
 static const struct ps_schema schema_sasl_handshake_response = {
@@ -570,9 +622,9 @@ static const struct ps_field api_versions_response_finalized_features[] = {
     {FIELD("MinVersionLevel", INT16, 3, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field api_versions_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
     {FIELD("ApiKeys", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(API_KEYS), KIDS(api_versions_response_api_keys)},
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
     {FIELD("SupportedFeatures", STRUCT, 3, MAX), NOT_NULL, TAGGED(0, 3, MAX), ARRAY, KIDS(api_versions_response_supported_features)},
     {FIELD("FinalizedFeaturesEpoch", INT64, 3, MAX), NOT_NULL, TAGGED(1, 3, MAX), DEFAULT(-1)},
     {FIELD("FinalizedFeatures", STRUCT, 3, MAX), NOT_NULL, TAGGED(2, 3, MAX), ARRAY, KIDS(api_versions_response_finalized_features)},
@@ -604,6 +656,7 @@ static const struct ps_field create_topics_request[] = {
 static const struct ps_schema schema_create_topics_request = {
     "CreateTopicsRequest", 2, 7, 5, create_topics_request, PS_ARRAY_LEN(create_topics_request)};
 
+static const struct ps_fill fill_create_topics_response_topics_name[] = {{ECHO(&create_topics_request_topics[0]), SPAN(0, MAX)}};
 static const struct ps_field create_topics_response_topics_configs[] = {
     {FIELD("Name", STRING, 5, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Value", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED},
@@ -612,18 +665,19 @@ static const struct ps_field create_topics_response_topics_configs[] = {
     {FIELD("IsSensitive", BOOL, 5, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field create_topics_response_topics[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_topics_response_topics_name)},
     {FIELD("TopicId", UUID, 7, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 1, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 1, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
     {FIELD("TopicConfigErrorCode", INT16, 5, MAX), NOT_NULL, TAGGED(0, 5, MAX)},
     {FIELD("NumPartitions", INT32, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("ReplicationFactor", INT16, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("Configs", STRUCT, 5, MAX), NULLABLE(5, MAX), UNTAGGED, ARRAY, KIDS(create_topics_response_topics_configs)},
 };
+static const struct ps_fill fill_create_topics_response_topics[] = {{ECHO(&create_topics_request[0]), SPAN(0, MAX)}};
 static const struct ps_field create_topics_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(create_topics_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(create_topics_response_topics), FILLS(fill_create_topics_response_topics)},
 };
 static const struct ps_schema schema_create_topics_response = {
     "CreateTopicsResponse", 2, 7, 5, create_topics_response, PS_ARRAY_LEN(create_topics_response)};
@@ -640,15 +694,18 @@ static const struct ps_field delete_topics_request[] = {
 static const struct ps_schema schema_delete_topics_request = {
     "DeleteTopicsRequest", 1, 6, 4, delete_topics_request, PS_ARRAY_LEN(delete_topics_request)};
 
+static const struct ps_fill fill_delete_topics_response_responses_name[] = {{ECHO(&delete_topics_request_topics[0]), SPAN(0, MAX)}, {ECHO(&delete_topics_request[1]), SPAN(0, MAX)}};
+static const struct ps_fill fill_delete_topics_response_responses_topic_id[] = {{ECHO(&delete_topics_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field delete_topics_response_responses[] = {
-    {FIELD("Name", STRING, 0, MAX), NULLABLE(6, MAX), UNTAGGED},
-    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("Name", STRING, 0, MAX), NULLABLE(6, MAX), UNTAGGED, FILLS(fill_delete_topics_response_responses_name)},
+    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED, FILLS(fill_delete_topics_response_responses_topic_id)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
+static const struct ps_fill fill_delete_topics_response_responses[] = {{ECHO(&delete_topics_request[0]), SPAN(0, MAX)}, {ECHO(&delete_topics_request[1]), SPAN(0, MAX)}};
 static const struct ps_field delete_topics_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_topics_response_responses)},
+    {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_topics_response_responses), FILLS(fill_delete_topics_response_responses)},
 };
 static const struct ps_schema schema_delete_topics_response = {
     "DeleteTopicsResponse", 1, 6, 4, delete_topics_response, PS_ARRAY_LEN(delete_topics_response)};
@@ -668,18 +725,23 @@ static const struct ps_field delete_records_request[] = {
 static const struct ps_schema schema_delete_records_request = {
     "DeleteRecordsRequest", 0, 2, 2, delete_records_request, PS_ARRAY_LEN(delete_records_request)};
 
+static const struct ps_fill fill_delete_records_response_topics_name[] = {{ECHO(&delete_records_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_delete_records_response_topics_partitions_partition_index[] = {{ECHO(&delete_records_request_topics_partitions[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_delete_records_response_topics_partitions_low_watermark[] = {{NUMBER(-1), SPAN(0, MAX)}};
 static const struct ps_field delete_records_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("LowWatermark", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_delete_records_response_topics_partitions_partition_index)},
+    {FIELD("LowWatermark", INT64, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_delete_records_response_topics_partitions_low_watermark)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_delete_records_response_topics_partitions[] = {{ECHO(&delete_records_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field delete_records_response_topics[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_records_response_topics_partitions)},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_delete_records_response_topics_name)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_records_response_topics_partitions), FILLS(fill_delete_records_response_topics_partitions)},
 };
+static const struct ps_fill fill_delete_records_response_topics[] = {{ECHO(&delete_records_request[0]), SPAN(0, MAX)}};
 static const struct ps_field delete_records_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_records_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_records_response_topics), FILLS(fill_delete_records_response_topics)},
 };
 static const struct ps_schema schema_delete_records_response = {
     "DeleteRecordsResponse", 0, 2, 2, delete_records_response, PS_ARRAY_LEN(delete_records_response)};
@@ -696,8 +758,8 @@ static const struct ps_schema schema_init_producer_id_request = {
     "InitProducerIdRequest", 0, 6, 2, init_producer_id_request, PS_ARRAY_LEN(init_producer_id_request)};
 
 static const struct ps_field init_producer_id_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("OngoingTxnProducerId", INT64, 6, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
@@ -722,19 +784,23 @@ static const struct ps_field offset_for_leader_epoch_request[] = {
 static const struct ps_schema schema_offset_for_leader_epoch_request = {
     "OffsetForLeaderEpochRequest", 2, 4, 4, offset_for_leader_epoch_request, PS_ARRAY_LEN(offset_for_leader_epoch_request)};
 
+static const struct ps_fill fill_offset_for_leader_epoch_response_topics_topic[] = {{ECHO(&offset_for_leader_epoch_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_offset_for_leader_epoch_response_topics_partitions_partition[] = {{ECHO(&offset_for_leader_epoch_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field offset_for_leader_epoch_response_topics_partitions[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_offset_for_leader_epoch_response_topics_partitions_partition)},
     {FIELD("LeaderEpoch", INT32, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("EndOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
+static const struct ps_fill fill_offset_for_leader_epoch_response_topics_partitions[] = {{ECHO(&offset_for_leader_epoch_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field offset_for_leader_epoch_response_topics[] = {
-    {FIELD("Topic", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_for_leader_epoch_response_topics_partitions)},
+    {FIELD("Topic", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_offset_for_leader_epoch_response_topics_topic)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_for_leader_epoch_response_topics_partitions), FILLS(fill_offset_for_leader_epoch_response_topics_partitions)},
 };
+static const struct ps_fill fill_offset_for_leader_epoch_response_topics[] = {{ECHO(&offset_for_leader_epoch_request[1]), SPAN(0, MAX)}};
 static const struct ps_field offset_for_leader_epoch_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_for_leader_epoch_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_for_leader_epoch_response_topics), FILLS(fill_offset_for_leader_epoch_response_topics)},
 };
 static const struct ps_schema schema_offset_for_leader_epoch_response = {
     "OffsetForLeaderEpochResponse", 2, 4, 4, offset_for_leader_epoch_response, PS_ARRAY_LEN(offset_for_leader_epoch_response)};
@@ -776,19 +842,23 @@ static const struct ps_field add_partitions_to_txn_response_results_by_transacti
     {FIELD("TransactionalId", STRING, 4, MAX), NOT_NULL, UNTAGGED},
     {FIELD("TopicResults", STRUCT, 4, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(add_partitions_to_txn_response_results_by_transaction_topic_results)},
 };
+static const struct ps_fill fill_add_partitions_to_txn_response_results_by_topic_v3_and_below_name[] = {{ECHO(&add_partitions_to_txn_request_v3_and_below_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_add_partitions_to_txn_response_results_by_topic_v3_and_below_results_by_partition_partition_index[] = {{ECHO(&add_partitions_to_txn_request_v3_and_below_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field add_partitions_to_txn_response_results_by_topic_v3_and_below_results_by_partition[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("PartitionErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_add_partitions_to_txn_response_results_by_topic_v3_and_below_results_by_partition_partition_index)},
+    {FIELD("PartitionErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_add_partitions_to_txn_response_results_by_topic_v3_and_below_results_by_partition[] = {{ECHO(&add_partitions_to_txn_request_v3_and_below_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field add_partitions_to_txn_response_results_by_topic_v3_and_below[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ResultsByPartition", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(add_partitions_to_txn_response_results_by_topic_v3_and_below_results_by_partition)},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_add_partitions_to_txn_response_results_by_topic_v3_and_below_name)},
+    {FIELD("ResultsByPartition", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(add_partitions_to_txn_response_results_by_topic_v3_and_below_results_by_partition), FILLS(fill_add_partitions_to_txn_response_results_by_topic_v3_and_below_results_by_partition)},
 };
+static const struct ps_fill fill_add_partitions_to_txn_response_results_by_topic_v3_and_below[] = {{ECHO(&add_partitions_to_txn_request[4]), SPAN(0, MAX)}};
 static const struct ps_field add_partitions_to_txn_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 4, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 4, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ResultsByTransaction", STRUCT, 4, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(add_partitions_to_txn_response_results_by_transaction)},
-    {FIELD("ResultsByTopicV3AndBelow", STRUCT, 0, 3), NOT_NULL, UNTAGGED, ARRAY, KIDS(add_partitions_to_txn_response_results_by_topic_v3_and_below)},
+    {FIELD("ResultsByTopicV3AndBelow", STRUCT, 0, 3), NOT_NULL, UNTAGGED, ARRAY, KIDS(add_partitions_to_txn_response_results_by_topic_v3_and_below), FILLS(fill_add_partitions_to_txn_response_results_by_topic_v3_and_below)},
 };
 static const struct ps_schema schema_add_partitions_to_txn_response = {
     "AddPartitionsToTxnResponse", 0, 5, 3, add_partitions_to_txn_response, PS_ARRAY_LEN(add_partitions_to_txn_response)};
@@ -803,8 +873,8 @@ static const struct ps_schema schema_add_offsets_to_txn_request = {
     "AddOffsetsToTxnRequest", 0, 4, 3, add_offsets_to_txn_request, PS_ARRAY_LEN(add_offsets_to_txn_request)};
 
 static const struct ps_field add_offsets_to_txn_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
 static const struct ps_schema schema_add_offsets_to_txn_response = {
     "AddOffsetsToTxnResponse", 0, 4, 3, add_offsets_to_txn_response, PS_ARRAY_LEN(add_offsets_to_txn_response)};
@@ -819,8 +889,8 @@ static const struct ps_schema schema_end_txn_request = {
     "EndTxnRequest", 0, 5, 3, end_txn_request, PS_ARRAY_LEN(end_txn_request)};
 
 static const struct ps_field end_txn_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ProducerId", INT64, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("ProducerEpoch", INT16, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
@@ -845,20 +915,26 @@ static const struct ps_field write_txn_markers_request[] = {
 static const struct ps_schema schema_write_txn_markers_request = {
     "WriteTxnMarkersRequest", 1, 2, 1, write_txn_markers_request, PS_ARRAY_LEN(write_txn_markers_request)};
 
+static const struct ps_fill fill_write_txn_markers_response_markers_producer_id[] = {{ECHO(&write_txn_markers_request_markers[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_write_txn_markers_response_markers_topics_name[] = {{ECHO(&write_txn_markers_request_markers_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_write_txn_markers_response_markers_topics_partitions_partition_index[] = {{ECHO(&write_txn_markers_request_markers_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field write_txn_markers_response_markers_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_write_txn_markers_response_markers_topics_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_write_txn_markers_response_markers_topics_partitions[] = {{ECHO(&write_txn_markers_request_markers_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field write_txn_markers_response_markers_topics[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_txn_markers_response_markers_topics_partitions)},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_write_txn_markers_response_markers_topics_name)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_txn_markers_response_markers_topics_partitions), FILLS(fill_write_txn_markers_response_markers_topics_partitions)},
 };
+static const struct ps_fill fill_write_txn_markers_response_markers_topics[] = {{ECHO(&write_txn_markers_request_markers[3]), SPAN(0, MAX)}};
 static const struct ps_field write_txn_markers_response_markers[] = {
-    {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_txn_markers_response_markers_topics)},
+    {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_write_txn_markers_response_markers_producer_id)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_txn_markers_response_markers_topics), FILLS(fill_write_txn_markers_response_markers_topics)},
 };
+static const struct ps_fill fill_write_txn_markers_response_markers[] = {{ECHO(&write_txn_markers_request[0]), SPAN(0, MAX)}};
 static const struct ps_field write_txn_markers_response[] = {
-    {FIELD("Markers", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_txn_markers_response_markers)},
+    {FIELD("Markers", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_txn_markers_response_markers), FILLS(fill_write_txn_markers_response_markers)},
 };
 static const struct ps_schema schema_write_txn_markers_response = {
     "WriteTxnMarkersResponse", 1, 2, 1, write_txn_markers_response, PS_ARRAY_LEN(write_txn_markers_response)};
@@ -887,18 +963,23 @@ static const struct ps_field txn_offset_commit_request[] = {
 static const struct ps_schema schema_txn_offset_commit_request = {
     "TxnOffsetCommitRequest", 0, 6, 3, txn_offset_commit_request, PS_ARRAY_LEN(txn_offset_commit_request)};
 
+static const struct ps_fill fill_txn_offset_commit_response_topics_name[] = {{ECHO(&txn_offset_commit_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_txn_offset_commit_response_topics_topic_id[] = {{ECHO(&txn_offset_commit_request_topics[1]), SPAN(0, MAX)}};
+static const struct ps_fill fill_txn_offset_commit_response_topics_partitions_partition_index[] = {{ECHO(&txn_offset_commit_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field txn_offset_commit_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_txn_offset_commit_response_topics_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_txn_offset_commit_response_topics_partitions[] = {{ECHO(&txn_offset_commit_request_topics[2]), SPAN(0, MAX)}};
 static const struct ps_field txn_offset_commit_response_topics[] = {
-    {FIELD("Name", STRING, 0, 5), NOT_NULL, UNTAGGED},
-    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(txn_offset_commit_response_topics_partitions)},
+    {FIELD("Name", STRING, 0, 5), NOT_NULL, UNTAGGED, FILLS(fill_txn_offset_commit_response_topics_name)},
+    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED, FILLS(fill_txn_offset_commit_response_topics_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(txn_offset_commit_response_topics_partitions), FILLS(fill_txn_offset_commit_response_topics_partitions)},
 };
+static const struct ps_fill fill_txn_offset_commit_response_topics[] = {{ECHO(&txn_offset_commit_request[7]), SPAN(0, MAX)}};
 static const struct ps_field txn_offset_commit_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(txn_offset_commit_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(txn_offset_commit_response_topics), FILLS(fill_txn_offset_commit_response_topics)},
 };
 static const struct ps_schema schema_txn_offset_commit_response = {
     "TxnOffsetCommitResponse", 0, 6, 3, txn_offset_commit_response, PS_ARRAY_LEN(txn_offset_commit_response)};
@@ -928,9 +1009,9 @@ static const struct ps_field describe_acls_response_resources[] = {
     {FIELD("Acls", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_acls_response_resources_acls)},
 };
 static const struct ps_field describe_acls_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
     {FIELD("Resources", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_acls_response_resources)},
 };
 static const struct ps_schema schema_describe_acls_response = {
@@ -952,12 +1033,13 @@ static const struct ps_schema schema_create_acls_request = {
     "CreateAclsRequest", 1, 3, 2, create_acls_request, PS_ARRAY_LEN(create_acls_request)};
 
 static const struct ps_field create_acls_response_results[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
+static const struct ps_fill fill_create_acls_response_results[] = {{ECHO(&create_acls_request[0]), SPAN(0, MAX)}};
 static const struct ps_field create_acls_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(create_acls_response_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(create_acls_response_results), FILLS(fill_create_acls_response_results)},
 };
 static const struct ps_schema schema_create_acls_response = {
     "CreateAclsResponse", 1, 3, 2, create_acls_response, PS_ARRAY_LEN(create_acls_response)};
@@ -989,13 +1071,14 @@ static const struct ps_field delete_acls_response_filter_results_matching_acls[]
     {FIELD("PermissionType", INT8, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field delete_acls_response_filter_results[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
     {FIELD("MatchingAcls", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_acls_response_filter_results_matching_acls)},
 };
+static const struct ps_fill fill_delete_acls_response_filter_results[] = {{ECHO(&delete_acls_request[0]), SPAN(0, MAX)}};
 static const struct ps_field delete_acls_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("FilterResults", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_acls_response_filter_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("FilterResults", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_acls_response_filter_results), FILLS(fill_delete_acls_response_filter_results)},
 };
 static const struct ps_schema schema_delete_acls_response = {
     "DeleteAclsResponse", 1, 3, 2, delete_acls_response, PS_ARRAY_LEN(delete_acls_response)};
@@ -1013,6 +1096,8 @@ static const struct ps_field describe_configs_request[] = {
 static const struct ps_schema schema_describe_configs_request = {
     "DescribeConfigsRequest", 1, 4, 4, describe_configs_request, PS_ARRAY_LEN(describe_configs_request)};
 
+static const struct ps_fill fill_describe_configs_response_results_resource_type[] = {{ECHO(&describe_configs_request_resources[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_describe_configs_response_results_resource_name[] = {{ECHO(&describe_configs_request_resources[1]), SPAN(0, MAX)}};
 static const struct ps_field describe_configs_response_results_configs_synonyms[] = {
     {FIELD("Name", STRING, 1, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Value", STRING, 1, MAX), NULLABLE(0, MAX), UNTAGGED},
@@ -1029,15 +1114,16 @@ static const struct ps_field describe_configs_response_results_configs[] = {
     {FIELD("Documentation", STRING, 3, MAX), NULLABLE(0, MAX), UNTAGGED},
 };
 static const struct ps_field describe_configs_response_results[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("ResourceType", INT8, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ResourceName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("ResourceType", INT8, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_describe_configs_response_results_resource_type)},
+    {FIELD("ResourceName", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_describe_configs_response_results_resource_name)},
     {FIELD("Configs", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_configs_response_results_configs)},
 };
+static const struct ps_fill fill_describe_configs_response_results[] = {{ECHO(&describe_configs_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_configs_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_configs_response_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_configs_response_results), FILLS(fill_describe_configs_response_results)},
 };
 static const struct ps_schema schema_describe_configs_response = {
     "DescribeConfigsResponse", 1, 4, 4, describe_configs_response, PS_ARRAY_LEN(describe_configs_response)};
@@ -1058,15 +1144,18 @@ static const struct ps_field alter_configs_request[] = {
 static const struct ps_schema schema_alter_configs_request = {
     "AlterConfigsRequest", 0, 2, 2, alter_configs_request, PS_ARRAY_LEN(alter_configs_request)};
 
+static const struct ps_fill fill_alter_configs_response_responses_resource_type[] = {{ECHO(&alter_configs_request_resources[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_alter_configs_response_responses_resource_name[] = {{ECHO(&alter_configs_request_resources[1]), SPAN(0, MAX)}};
 static const struct ps_field alter_configs_response_responses[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("ResourceType", INT8, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ResourceName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("ResourceType", INT8, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_configs_response_responses_resource_type)},
+    {FIELD("ResourceName", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_configs_response_responses_resource_name)},
 };
+static const struct ps_fill fill_alter_configs_response_responses[] = {{ECHO(&alter_configs_request[0]), SPAN(0, MAX)}};
 static const struct ps_field alter_configs_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_configs_response_responses)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_configs_response_responses), FILLS(fill_alter_configs_response_responses)},
 };
 static const struct ps_schema schema_alter_configs_response = {
     "AlterConfigsResponse", 0, 2, 2, alter_configs_response, PS_ARRAY_LEN(alter_configs_response)};
@@ -1085,17 +1174,21 @@ static const struct ps_field alter_replica_log_dirs_request[] = {
 static const struct ps_schema schema_alter_replica_log_dirs_request = {
     "AlterReplicaLogDirsRequest", 1, 2, 2, alter_replica_log_dirs_request, PS_ARRAY_LEN(alter_replica_log_dirs_request)};
 
+static const struct ps_fill fill_alter_replica_log_dirs_response_results_topic_name[] = {{ECHO(&alter_replica_log_dirs_request_dirs_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_alter_replica_log_dirs_response_results_partitions_partition_index[] = {{ECHO(&alter_replica_log_dirs_request_dirs_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field alter_replica_log_dirs_response_results_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_replica_log_dirs_response_results_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
+static const struct ps_fill fill_alter_replica_log_dirs_response_results_partitions[] = {{ECHO(&alter_replica_log_dirs_request_dirs_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field alter_replica_log_dirs_response_results[] = {
-    {FIELD("TopicName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_replica_log_dirs_response_results_partitions)},
+    {FIELD("TopicName", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_replica_log_dirs_response_results_topic_name)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_replica_log_dirs_response_results_partitions), FILLS(fill_alter_replica_log_dirs_response_results_partitions)},
 };
+static const struct ps_fill fill_alter_replica_log_dirs_response_results[] = {{THROUGH(&alter_replica_log_dirs_request[0]), ECHO(&alter_replica_log_dirs_request_dirs[1]), SPAN(0, MAX)}};
 static const struct ps_field alter_replica_log_dirs_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_replica_log_dirs_response_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_replica_log_dirs_response_results), FILLS(fill_alter_replica_log_dirs_response_results)},
 };
 static const struct ps_schema schema_alter_replica_log_dirs_response = {
     "AlterReplicaLogDirsResponse", 1, 2, 2, alter_replica_log_dirs_response, PS_ARRAY_LEN(alter_replica_log_dirs_response)};
@@ -1129,8 +1222,8 @@ static const struct ps_field describe_log_dirs_response_results[] = {
     {FIELD("IsCordoned", BOOL, 5, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field describe_log_dirs_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 3, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 3, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_log_dirs_response_results)},
 };
 static const struct ps_schema schema_describe_log_dirs_response = {
@@ -1143,8 +1236,8 @@ static const struct ps_schema schema_sasl_authenticate_request = {
     "SaslAuthenticateRequest", 0, 2, 2, sasl_authenticate_request, PS_ARRAY_LEN(sasl_authenticate_request)};
 
 static const struct ps_field sasl_authenticate_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
     {FIELD("AuthBytes", BYTES, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("SessionLifetimeMs", INT64, 1, MAX), NOT_NULL, UNTAGGED},
 };
@@ -1167,14 +1260,16 @@ static const struct ps_field create_partitions_request[] = {
 static const struct ps_schema schema_create_partitions_request = {
     "CreatePartitionsRequest", 0, 3, 2, create_partitions_request, PS_ARRAY_LEN(create_partitions_request)};
 
+static const struct ps_fill fill_create_partitions_response_results_name[] = {{ECHO(&create_partitions_request_topics[0]), SPAN(0, MAX)}};
 static const struct ps_field create_partitions_response_results[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_partitions_response_results_name)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
+static const struct ps_fill fill_create_partitions_response_results[] = {{ECHO(&create_partitions_request[0]), SPAN(0, MAX)}};
 static const struct ps_field create_partitions_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(create_partitions_response_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(create_partitions_response_results), FILLS(fill_create_partitions_response_results)},
 };
 static const struct ps_schema schema_create_partitions_response = {
     "CreatePartitionsResponse", 0, 3, 2, create_partitions_response, PS_ARRAY_LEN(create_partitions_response)};
@@ -1192,18 +1287,25 @@ static const struct ps_field create_delegation_token_request[] = {
 static const struct ps_schema schema_create_delegation_token_request = {
     "CreateDelegationTokenRequest", 1, 3, 2, create_delegation_token_request, PS_ARRAY_LEN(create_delegation_token_request)};
 
+static const struct ps_fill fill_create_delegation_token_response_principal_type[] = {{TEXT("User"), SPAN(0, MAX)}};
+static const struct ps_fill fill_create_delegation_token_response_principal_name[] = {{TEXT("ANONYMOUS"), SPAN(0, MAX)}};
+static const struct ps_fill fill_create_delegation_token_response_token_requester_principal_type[] = {{TEXT("User"), SPAN(0, MAX)}};
+static const struct ps_fill fill_create_delegation_token_response_token_requester_principal_name[] = {{TEXT("ANONYMOUS"), SPAN(0, MAX)}};
+static const struct ps_fill fill_create_delegation_token_response_issue_timestamp_ms[] = {{NUMBER(-1), SPAN(0, MAX)}};
+static const struct ps_fill fill_create_delegation_token_response_expiry_timestamp_ms[] = {{NUMBER(-1), SPAN(0, MAX)}};
+static const struct ps_fill fill_create_delegation_token_response_max_timestamp_ms[] = {{NUMBER(-1), SPAN(0, MAX)}};
 static const struct ps_field create_delegation_token_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("PrincipalType", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("PrincipalName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("TokenRequesterPrincipalType", STRING, 3, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("TokenRequesterPrincipalName", STRING, 3, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("IssueTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ExpiryTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("MaxTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("PrincipalType", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_delegation_token_response_principal_type)},
+    {FIELD("PrincipalName", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_delegation_token_response_principal_name)},
+    {FIELD("TokenRequesterPrincipalType", STRING, 3, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_delegation_token_response_token_requester_principal_type)},
+    {FIELD("TokenRequesterPrincipalName", STRING, 3, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_delegation_token_response_token_requester_principal_name)},
+    {FIELD("IssueTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_delegation_token_response_issue_timestamp_ms)},
+    {FIELD("ExpiryTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_delegation_token_response_expiry_timestamp_ms)},
+    {FIELD("MaxTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_create_delegation_token_response_max_timestamp_ms)},
     {FIELD("TokenId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Hmac", BYTES, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
 };
 static const struct ps_schema schema_create_delegation_token_response = {
     "CreateDelegationTokenResponse", 1, 3, 2, create_delegation_token_response, PS_ARRAY_LEN(create_delegation_token_response)};
@@ -1216,9 +1318,9 @@ static const struct ps_schema schema_renew_delegation_token_request = {
     "RenewDelegationTokenRequest", 1, 2, 2, renew_delegation_token_request, PS_ARRAY_LEN(renew_delegation_token_request)};
 
 static const struct ps_field renew_delegation_token_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ExpiryTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
 };
 static const struct ps_schema schema_renew_delegation_token_response = {
     "RenewDelegationTokenResponse", 1, 2, 2, renew_delegation_token_response, PS_ARRAY_LEN(renew_delegation_token_response)};
@@ -1231,9 +1333,9 @@ static const struct ps_schema schema_expire_delegation_token_request = {
     "ExpireDelegationTokenRequest", 1, 2, 2, expire_delegation_token_request, PS_ARRAY_LEN(expire_delegation_token_request)};
 
 static const struct ps_field expire_delegation_token_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ExpiryTimestampMs", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
 };
 static const struct ps_schema schema_expire_delegation_token_response = {
     "ExpireDelegationTokenResponse", 1, 2, 2, expire_delegation_token_response, PS_ARRAY_LEN(expire_delegation_token_response)};
@@ -1265,9 +1367,9 @@ static const struct ps_field describe_delegation_token_response_tokens[] = {
     {FIELD("Renewers", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_delegation_token_response_tokens_renewers)},
 };
 static const struct ps_field describe_delegation_token_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("Tokens", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_delegation_token_response_tokens)},
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
 };
 static const struct ps_schema schema_describe_delegation_token_response = {
     "DescribeDelegationTokenResponse", 1, 3, 2, describe_delegation_token_response, PS_ARRAY_LEN(describe_delegation_token_response)};
@@ -1278,14 +1380,16 @@ static const struct ps_field delete_groups_request[] = {
 static const struct ps_schema schema_delete_groups_request = {
     "DeleteGroupsRequest", 0, 3, 2, delete_groups_request, PS_ARRAY_LEN(delete_groups_request)};
 
+static const struct ps_fill fill_delete_groups_response_results_group_id[] = {{ECHO(&delete_groups_request[0]), SPAN(0, MAX)}};
 static const struct ps_field delete_groups_response_results[] = {
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 3, MAX), NULLABLE(3, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_delete_groups_response_results_group_id)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 3, MAX), NULLABLE(3, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
+static const struct ps_fill fill_delete_groups_response_results[] = {{ECHO(&delete_groups_request[0]), SPAN(0, MAX)}};
 static const struct ps_field delete_groups_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_groups_response_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_groups_response_results), FILLS(fill_delete_groups_response_results)},
 };
 static const struct ps_schema schema_delete_groups_response = {
     "DeleteGroupsResponse", 0, 3, 2, delete_groups_response, PS_ARRAY_LEN(delete_groups_response)};
@@ -1302,19 +1406,23 @@ static const struct ps_field elect_leaders_request[] = {
 static const struct ps_schema schema_elect_leaders_request = {
     "ElectLeadersRequest", 0, 2, 2, elect_leaders_request, PS_ARRAY_LEN(elect_leaders_request)};
 
+static const struct ps_fill fill_elect_leaders_response_replica_election_results_topic[] = {{ECHO(&elect_leaders_request_topic_partitions[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_elect_leaders_response_replica_election_results_partition_result_partition_id[] = {{ECHO(&elect_leaders_request_topic_partitions[1]), SPAN(0, MAX)}};
 static const struct ps_field elect_leaders_response_replica_election_results_partition_result[] = {
-    {FIELD("PartitionId", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("PartitionId", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_elect_leaders_response_replica_election_results_partition_result_partition_id)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
+static const struct ps_fill fill_elect_leaders_response_replica_election_results_partition_result[] = {{ECHO(&elect_leaders_request_topic_partitions[1]), SPAN(0, MAX)}};
 static const struct ps_field elect_leaders_response_replica_election_results[] = {
-    {FIELD("Topic", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("PartitionResult", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(elect_leaders_response_replica_election_results_partition_result)},
+    {FIELD("Topic", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_elect_leaders_response_replica_election_results_topic)},
+    {FIELD("PartitionResult", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(elect_leaders_response_replica_election_results_partition_result), FILLS(fill_elect_leaders_response_replica_election_results_partition_result)},
 };
+static const struct ps_fill fill_elect_leaders_response_replica_election_results[] = {{ECHO(&elect_leaders_request[1]), SPAN(0, MAX)}};
 static const struct ps_field elect_leaders_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 1, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ReplicaElectionResults", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(elect_leaders_response_replica_election_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ReplicaElectionResults", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(elect_leaders_response_replica_election_results), FILLS(fill_elect_leaders_response_replica_election_results)},
 };
 static const struct ps_schema schema_elect_leaders_response = {
     "ElectLeadersResponse", 0, 2, 2, elect_leaders_response, PS_ARRAY_LEN(elect_leaders_response)};
@@ -1336,15 +1444,18 @@ static const struct ps_field incremental_alter_configs_request[] = {
 static const struct ps_schema schema_incremental_alter_configs_request = {
     "IncrementalAlterConfigsRequest", 0, 1, 1, incremental_alter_configs_request, PS_ARRAY_LEN(incremental_alter_configs_request)};
 
+static const struct ps_fill fill_incremental_alter_configs_response_responses_resource_type[] = {{ECHO(&incremental_alter_configs_request_resources[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_incremental_alter_configs_response_responses_resource_name[] = {{ECHO(&incremental_alter_configs_request_resources[1]), SPAN(0, MAX)}};
 static const struct ps_field incremental_alter_configs_response_responses[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("ResourceType", INT8, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ResourceName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("ResourceType", INT8, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_incremental_alter_configs_response_responses_resource_type)},
+    {FIELD("ResourceName", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_incremental_alter_configs_response_responses_resource_name)},
 };
+static const struct ps_fill fill_incremental_alter_configs_response_responses[] = {{ECHO(&incremental_alter_configs_request[0]), SPAN(0, MAX)}};
 static const struct ps_field incremental_alter_configs_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(incremental_alter_configs_response_responses)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(incremental_alter_configs_response_responses), FILLS(fill_incremental_alter_configs_response_responses)},
 };
 static const struct ps_schema schema_incremental_alter_configs_response = {
     "IncrementalAlterConfigsResponse", 0, 1, 1, incremental_alter_configs_response, PS_ARRAY_LEN(incremental_alter_configs_response)};
@@ -1365,21 +1476,25 @@ static const struct ps_field alter_partition_reassignments_request[] = {
 static const struct ps_schema schema_alter_partition_reassignments_request = {
     "AlterPartitionReassignmentsRequest", 0, 1, 0, alter_partition_reassignments_request, PS_ARRAY_LEN(alter_partition_reassignments_request)};
 
+static const struct ps_fill fill_alter_partition_reassignments_response_responses_name[] = {{ECHO(&alter_partition_reassignments_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_alter_partition_reassignments_response_responses_partitions_partition_index[] = {{ECHO(&alter_partition_reassignments_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field alter_partition_reassignments_response_responses_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_partition_reassignments_response_responses_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
+static const struct ps_fill fill_alter_partition_reassignments_response_responses_partitions[] = {{ECHO(&alter_partition_reassignments_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field alter_partition_reassignments_response_responses[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_partition_reassignments_response_responses_partitions)},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_partition_reassignments_response_responses_name)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_partition_reassignments_response_responses_partitions), FILLS(fill_alter_partition_reassignments_response_responses_partitions)},
 };
+static const struct ps_fill fill_alter_partition_reassignments_response_responses[] = {{ECHO(&alter_partition_reassignments_request[2]), SPAN(0, MAX)}};
 static const struct ps_field alter_partition_reassignments_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
     {FIELD("AllowReplicationFactorChange", BOOL, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(1)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_partition_reassignments_response_responses)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_partition_reassignments_response_responses), FILLS(fill_alter_partition_reassignments_response_responses)},
 };
 static const struct ps_schema schema_alter_partition_reassignments_response = {
     "AlterPartitionReassignmentsResponse", 0, 1, 0, alter_partition_reassignments_response, PS_ARRAY_LEN(alter_partition_reassignments_response)};
@@ -1395,21 +1510,25 @@ static const struct ps_field list_partition_reassignments_request[] = {
 static const struct ps_schema schema_list_partition_reassignments_request = {
     "ListPartitionReassignmentsRequest", 0, 0, 0, list_partition_reassignments_request, PS_ARRAY_LEN(list_partition_reassignments_request)};
 
+static const struct ps_fill fill_list_partition_reassignments_response_topics_name[] = {{ECHO(&list_partition_reassignments_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_list_partition_reassignments_response_topics_partitions_partition_index[] = {{ECHO(&list_partition_reassignments_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field list_partition_reassignments_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_list_partition_reassignments_response_topics_partitions_partition_index)},
     {FIELD("Replicas", INT32, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
     {FIELD("AddingReplicas", INT32, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
     {FIELD("RemovingReplicas", INT32, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
 };
+static const struct ps_fill fill_list_partition_reassignments_response_topics_partitions[] = {{ECHO(&list_partition_reassignments_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field list_partition_reassignments_response_topics[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_partition_reassignments_response_topics_partitions)},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_list_partition_reassignments_response_topics_name)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_partition_reassignments_response_topics_partitions), FILLS(fill_list_partition_reassignments_response_topics_partitions)},
 };
+static const struct ps_fill fill_list_partition_reassignments_response_topics[] = {{ECHO(&list_partition_reassignments_request[1]), SPAN(0, MAX)}};
 static const struct ps_field list_partition_reassignments_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_partition_reassignments_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_partition_reassignments_response_topics), FILLS(fill_list_partition_reassignments_response_topics)},
 };
 static const struct ps_schema schema_list_partition_reassignments_response = {
     "ListPartitionReassignmentsResponse", 0, 0, 0, list_partition_reassignments_response, PS_ARRAY_LEN(list_partition_reassignments_response)};
@@ -1437,8 +1556,8 @@ static const struct ps_field offset_delete_response_topics[] = {
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_delete_response_topics_partitions)},
 };
 static const struct ps_field offset_delete_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
     {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_delete_response_topics)},
 };
 static const struct ps_schema schema_offset_delete_response = {
@@ -1468,11 +1587,12 @@ static const struct ps_field describe_client_quotas_response_entries[] = {
     {FIELD("Entity", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_client_quotas_response_entries_entity)},
     {FIELD("Values", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_client_quotas_response_entries_values)},
 };
+static const struct ps_fill fill_describe_client_quotas_response_entries[] = {{NOTHING, SPAN(0, MAX)}};
 static const struct ps_field describe_client_quotas_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("Entries", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, KIDS(describe_client_quotas_response_entries)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("Entries", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, KIDS(describe_client_quotas_response_entries), FILLS(fill_describe_client_quotas_response_entries)},
 };
 static const struct ps_schema schema_describe_client_quotas_response = {
     "DescribeClientQuotasResponse", 0, 1, 1, describe_client_quotas_response, PS_ARRAY_LEN(describe_client_quotas_response)};
@@ -1497,18 +1617,22 @@ static const struct ps_field alter_client_quotas_request[] = {
 static const struct ps_schema schema_alter_client_quotas_request = {
     "AlterClientQuotasRequest", 0, 1, 1, alter_client_quotas_request, PS_ARRAY_LEN(alter_client_quotas_request)};
 
+static const struct ps_fill fill_alter_client_quotas_response_entries_entity_entity_type[] = {{ECHO(&alter_client_quotas_request_entries_entity[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_alter_client_quotas_response_entries_entity_entity_name[] = {{ECHO(&alter_client_quotas_request_entries_entity[1]), SPAN(0, MAX)}};
 static const struct ps_field alter_client_quotas_response_entries_entity[] = {
-    {FIELD("EntityType", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("EntityName", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("EntityType", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_client_quotas_response_entries_entity_entity_type)},
+    {FIELD("EntityName", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_alter_client_quotas_response_entries_entity_entity_name)},
 };
+static const struct ps_fill fill_alter_client_quotas_response_entries_entity[] = {{ECHO(&alter_client_quotas_request_entries[0]), SPAN(0, MAX)}};
 static const struct ps_field alter_client_quotas_response_entries[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("Entity", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_client_quotas_response_entries_entity)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("Entity", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_client_quotas_response_entries_entity), FILLS(fill_alter_client_quotas_response_entries_entity)},
 };
+static const struct ps_fill fill_alter_client_quotas_response_entries[] = {{ECHO(&alter_client_quotas_request[0]), SPAN(0, MAX)}};
 static const struct ps_field alter_client_quotas_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Entries", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_client_quotas_response_entries)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Entries", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_client_quotas_response_entries), FILLS(fill_alter_client_quotas_response_entries)},
 };
 static const struct ps_schema schema_alter_client_quotas_response = {
     "AlterClientQuotasResponse", 0, 1, 1, alter_client_quotas_response, PS_ARRAY_LEN(alter_client_quotas_response)};
@@ -1528,15 +1652,16 @@ static const struct ps_field describe_user_scram_credentials_response_results_cr
 };
 static const struct ps_field describe_user_scram_credentials_response_results[] = {
     {FIELD("User", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
     {FIELD("CredentialInfos", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_user_scram_credentials_response_results_credential_infos)},
 };
+static const struct ps_fill fill_describe_user_scram_credentials_response_results[] = {{ECHO(&describe_user_scram_credentials_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_user_scram_credentials_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_user_scram_credentials_response_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_user_scram_credentials_response_results), FILLS(fill_describe_user_scram_credentials_response_results)},
 };
 static const struct ps_schema schema_describe_user_scram_credentials_response = {
     "DescribeUserScramCredentialsResponse", 0, 0, 0, describe_user_scram_credentials_response, PS_ARRAY_LEN(describe_user_scram_credentials_response)};
@@ -1559,14 +1684,16 @@ static const struct ps_field alter_user_scram_credentials_request[] = {
 static const struct ps_schema schema_alter_user_scram_credentials_request = {
     "AlterUserScramCredentialsRequest", 0, 0, 0, alter_user_scram_credentials_request, PS_ARRAY_LEN(alter_user_scram_credentials_request)};
 
+static const struct ps_fill fill_alter_user_scram_credentials_response_results_user[] = {{ECHO(&alter_user_scram_credentials_request_deletions[0]), SPAN(0, MAX)}, {ECHO(&alter_user_scram_credentials_request_upsertions[0]), SPAN(0, MAX)}};
 static const struct ps_field alter_user_scram_credentials_response_results[] = {
-    {FIELD("User", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("User", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_alter_user_scram_credentials_response_results_user)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
+static const struct ps_fill fill_alter_user_scram_credentials_response_results[] = {{ECHO(&alter_user_scram_credentials_request[0]), SPAN(0, MAX)}, {ECHO(&alter_user_scram_credentials_request[1]), SPAN(0, MAX)}};
 static const struct ps_field alter_user_scram_credentials_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_user_scram_credentials_response_results)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_user_scram_credentials_response_results), FILLS(fill_alter_user_scram_credentials_response_results)},
 };
 static const struct ps_schema schema_alter_user_scram_credentials_response = {
     "AlterUserScramCredentialsResponse", 0, 0, 0, alter_user_scram_credentials_response, PS_ARRAY_LEN(alter_user_scram_credentials_response)};
@@ -1622,8 +1749,8 @@ static const struct ps_field describe_quorum_response_nodes[] = {
     {FIELD("Listeners", STRUCT, 2, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_quorum_response_nodes_listeners)},
 };
 static const struct ps_field describe_quorum_response[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 2, MAX), NULLABLE(2, MAX), UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 2, MAX), NULLABLE(2, MAX), UNTAGGED, FILLS(fill_message)},
     {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_quorum_response_topics)},
     {FIELD("Nodes", STRUCT, 2, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_quorum_response_nodes)},
 };
@@ -1650,9 +1777,9 @@ static const struct ps_field update_features_response_results[] = {
     {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
 };
 static const struct ps_field update_features_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
     {FIELD("Results", STRUCT, 0, 1), NOT_NULL, UNTAGGED, ARRAY, KIDS(update_features_response_results)},
 };
 static const struct ps_schema schema_update_features_response = {
@@ -1674,9 +1801,9 @@ static const struct ps_field describe_cluster_response_brokers[] = {
     {FIELD("IsFenced", BOOL, 2, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field describe_cluster_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("EndpointType", INT8, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(1)},
     {FIELD("ClusterId", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(CLUSTER_ID)},
     {FIELD("ControllerId", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
@@ -1696,6 +1823,8 @@ static const struct ps_field describe_producers_request[] = {
 static const struct ps_schema schema_describe_producers_request = {
     "DescribeProducersRequest", 0, 0, 0, describe_producers_request, PS_ARRAY_LEN(describe_producers_request)};
 
+static const struct ps_fill fill_describe_producers_response_topics_name[] = {{ECHO(&describe_producers_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_describe_producers_response_topics_partitions_partition_index[] = {{ECHO(&describe_producers_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field describe_producers_response_topics_partitions_active_producers[] = {
     {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("ProducerEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -1705,18 +1834,20 @@ static const struct ps_field describe_producers_response_topics_partitions_activ
     {FIELD("CurrentTxnStartOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
 static const struct ps_field describe_producers_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_describe_producers_response_topics_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("ActiveProducers", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_producers_response_topics_partitions_active_producers)},
 };
+static const struct ps_fill fill_describe_producers_response_topics_partitions[] = {{ECHO(&describe_producers_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field describe_producers_response_topics[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_producers_response_topics_partitions)},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_describe_producers_response_topics_name)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_producers_response_topics_partitions), FILLS(fill_describe_producers_response_topics_partitions)},
 };
+static const struct ps_fill fill_describe_producers_response_topics[] = {{ECHO(&describe_producers_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_producers_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_producers_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_producers_response_topics), FILLS(fill_describe_producers_response_topics)},
 };
 static const struct ps_schema schema_describe_producers_response = {
     "DescribeProducersResponse", 0, 0, 0, describe_producers_response, PS_ARRAY_LEN(describe_producers_response)};
@@ -1728,9 +1859,9 @@ static const struct ps_schema schema_unregister_broker_request = {
     "UnregisterBrokerRequest", 0, 0, 0, unregister_broker_request, PS_ARRAY_LEN(unregister_broker_request)};
 
 static const struct ps_field unregister_broker_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
 static const struct ps_schema schema_unregister_broker_response = {
     "UnregisterBrokerResponse", 0, 0, 0, unregister_broker_response, PS_ARRAY_LEN(unregister_broker_response)};
@@ -1741,13 +1872,14 @@ static const struct ps_field describe_transactions_request[] = {
 static const struct ps_schema schema_describe_transactions_request = {
     "DescribeTransactionsRequest", 0, 0, 0, describe_transactions_request, PS_ARRAY_LEN(describe_transactions_request)};
 
+static const struct ps_fill fill_describe_transactions_response_transaction_states_transactional_id[] = {{ECHO(&describe_transactions_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_transactions_response_transaction_states_topics[] = {
     {FIELD("Topic", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Partitions", INT32, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
 };
 static const struct ps_field describe_transactions_response_transaction_states[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("TransactionalId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("TransactionalId", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_describe_transactions_response_transaction_states_transactional_id)},
     {FIELD("TransactionState", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("TransactionTimeoutMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("TransactionStartTimeMs", INT64, 0, MAX), NOT_NULL, UNTAGGED},
@@ -1755,9 +1887,10 @@ static const struct ps_field describe_transactions_response_transaction_states[]
     {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_transactions_response_transaction_states_topics)},
 };
+static const struct ps_fill fill_describe_transactions_response_transaction_states[] = {{ECHO(&describe_transactions_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_transactions_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("TransactionStates", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_transactions_response_transaction_states)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("TransactionStates", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_transactions_response_transaction_states), FILLS(fill_describe_transactions_response_transaction_states)},
 };
 static const struct ps_schema schema_describe_transactions_response = {
     "DescribeTransactionsResponse", 0, 0, 0, describe_transactions_response, PS_ARRAY_LEN(describe_transactions_response)};
@@ -1777,8 +1910,8 @@ static const struct ps_field list_transactions_response_transaction_states[] = {
     {FIELD("TransactionState", STRING, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field list_transactions_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("UnknownStateFilters", STRING, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
     {FIELD("TransactionStates", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_transactions_response_transaction_states)},
 };
@@ -1812,9 +1945,9 @@ static const struct ps_field consumer_group_heartbeat_response_assignment[] = {
     {FIELD("TopicPartitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(consumer_group_heartbeat_response_assignment_topic_partitions)},
 };
 static const struct ps_field consumer_group_heartbeat_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("MemberId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("HeartbeatIntervalMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -1830,6 +1963,7 @@ static const struct ps_field consumer_group_describe_request[] = {
 static const struct ps_schema schema_consumer_group_describe_request = {
     "ConsumerGroupDescribeRequest", 0, 1, 0, consumer_group_describe_request, PS_ARRAY_LEN(consumer_group_describe_request)};
 
+static const struct ps_fill fill_consumer_group_describe_response_groups_group_id[] = {{ECHO(&consumer_group_describe_request[0]), SPAN(0, MAX)}};
 static const struct ps_field consumer_group_describe_response_groups_members_assignment_topic_partitions[] = {
     {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("TopicName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
@@ -1860,9 +1994,9 @@ static const struct ps_field consumer_group_describe_response_groups_members[] =
     {FIELD("MemberType", INT8, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
 static const struct ps_field consumer_group_describe_response_groups[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_consumer_group_describe_response_groups_group_id)},
     {FIELD("GroupState", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("GroupEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("AssignmentEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -1870,9 +2004,10 @@ static const struct ps_field consumer_group_describe_response_groups[] = {
     {FIELD("Members", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(consumer_group_describe_response_groups_members)},
     {FIELD("AuthorizedOperations", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-2147483648)},
 };
+static const struct ps_fill fill_consumer_group_describe_response_groups[] = {{ECHO(&consumer_group_describe_request[0]), SPAN(0, MAX)}};
 static const struct ps_field consumer_group_describe_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(consumer_group_describe_response_groups)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(consumer_group_describe_response_groups), FILLS(fill_consumer_group_describe_response_groups)},
 };
 static const struct ps_schema schema_consumer_group_describe_response = {
     "ConsumerGroupDescribeResponse", 0, 1, 0, consumer_group_describe_response, PS_ARRAY_LEN(consumer_group_describe_response)};
@@ -1884,8 +2019,8 @@ static const struct ps_schema schema_get_telemetry_subscriptions_request = {
     "GetTelemetrySubscriptionsRequest", 0, 0, 0, get_telemetry_subscriptions_request, PS_ARRAY_LEN(get_telemetry_subscriptions_request)};
 
 static const struct ps_field get_telemetry_subscriptions_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ClientInstanceId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("SubscriptionId", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("AcceptedCompressionTypes", INT8, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
@@ -1908,8 +2043,8 @@ static const struct ps_schema schema_push_telemetry_request = {
     "PushTelemetryRequest", 0, 0, 0, push_telemetry_request, PS_ARRAY_LEN(push_telemetry_request)};
 
 static const struct ps_field push_telemetry_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
 };
 static const struct ps_schema schema_push_telemetry_response = {
     "PushTelemetryResponse", 0, 0, 0, push_telemetry_response, PS_ARRAY_LEN(push_telemetry_response)};
@@ -1925,8 +2060,8 @@ static const struct ps_field list_config_resources_response_config_resources[] =
     {FIELD("ResourceType", INT8, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(16)},
 };
 static const struct ps_field list_config_resources_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ConfigResources", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(list_config_resources_response_config_resources)},
 };
 static const struct ps_schema schema_list_config_resources_response = {
@@ -1947,6 +2082,7 @@ static const struct ps_field describe_topic_partitions_request[] = {
 static const struct ps_schema schema_describe_topic_partitions_request = {
     "DescribeTopicPartitionsRequest", 0, 0, 0, describe_topic_partitions_request, PS_ARRAY_LEN(describe_topic_partitions_request)};
 
+static const struct ps_fill fill_describe_topic_partitions_response_topics_name[] = {{ECHO(&describe_topic_partitions_request_topics[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_topic_partitions_response_topics_partitions[] = {
     {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -1959,20 +2095,21 @@ static const struct ps_field describe_topic_partitions_response_topics_partition
     {FIELD("OfflineReplicas", INT32, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
 };
 static const struct ps_field describe_topic_partitions_response_topics[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Name", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("Name", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_describe_topic_partitions_response_topics_name)},
     {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("IsInternal", BOOL, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_topic_partitions_response_topics_partitions)},
     {FIELD("TopicAuthorizedOperations", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-2147483648)},
 };
+static const struct ps_fill fill_describe_topic_partitions_response_topics[] = {{ECHO(&describe_topic_partitions_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_topic_partitions_response_next_cursor[] = {
     {FIELD("TopicName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field describe_topic_partitions_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_topic_partitions_response_topics)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_topic_partitions_response_topics), FILLS(fill_describe_topic_partitions_response_topics)},
     {FIELD("NextCursor", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, KIDS(describe_topic_partitions_response_next_cursor)},
 };
 static const struct ps_schema schema_describe_topic_partitions_response = {
@@ -1996,9 +2133,9 @@ static const struct ps_field share_group_heartbeat_response_assignment[] = {
     {FIELD("TopicPartitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(share_group_heartbeat_response_assignment_topic_partitions)},
 };
 static const struct ps_field share_group_heartbeat_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("MemberId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("HeartbeatIntervalMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2014,6 +2151,7 @@ static const struct ps_field share_group_describe_request[] = {
 static const struct ps_schema schema_share_group_describe_request = {
     "ShareGroupDescribeRequest", 1, 1, 0, share_group_describe_request, PS_ARRAY_LEN(share_group_describe_request)};
 
+static const struct ps_fill fill_share_group_describe_response_groups_group_id[] = {{ECHO(&share_group_describe_request[0]), SPAN(0, MAX)}};
 static const struct ps_field share_group_describe_response_groups_members_assignment_topic_partitions[] = {
     {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("TopicName", STRING, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2032,9 +2170,9 @@ static const struct ps_field share_group_describe_response_groups_members[] = {
     {FIELD("Assignment", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, KIDS(share_group_describe_response_groups_members_assignment)},
 };
 static const struct ps_field share_group_describe_response_groups[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_share_group_describe_response_groups_group_id)},
     {FIELD("GroupState", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("GroupEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("AssignmentEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2042,9 +2180,10 @@ static const struct ps_field share_group_describe_response_groups[] = {
     {FIELD("Members", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(share_group_describe_response_groups_members)},
     {FIELD("AuthorizedOperations", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-2147483648)},
 };
+static const struct ps_fill fill_share_group_describe_response_groups[] = {{ECHO(&share_group_describe_request[0]), SPAN(0, MAX)}};
 static const struct ps_field share_group_describe_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(share_group_describe_response_groups)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(share_group_describe_response_groups), FILLS(fill_share_group_describe_response_groups)},
 };
 static const struct ps_schema schema_share_group_describe_response = {
     "ShareGroupDescribeResponse", 1, 1, 0, share_group_describe_response, PS_ARRAY_LEN(share_group_describe_response)};
@@ -2114,9 +2253,9 @@ static const struct ps_field share_fetch_response_node_endpoints[] = {
     {FIELD("Rack", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
 };
 static const struct ps_field share_fetch_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("AcquisitionLockTimeoutMs", INT32, 1, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(share_fetch_response_responses)},
     {FIELD("NodeEndpoints", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(NODES), KIDS(share_fetch_response_node_endpoints)},
@@ -2168,9 +2307,9 @@ static const struct ps_field share_acknowledge_response_node_endpoints[] = {
     {FIELD("Rack", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
 };
 static const struct ps_field share_acknowledge_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("AcquisitionLockTimeoutMs", INT32, 2, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(share_acknowledge_response_responses)},
     {FIELD("NodeEndpoints", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(NODES), KIDS(share_acknowledge_response_node_endpoints)},
@@ -2195,9 +2334,9 @@ static const struct ps_schema schema_add_raft_voter_request = {
     "AddRaftVoterRequest", 0, 1, 0, add_raft_voter_request, PS_ARRAY_LEN(add_raft_voter_request)};
 
 static const struct ps_field add_raft_voter_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
 static const struct ps_schema schema_add_raft_voter_response = {
     "AddRaftVoterResponse", 0, 1, 0, add_raft_voter_response, PS_ARRAY_LEN(add_raft_voter_response)};
@@ -2211,9 +2350,9 @@ static const struct ps_schema schema_remove_raft_voter_request = {
     "RemoveRaftVoterRequest", 0, 0, 0, remove_raft_voter_request, PS_ARRAY_LEN(remove_raft_voter_request)};
 
 static const struct ps_field remove_raft_voter_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
 static const struct ps_schema schema_remove_raft_voter_response = {
     "RemoveRaftVoterResponse", 0, 0, 0, remove_raft_voter_response, PS_ARRAY_LEN(remove_raft_voter_response)};
@@ -2234,17 +2373,21 @@ static const struct ps_field initialize_share_group_state_request[] = {
 static const struct ps_schema schema_initialize_share_group_state_request = {
     "InitializeShareGroupStateRequest", 0, 0, 0, initialize_share_group_state_request, PS_ARRAY_LEN(initialize_share_group_state_request)};
 
+static const struct ps_fill fill_initialize_share_group_state_response_results_topic_id[] = {{ECHO(&initialize_share_group_state_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_initialize_share_group_state_response_results_partitions_partition[] = {{ECHO(&initialize_share_group_state_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field initialize_share_group_state_response_results_partitions[] = {
-    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_initialize_share_group_state_response_results_partitions_partition)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
+static const struct ps_fill fill_initialize_share_group_state_response_results_partitions[] = {{ECHO(&initialize_share_group_state_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field initialize_share_group_state_response_results[] = {
-    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(initialize_share_group_state_response_results_partitions)},
+    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_initialize_share_group_state_response_results_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(initialize_share_group_state_response_results_partitions), FILLS(fill_initialize_share_group_state_response_results_partitions)},
 };
+static const struct ps_fill fill_initialize_share_group_state_response_results[] = {{ECHO(&initialize_share_group_state_request[1]), SPAN(0, MAX)}};
 static const struct ps_field initialize_share_group_state_response[] = {
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(initialize_share_group_state_response_results)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(initialize_share_group_state_response_results), FILLS(fill_initialize_share_group_state_response_results)},
 };
 static const struct ps_schema schema_initialize_share_group_state_response = {
     "InitializeShareGroupStateResponse", 0, 0, 0, initialize_share_group_state_response, PS_ARRAY_LEN(initialize_share_group_state_response)};
@@ -2264,6 +2407,8 @@ static const struct ps_field read_share_group_state_request[] = {
 static const struct ps_schema schema_read_share_group_state_request = {
     "ReadShareGroupStateRequest", 0, 0, 0, read_share_group_state_request, PS_ARRAY_LEN(read_share_group_state_request)};
 
+static const struct ps_fill fill_read_share_group_state_response_results_topic_id[] = {{ECHO(&read_share_group_state_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_read_share_group_state_response_results_partitions_partition[] = {{ECHO(&read_share_group_state_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field read_share_group_state_response_results_partitions_state_batches[] = {
     {FIELD("FirstOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("LastOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2271,19 +2416,21 @@ static const struct ps_field read_share_group_state_response_results_partitions_
     {FIELD("DeliveryCount", INT16, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field read_share_group_state_response_results_partitions[] = {
-    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_read_share_group_state_response_results_partitions_partition)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("StateEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("StartOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("StateBatches", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_response_results_partitions_state_batches)},
 };
+static const struct ps_fill fill_read_share_group_state_response_results_partitions[] = {{ECHO(&read_share_group_state_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field read_share_group_state_response_results[] = {
-    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_response_results_partitions)},
+    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_read_share_group_state_response_results_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_response_results_partitions), FILLS(fill_read_share_group_state_response_results_partitions)},
 };
+static const struct ps_fill fill_read_share_group_state_response_results[] = {{ECHO(&read_share_group_state_request[1]), SPAN(0, MAX)}};
 static const struct ps_field read_share_group_state_response[] = {
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_response_results)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_response_results), FILLS(fill_read_share_group_state_response_results)},
 };
 static const struct ps_schema schema_read_share_group_state_response = {
     "ReadShareGroupStateResponse", 0, 0, 0, read_share_group_state_response, PS_ARRAY_LEN(read_share_group_state_response)};
@@ -2313,17 +2460,21 @@ static const struct ps_field write_share_group_state_request[] = {
 static const struct ps_schema schema_write_share_group_state_request = {
     "WriteShareGroupStateRequest", 0, 1, 0, write_share_group_state_request, PS_ARRAY_LEN(write_share_group_state_request)};
 
+static const struct ps_fill fill_write_share_group_state_response_results_topic_id[] = {{ECHO(&write_share_group_state_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_write_share_group_state_response_results_partitions_partition[] = {{ECHO(&write_share_group_state_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field write_share_group_state_response_results_partitions[] = {
-    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_write_share_group_state_response_results_partitions_partition)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
+static const struct ps_fill fill_write_share_group_state_response_results_partitions[] = {{ECHO(&write_share_group_state_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field write_share_group_state_response_results[] = {
-    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_share_group_state_response_results_partitions)},
+    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_write_share_group_state_response_results_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_share_group_state_response_results_partitions), FILLS(fill_write_share_group_state_response_results_partitions)},
 };
+static const struct ps_fill fill_write_share_group_state_response_results[] = {{ECHO(&write_share_group_state_request[1]), SPAN(0, MAX)}};
 static const struct ps_field write_share_group_state_response[] = {
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_share_group_state_response_results)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(write_share_group_state_response_results), FILLS(fill_write_share_group_state_response_results)},
 };
 static const struct ps_schema schema_write_share_group_state_response = {
     "WriteShareGroupStateResponse", 0, 1, 0, write_share_group_state_response, PS_ARRAY_LEN(write_share_group_state_response)};
@@ -2342,17 +2493,21 @@ static const struct ps_field delete_share_group_state_request[] = {
 static const struct ps_schema schema_delete_share_group_state_request = {
     "DeleteShareGroupStateRequest", 0, 0, 0, delete_share_group_state_request, PS_ARRAY_LEN(delete_share_group_state_request)};
 
+static const struct ps_fill fill_delete_share_group_state_response_results_topic_id[] = {{ECHO(&delete_share_group_state_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_delete_share_group_state_response_results_partitions_partition[] = {{ECHO(&delete_share_group_state_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field delete_share_group_state_response_results_partitions[] = {
-    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_delete_share_group_state_response_results_partitions_partition)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
+static const struct ps_fill fill_delete_share_group_state_response_results_partitions[] = {{ECHO(&delete_share_group_state_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field delete_share_group_state_response_results[] = {
-    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_share_group_state_response_results_partitions)},
+    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_delete_share_group_state_response_results_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_share_group_state_response_results_partitions), FILLS(fill_delete_share_group_state_response_results_partitions)},
 };
+static const struct ps_fill fill_delete_share_group_state_response_results[] = {{ECHO(&delete_share_group_state_request[1]), SPAN(0, MAX)}};
 static const struct ps_field delete_share_group_state_response[] = {
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_share_group_state_response_results)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_share_group_state_response_results), FILLS(fill_delete_share_group_state_response_results)},
 };
 static const struct ps_schema schema_delete_share_group_state_response = {
     "DeleteShareGroupStateResponse", 0, 0, 0, delete_share_group_state_response, PS_ARRAY_LEN(delete_share_group_state_response)};
@@ -2372,21 +2527,25 @@ static const struct ps_field read_share_group_state_summary_request[] = {
 static const struct ps_schema schema_read_share_group_state_summary_request = {
     "ReadShareGroupStateSummaryRequest", 0, 1, 0, read_share_group_state_summary_request, PS_ARRAY_LEN(read_share_group_state_summary_request)};
 
+static const struct ps_fill fill_read_share_group_state_summary_response_results_topic_id[] = {{ECHO(&read_share_group_state_summary_request_topics[0]), SPAN(0, MAX)}};
+static const struct ps_fill fill_read_share_group_state_summary_response_results_partitions_partition[] = {{ECHO(&read_share_group_state_summary_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field read_share_group_state_summary_response_results_partitions[] = {
-    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_read_share_group_state_summary_response_results_partitions_partition)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("StateEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("LeaderEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("StartOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("DeliveryCompleteCount", INT32, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
+static const struct ps_fill fill_read_share_group_state_summary_response_results_partitions[] = {{ECHO(&read_share_group_state_summary_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_field read_share_group_state_summary_response_results[] = {
-    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_summary_response_results_partitions)},
+    {FIELD("TopicId", UUID, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_read_share_group_state_summary_response_results_topic_id)},
+    {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_summary_response_results_partitions), FILLS(fill_read_share_group_state_summary_response_results_partitions)},
 };
+static const struct ps_fill fill_read_share_group_state_summary_response_results[] = {{ECHO(&read_share_group_state_summary_request[1]), SPAN(0, MAX)}};
 static const struct ps_field read_share_group_state_summary_response[] = {
-    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_summary_response_results)},
+    {FIELD("Results", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(read_share_group_state_summary_response_results), FILLS(fill_read_share_group_state_summary_response_results)},
 };
 static const struct ps_schema schema_read_share_group_state_summary_response = {
     "ReadShareGroupStateSummaryResponse", 0, 1, 0, read_share_group_state_summary_response, PS_ARRAY_LEN(read_share_group_state_summary_response)};
@@ -2515,9 +2674,9 @@ static const struct ps_field streams_group_heartbeat_response_partitions_by_user
     {FIELD("StandbyPartitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(streams_group_heartbeat_response_partitions_by_user_endpoint_standby_partitions)},
 };
 static const struct ps_field streams_group_heartbeat_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("MemberId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("HeartbeatIntervalMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2543,6 +2702,7 @@ static const struct ps_field streams_group_describe_request[] = {
 static const struct ps_schema schema_streams_group_describe_request = {
     "StreamsGroupDescribeRequest", 0, 1, 0, streams_group_describe_request, PS_ARRAY_LEN(streams_group_describe_request)};
 
+static const struct ps_fill fill_streams_group_describe_response_groups_group_id[] = {{ECHO(&streams_group_describe_request[0]), SPAN(0, MAX)}};
 static const struct ps_field streams_group_describe_response_groups_topology_subtopologies_state_changelog_topics_topic_configs[] = {
     {FIELD("Key", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("Value", STRING, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2680,9 +2840,9 @@ static const struct ps_field streams_group_describe_response_groups_topology_des
     {FIELD("GlobalStores", STRUCT, 1, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(streams_group_describe_response_groups_topology_description_global_stores)},
 };
 static const struct ps_field streams_group_describe_response_groups[] = {
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_streams_group_describe_response_groups_group_id)},
     {FIELD("GroupState", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("GroupEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("AssignmentEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2693,9 +2853,10 @@ static const struct ps_field streams_group_describe_response_groups[] = {
     {FIELD("TopologyDescriptionStatus", INT8, 1, MAX), NOT_NULL, UNTAGGED},
     {FIELD("AssignorName", STRING, 1, MAX), NULLABLE(1, MAX), UNTAGGED, DEFAULT_NULL},
 };
+static const struct ps_fill fill_streams_group_describe_response_groups[] = {{ECHO(&streams_group_describe_request[0]), SPAN(0, MAX)}};
 static const struct ps_field streams_group_describe_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(streams_group_describe_response_groups)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(streams_group_describe_response_groups), FILLS(fill_streams_group_describe_response_groups)},
 };
 static const struct ps_schema schema_streams_group_describe_response = {
     "StreamsGroupDescribeResponse", 0, 1, 0, streams_group_describe_response, PS_ARRAY_LEN(streams_group_describe_response)};
@@ -2714,6 +2875,7 @@ static const struct ps_field describe_share_group_offsets_request[] = {
 static const struct ps_schema schema_describe_share_group_offsets_request = {
     "DescribeShareGroupOffsetsRequest", 0, 1, 0, describe_share_group_offsets_request, PS_ARRAY_LEN(describe_share_group_offsets_request)};
 
+static const struct ps_fill fill_describe_share_group_offsets_response_groups_group_id[] = {{ECHO(&describe_share_group_offsets_request_groups[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_share_group_offsets_response_groups_topics_partitions[] = {
     {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("StartOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2728,14 +2890,15 @@ static const struct ps_field describe_share_group_offsets_response_groups_topics
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_share_group_offsets_response_groups_topics_partitions)},
 };
 static const struct ps_field describe_share_group_offsets_response_groups[] = {
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_describe_share_group_offsets_response_groups_group_id)},
     {FIELD("Topics", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_share_group_offsets_response_groups_topics)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
+static const struct ps_fill fill_describe_share_group_offsets_response_groups[] = {{ECHO(&describe_share_group_offsets_request[0]), SPAN(0, MAX)}};
 static const struct ps_field describe_share_group_offsets_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_share_group_offsets_response_groups)},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("Groups", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(describe_share_group_offsets_response_groups), FILLS(fill_describe_share_group_offsets_response_groups)},
 };
 static const struct ps_schema schema_describe_share_group_offsets_response = {
     "DescribeShareGroupOffsetsResponse", 0, 1, 0, describe_share_group_offsets_response, PS_ARRAY_LEN(describe_share_group_offsets_response)};
@@ -2766,9 +2929,9 @@ static const struct ps_field alter_share_group_offsets_response_responses[] = {
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_share_group_offsets_response_responses_partitions)},
 };
 static const struct ps_field alter_share_group_offsets_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(alter_share_group_offsets_response_responses)},
 };
 static const struct ps_schema schema_alter_share_group_offsets_response = {
@@ -2791,9 +2954,9 @@ static const struct ps_field delete_share_group_offsets_response_responses[] = {
     {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
 };
 static const struct ps_field delete_share_group_offsets_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("Responses", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(delete_share_group_offsets_response_responses)},
 };
 static const struct ps_schema schema_delete_share_group_offsets_response = {
@@ -2845,9 +3008,9 @@ static const struct ps_schema schema_streams_group_topology_description_update_r
     "StreamsGroupTopologyDescriptionUpdateRequest", 0, 0, 0, streams_group_topology_description_update_request, PS_ARRAY_LEN(streams_group_topology_description_update_request)};
 
 static const struct ps_field streams_group_topology_description_update_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
 };
 static const struct ps_schema schema_streams_group_topology_description_update_response = {
     "StreamsGroupTopologyDescriptionUpdateResponse", 0, 0, 0, streams_group_topology_description_update_response, PS_ARRAY_LEN(streams_group_topology_description_update_response)};
@@ -2859,9 +3022,9 @@ static const struct ps_schema schema_unregister_controller_request = {
     "UnregisterControllerRequest", 0, 0, 0, unregister_controller_request, PS_ARRAY_LEN(unregister_controller_request)};
 
 static const struct ps_field unregister_controller_response[] = {
-    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
+    {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, FILLS(fill_message)},
 };
 static const struct ps_schema schema_unregister_controller_response = {
     "UnregisterControllerResponse", 0, 0, 0, unregister_controller_response, PS_ARRAY_LEN(unregister_controller_response)};

@@ -93,6 +93,82 @@ TAPS = {
     "ConsumerGroupHeartbeatRequest.MemberId": "MEMBER_ID",
 }
 
+# How an answer of our own (include/penstock/answer.h) differs from the schema's defaults, API by API: what stands on the
+# left, a path in the response, is filled from what stands on the right.
+#     TopicData     a row of the request, sought where the response stands in it. An array gets one element for each of
+#                   the request's, and what names an element (NAMES below) is copied without being listed
+#     A B           both rows, one after the other, as far as the version has them
+#     Dirs.Topics   the elements of all Topics of all Dirs
+#     =-1  =null  ="User"   a constant
+#     ...@0-12      in these versions only
+# Error codes, their messages and ThrottleTimeMs are filled wherever they are met. It is all as in getErrorResponse of
+# Kafka's request classes, with which tests/java/WireCheck.java compares every message.
+ANSWERS = {
+    "Produce": {"Responses": "TopicData", "Responses.PartitionResponses": "PartitionData",
+                "Responses.PartitionResponses.BaseOffset": "=-1"},
+    # By topic id only the error of the whole is answered.
+    "Fetch": {"SessionId": "SessionId", "Responses": "Topics@0-12", "Responses.Partitions": "Partitions",
+              "Responses.Partitions.HighWatermark": "=-1"},
+    "ListOffsets": {"Topics": "Topics", "Topics.Partitions": "Partitions"},
+    "Metadata": {"Topics": "Topics"},
+    "OffsetCommit": {"Topics": "Topics", "Topics.Partitions": "Partitions"},
+    # An error of the whole from version 2 on, of each group from 8 on.
+    "OffsetFetch": {"Topics": "Topics@0-1", "Topics.Partitions": "PartitionIndexes",
+                    "Topics.Partitions.CommittedOffset": "=-1", "Groups": "Groups"},
+    "FindCoordinator": {"NodeId": "=-1", "Port": "=-1", "Coordinators": "CoordinatorKeys",
+                        "Coordinators.NodeId": "=-1", "Coordinators.Port": "=-1"},
+    "JoinGroup": {"ProtocolName": "=null@7+"},
+    "DescribeGroups": {"Groups": "Groups"},
+    "CreateTopics": {"Topics": "Topics"},
+    "DeleteTopics": {"Responses": "Topics TopicNames"},
+    "DeleteRecords": {"Topics": "Topics", "Topics.Partitions": "Partitions", "Topics.Partitions.LowWatermark": "=-1"},
+    "OffsetForLeaderEpoch": {"Topics": "Topics", "Topics.Partitions": "Partitions"},
+    "AddPartitionsToTxn": {"ResultsByTopicV3AndBelow": "V3AndBelowTopics",
+                           "ResultsByTopicV3AndBelow.ResultsByPartition": "Partitions"},
+    "WriteTxnMarkers": {"Markers": "Markers", "Markers.ProducerId": "ProducerId", "Markers.Topics": "Topics",
+                        "Markers.Topics.Partitions": "PartitionIndexes"},
+    "TxnOffsetCommit": {"Topics": "Topics", "Topics.Partitions": "Partitions"},
+    "CreateAcls": {"Results": "Creations"},
+    "DeleteAcls": {"FilterResults": "Filters"},
+    "DescribeConfigs": {"Results": "Resources"},
+    "AlterConfigs": {"Responses": "Resources"},
+    "AlterReplicaLogDirs": {"Results": "Dirs.Topics", "Results.Partitions": "Partitions"},
+    "CreatePartitions": {"Results": "Topics"},
+    "CreateDelegationToken": {
+        "PrincipalType": '="User"', "PrincipalName": '="ANONYMOUS"', "TokenRequesterPrincipalType": '="User"',
+        "TokenRequesterPrincipalName": '="ANONYMOUS"', "IssueTimestampMs": "=-1", "ExpiryTimestampMs": "=-1",
+        "MaxTimestampMs": "=-1"},
+    "DeleteGroups": {"Results": "GroupsNames"},
+    "ElectLeaders": {"ReplicaElectionResults": "TopicPartitions", "ReplicaElectionResults.PartitionResult": "Partitions"},
+    "IncrementalAlterConfigs": {"Responses": "Resources"},
+    "AlterPartitionReassignments": {"Responses": "Topics", "Responses.Partitions": "Partitions"},
+    "ListPartitionReassignments": {"Topics": "Topics", "Topics.Partitions": "PartitionIndexes"},
+    "DescribeClientQuotas": {"Entries": "=null"},
+    "AlterClientQuotas": {"Entries": "Entries", "Entries.Entity": "Entity", "Entries.Entity.EntityType": "EntityType",
+                          "Entries.Entity.EntityName": "EntityName"},
+    "DescribeUserScramCredentials": {"Results": "Users"},  # Kafka leaves the names empty
+    "AlterUserScramCredentials": {"Results": "Deletions Upsertions", "Results.User": "Name"},
+    "DescribeProducers": {"Topics": "Topics", "Topics.Partitions": "PartitionIndexes"},
+    "DescribeTransactions": {"TransactionStates": "TransactionalIds"},
+    "ConsumerGroupDescribe": {"Groups": "GroupIds"},
+    "DescribeTopicPartitions": {"Topics": "Topics"},
+    "ShareGroupDescribe": {"Groups": "GroupIds"},
+    "InitializeShareGroupState": {"Results": "Topics", "Results.Partitions": "Partitions"},
+    "ReadShareGroupState": {"Results": "Topics", "Results.Partitions": "Partitions"},
+    "WriteShareGroupState": {"Results": "Topics", "Results.Partitions": "Partitions"},
+    "DeleteShareGroupState": {"Results": "Topics", "Results.Partitions": "Partitions"},
+    "ReadShareGroupStateSummary": {"Results": "Topics", "Results.Partitions": "Partitions"},
+    "StreamsGroupDescribe": {"Groups": "GroupIds"},
+    "DescribeShareGroupOffsets": {"Groups": "Groups"},
+}
+
+# What names an element of an array: the same thing goes by several names, and an element that is no struct is its own.
+NAMES = [{"Name", "Topic", "TopicName", "TopicNames"}, {"TopicId"}, {"ResourceType"}, {"ResourceName"},
+         {"Index", "Partition", "PartitionId", "PartitionIndex", "PartitionIndexes", "Partitions"},
+         {"GroupId", "GroupIds", "Groups", "GroupsNames"}, {"Key", "CoordinatorKeys"},
+         {"TransactionalId", "TransactionalIds"}]
+ERROR_CODES = {"ErrorCode", "PartitionErrorCode"}
+
 # Brokers advertise more than the schema says: librdkafka before 2.11.1 compresses only if Produce 0 is listed
 # (KAFKA-18659).
 ADVERTISED_MIN = {"Produce": 0}
@@ -170,6 +246,7 @@ class Field:
         self.flexible = raw.get("flexibleVersions") != "none"
         self.tap = TAPS.get(self.path, "NONE")
         self.kids = []
+        self.fills = []
         if element in PRIMITIVES:
             self.type = PRIMITIVES[element]
         elif element in message.structs or "fields" in raw:
@@ -183,6 +260,8 @@ class Field:
 
     def set_default(self, element):
         default = self.raw.get("default")
+        if element == "string" and default not in (None, "", "null"):
+            raise Refused(f"{self.path}: a default text")
         self.default_null = default == "null"
         self.default_int = 0
         if default is not None and not self.array and element in NUMBERS:
@@ -257,6 +336,94 @@ def number(version):
     return "MAX" if version == MAX else str(version)
 
 
+# --- answers --------------------------------------------------------------------------------------------------
+
+SHARED_FILLS = {("{ERROR}",): "fill_error", ("{MESSAGE}",): "fill_message", ("{THROTTLE}",): "fill_throttle"}
+
+
+def place(fields, table):
+    """Tells every row where in the C file it stands."""
+    for index, field in enumerate(fields):
+        field.where = f"&{table}[{index}]"
+        place(field.kids, f"{table}_{snake(field.name)}")
+
+
+def find(rows_of_request, name):
+    return next((row for row in rows_of_request if row.name == name), None)
+
+
+def constant(text, span):
+    if text == "null":
+        return f"{{NOTHING, {span}}}"
+    return f"{{TEXT({text}), {span}}}" if text.startswith('"') else f"{{NUMBER({int(text)}), {span}}}"
+
+
+def echoes(field, words, places):
+    """The rows of the request that `words` name, each with the way to it: [(through, from)]."""
+    found = []
+    for word in words:
+        *way, name = word.split(".")
+        for rows_of_request in places:
+            through = find(rows_of_request, way[0]) if way else None
+            row_found = find(through.kids if through else rows_of_request, name)
+            if row_found is not None:
+                found.append((through, row_found))
+    if not found:
+        raise Refused(f"{field.path}: nothing in the request is called {' or '.join(words)}")
+    for _, source in found:
+        structs = field.array and source.array and field.type == "STRUCT"
+        element = source.array and not field.array and source.type != "STRUCT"
+        if not structs and (field.type != source.type or field.array or (source.array and not element)):
+            raise Refused(f"{field.path}: cannot be filled from {source.path}")
+        if source.tagged != NEVER:
+            raise Refused(f"{field.path}: filled from a tagged field")
+    return found
+
+
+def fill(fields, prefix, spec, places):
+    """Sets the fills of these rows of a response; `places` are lists of rows of the request, where it stands."""
+    for field in fields:
+        path = prefix + field.name
+        inner = []
+        text, _, limits = spec.pop(path, "").partition("@")
+        first, last = versions(limits) if limits else (0, MAX)
+        span = f"SPAN({first}, {number(last)})"
+        names = next((names for names in NAMES if field.name in names), set()) if prefix else set()
+        named = [row.name for rows_of_request in places for row in rows_of_request if row.name in names]
+        if text.startswith("="):
+            field.fills = [constant(text[1:], span)]
+        elif field.name in ERROR_CODES:
+            field.fills = ["{ERROR}"]
+        elif field.name == "ErrorMessage":
+            field.fills = ["{MESSAGE}"]
+        elif path == "ThrottleTimeMs":
+            field.fills = ["{THROTTLE}"]
+        elif text or (named and not field.array):
+            for through, source in echoes(field, text.split() or sorted(set(named)), places):
+                way = f"THROUGH({through.where}), " if through else ""
+                field.fills.append(f"{{{way}ECHO({source.where}), {span}}}")
+                inner.append(source.kids or [source])
+        if field.fills and field.tagged != NEVER:
+            raise Refused(f"{field.path}: a tagged field in an answer")
+        if inner:
+            fill(field.kids, path + ".", spec, inner)
+
+
+def has_error(fields):
+    """True if one of these rows of a response, in their newest version, tells of an error."""
+    return any(field.span[1] == MAX and ("{ERROR}" in field.fills or has_error(field.kids)) for field in fields)
+
+
+def fill_answer(api, request, response):
+    spec = dict(ANSWERS.get(api, {}))
+    place(request.fields, snake(request.name))
+    fill(response.fields, "", spec, [request.fields])
+    if spec:
+        raise Refused(f"{api}: no such fields in the response: {sorted(spec)}")
+    if not has_error(response.fields):
+        raise Refused(f"{api}: ANSWERS does not say where an error goes")
+
+
 def row(field, kids):
     parts = [f'{"FIELD" if field.flexible else "RIGID"}("{field.name}", {field.type}, {number(field.span[0])}, '
              f'{number(field.span[1])})']
@@ -274,6 +441,8 @@ def row(field, kids):
         parts.append("DEFAULT_NULL")
     if kids:
         parts.append(f"KIDS({kids})")
+    if field.fills:
+        parts.append(f"FILLS({field.fill_list})")
     return "    {" + ", ".join(parts) + "},"
 
 
@@ -286,6 +455,9 @@ def rows(fields, name, out):
         if field.kids:
             kids[field.name] = f"{name}_{snake(field.name)}"
             rows(field.kids, kids[field.name], out)
+        field.fill_list = SHARED_FILLS.get(tuple(field.fills)) or f"fill_{name}_{snake(field.name)}"
+        if field.fills and field.fill_list not in SHARED_FILLS.values():
+            out.append(f"static const struct ps_fill {field.fill_list}[] = {{{', '.join(field.fills)}}};")
     out.append(f"static const struct ps_field {name}[] = {{")
     out.extend(row(field, kids.get(field.name)) for field in fields)
     out.append("};")
@@ -322,6 +494,17 @@ HEAD = '''/* schema_table.c - the fields of every message on Kafka's broker list
 #define DEFAULT(number) .default_int = INT64_C(number)
 #define DEFAULT_NULL .default_null = true
 #define KIDS(list) .kids = (list), .kid_count = PS_ARRAY_LEN(list)
+#define FILLS(list) .fills = (list), .fill_count = PS_ARRAY_LEN(list)
+#define ECHO(row) .kind = PS_FILL_ECHO, .from = (row)
+#define THROUGH(row) .through = (row)
+#define NUMBER(value) .kind = PS_FILL_NUMBER, .number = (value)
+#define TEXT(value) .kind = PS_FILL_TEXT, .text = (value)
+#define NOTHING .kind = PS_FILL_NULL
+#define SPAN(first, last) .since = (first), .until = (last)
+
+static const struct ps_fill fill_error[] = {{.kind = PS_FILL_ERROR, SPAN(0, MAX)}};
+static const struct ps_fill fill_message[] = {{.kind = PS_FILL_MESSAGE, SPAN(0, MAX)}};
+static const struct ps_fill fill_throttle[] = {{.kind = PS_FILL_THROTTLE, SPAN(0, MAX)}};
 '''
 
 
@@ -342,6 +525,7 @@ def generate(raw):
         response = messages[api + "Response"]
         if any(getattr(request, what) != getattr(response, what) for what in ("key", "valid", "flexible_since")):
             raise Refused(f"{api}: request and response differ in key, versions or flexible versions")
+        fill_answer(api, request, response)
         for message in (request, response):
             schema(message, out)
         least = ADVERTISED_MIN.get(api, request.valid[0])

@@ -54,6 +54,29 @@ enum ps_tap {
     PS_TAP_SOFTWARE_VERSION
 };
 
+/* What stands in a field of an answer of our own (answer.h), where it is not the schema's default. */
+enum ps_fill_kind {
+    PS_FILL_ERROR = 1, /* the error code */
+    PS_FILL_MESSAGE,   /* the sentence that goes with it */
+    PS_FILL_THROTTLE,  /* the throttle time */
+    PS_FILL_ECHO,      /* what the request has in `from`; an array: one element for each of the request's */
+    PS_FILL_NUMBER,
+    PS_FILL_TEXT,
+    PS_FILL_NULL
+};
+
+struct ps_field;
+
+struct ps_fill {
+    uint8_t kind;         /* enum ps_fill_kind */
+    int16_t since, until; /* versions in which it applies, inclusive */
+    const struct ps_field *from;    /* ECHO: a row of the request, in the struct that is echoed where the field stands;
+                                     * or the array whose elements are echoed, if they are no structs */
+    const struct ps_field *through; /* ECHO: `from` stands in each element of this array; NULL: in the struct itself */
+    int64_t number;
+    const char *text;
+};
+
 struct ps_field {
     const char *name;         /* as in Kafka's schema: "ThrottleTimeMs" */
     uint8_t type;             /* enum ps_type; of the element if `array` */
@@ -68,6 +91,8 @@ struct ps_field {
     bool default_null;        /* default of a nullable field is null */
     const struct ps_field *kids; /* of a struct */
     uint16_t kid_count;
+    uint8_t fill_count;
+    const struct ps_fill *fills; /* of a response: the first that applies; an array is filled from all that do */
 };
 
 struct ps_schema {
