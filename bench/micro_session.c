@@ -41,17 +41,20 @@ static void block_put(void *ctx, void *block, size_t size)
     free(block);
 }
 
-static bool reserve(void *ctx, uint64_t bytes)
+static bool reserve(void *ctx, void *conn, enum ps_side side, uint64_t bytes)
 {
     (void)ctx;
+    (void)conn;
+    (void)side;
     (void)bytes;
     return true;
 }
 
-static void release(void *ctx, uint64_t bytes)
+static void release(void *ctx, void *conn, enum ps_side side)
 {
     (void)ctx;
-    (void)bytes;
+    (void)conn;
+    (void)side;
 }
 
 static enum ps_map_result map(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port,

@@ -24,7 +24,8 @@
     XX(CLIENT_LEFT_WAITING, "client_left_waiting",                                                 \
        "the client closed while a Produce waited; what was not forwarded is dropped")              \
     XX(IDLE, "idle", "nothing moved for limits.idle")                                              \
-    XX(MEMORY, "memory", "limits.memory is exhausted")                                             \
+    XX(MEMORY, "memory",                                                                           \
+       "limits.memory is exhausted, or smaller than a response that must be kept whole")        \
     XX(CONNECTION_LIMIT, "connection_limit", "limits.connections is reached")                      \
     XX(IO_ERROR, "io_error", "the socket failed")
 

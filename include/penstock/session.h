@@ -21,12 +21,14 @@ enum ps_side { PS_CLIENT = 0, PS_BROKER = 1 };
 
 #define PS_NEED_MAX (40 * 1024) /* the most that PS_ORDER_NEED asks for (a request header: client ids reach 32 KiB) */
 
+#define PS_KEEP_FREE (4 * 1024) /* a response up to so long is kept whole without memory being reserved for it */
+
 enum ps_order_kind {
     /* Read until n contiguous bytes of this side are there (n > those given). Never more than PS_NEED_MAX. */
     PS_ORDER_NEED = 1,
-    /* The same for a whole frame or tail that must be changed or judged as one: n may be large. The session has
-     * reserved the memory (env->reserve) and gives it back when the frame is done. Once n bytes are there they stay at
-     * their address until all of them are consumed, whatever is ordered in between. */
+    /* The same for a whole frame or tail that must be changed or judged as one. If n is more than PS_KEEP_FREE, the
+     * session has reserved the memory (env->reserve) and gives it back when the frame is done. Once n bytes are there
+     * they stay at their address until all of them are consumed, whatever is ordered in between. */
     PS_ORDER_GATHER,
     /* The next n bytes of this side go to the other side unchanged. n may exceed what has come: the rest follows
      * as it comes, without asking again. */
@@ -102,9 +104,13 @@ struct ps_session_env {
      * MEMORY. */
     void *(*block_get)(void *ctx, size_t size);
     void (*block_put)(void *ctx, void *block, size_t size);
-    /* Reserves gathered bytes within limits.memory; false: not now (ps_session_ready turns true when there is room). */
-    bool (*reserve)(void *ctx, uint64_t bytes);
-    void (*release)(void *ctx, uint64_t bytes);
+    /* Reserves the memory for a frame of that side within limits.memory, one frame of a side at a time: requests and
+     * responses each stand in a line of their own, first come first served over all sessions. False: the session stands
+     * in the line, orders WAIT, and reserves again when ps_session_next is called: when it has become the first of the
+     * line and there is room, and at the end of its patience. */
+    bool (*reserve)(void *ctx, void *conn, enum ps_side side, uint64_t bytes);
+    /* Gives it back, or leaves the line. */
+    void (*release)(void *ctx, void *conn, enum ps_side side);
     /* Addresses for the client of this session (listener). conn: as given to ps_session_init. UNKNOWN: the port is
      * being bound, ask again. */
     enum ps_map_result (*map)(void *ctx, void *conn, int32_t node_id, struct ps_span host, int32_t port,

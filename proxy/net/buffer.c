@@ -20,56 +20,6 @@ struct ps_pool_block {
     struct ps_pool_block *next;
 };
 
-/* ------------------------------------------------------------------------------------------------ the budget */
-
-bool ps_budget_take(struct ps_budget *b, uint64_t bytes, uint64_t ceiling)
-{
-    uint64_t before = atomic_fetch_add_explicit(&b->used, bytes, memory_order_relaxed);
-    if (bytes > ceiling || before > ceiling - bytes) {
-        atomic_fetch_sub_explicit(&b->used, bytes, memory_order_relaxed);
-        return false;
-    }
-    return true;
-}
-
-void ps_budget_give(struct ps_budget *b, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&b->used, bytes, memory_order_relaxed);
-}
-
-static uint64_t budget_limit(struct ps_budget *b)
-{
-    return atomic_load_explicit(&b->limit, memory_order_relaxed);
-}
-
-bool ps_budget_reserve(struct ps_budget *b, uint64_t bytes)
-{
-    uint64_t limit = budget_limit(b);
-    if (ps_budget_take(b, bytes, limit - limit / 4)) {
-        atomic_fetch_add_explicit(&b->gathered, bytes, memory_order_relaxed);
-        return true;
-    }
-    uint64_t none = 0;
-    if (!atomic_compare_exchange_strong(&b->gathered, &none, bytes)) {
-        return false;
-    }
-    atomic_fetch_add_explicit(&b->used, bytes, memory_order_relaxed);
-    return true;
-}
-
-void ps_budget_release(struct ps_budget *b, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&b->gathered, bytes, memory_order_relaxed);
-    ps_budget_give(b, bytes);
-}
-
-size_t ps_budget_read_size(struct ps_budget *b)
-{
-    uint64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
-    uint64_t limit = budget_limit(b);
-    return used < limit / 2 ? PS_READ_MAX : used < limit - limit / 4 ? 16 * 1024 : 4 * 1024;
-}
-
 /* -------------------------------------------------------------------------------------------------- the pool */
 
 /* Two classes to each doubling, so that at most a third of a block is wasted: 256, 384, 512, 768, 1024 ... */
@@ -139,10 +89,11 @@ static void block_return(struct ps_pool *pool, void *block, size_t real)
  * in a while, not for every block. */
 static bool charge(struct ps_pool *pool, size_t bytes, enum ps_urgency urgency)
 {
-    uint64_t ceiling = urgency == PS_MAY_FAIL ? budget_limit(pool->budget) : UINT64_MAX;
+    uint64_t limit = atomic_load_explicit(&pool->budget->limit, memory_order_relaxed);
+    uint64_t ceiling = urgency == PS_MAY_FAIL ? limit : UINT64_MAX;
     if (bytes <= pool->credit) {
         pool->credit -= bytes;
-    } else if (ps_budget_take(pool->budget, bytes + CREDIT_STEP, budget_limit(pool->budget))) {
+    } else if (ps_budget_take(pool->budget, bytes + CREDIT_STEP, limit)) {
         pool->credit += CREDIT_STEP;
     } else if (!ps_budget_take(pool->budget, bytes, ceiling)) {
         return false;
@@ -189,7 +140,7 @@ bool ps_inbuf_reserve(struct ps_inbuf *b, struct ps_pool *pool, size_t need, enu
     size_t len = ps_inbuf_len(b);
     if (need > b->cap) {
         size_t cap = ps_pool_size(need);
-        uint8_t *base = urgency == PS_RESERVED ? block_take(pool, cap) : ps_pool_get(pool, cap, urgency);
+        uint8_t *base = urgency == PS_CLAIMED ? block_take(pool, cap) : ps_pool_get(pool, cap, urgency);
         if (base == NULL) {
             return false;
         }
@@ -197,7 +148,7 @@ bool ps_inbuf_reserve(struct ps_inbuf *b, struct ps_pool *pool, size_t need, enu
             memcpy(base, b->base + b->start, len);
         }
         ps_inbuf_clear(b, pool);
-        *b = (struct ps_inbuf){.base = base, .cap = cap, .end = len, .reserved = urgency == PS_RESERVED};
+        *b = (struct ps_inbuf){.base = base, .cap = cap, .end = len, .claimed = urgency == PS_CLAIMED};
     } else if (b->start > 0) {
         memmove(b->base, b->base + b->start, len);
         b->start = 0;
@@ -206,16 +157,9 @@ bool ps_inbuf_reserve(struct ps_inbuf *b, struct ps_pool *pool, size_t need, enu
     return true;
 }
 
-void ps_inbuf_charge(struct ps_inbuf *b, struct ps_pool *pool)
-{
-    if (b->reserved) {
-        b->reserved = !charge(pool, b->cap, PS_MUST_HAVE);
-    }
-}
-
 void ps_inbuf_clear(struct ps_inbuf *b, struct ps_pool *pool)
 {
-    if (b->reserved) {
+    if (b->claimed) {
         block_return(pool, b->base, b->cap);
     } else if (b->base != NULL) {
         ps_pool_put(pool, b->base, b->cap);

@@ -1,41 +1,15 @@
 /* buffer.h - the memory that bytes stand in while they wait: pooled blocks, and the queue behind a full socket.
  *
- * A pool belongs to one worker and is used on its thread only; the budget behind the pools (limits.memory) is shared.
- * What may be refused asks for it (blocks of sessions, gathered frames); what must not be lost is taken in any case
- * (bytes already read that the other socket did not take), and the less memory is left, the less is read at a time:
- *
- *     used < 1/2 limit: 256 KiB at a time     < 3/4: 16 KiB     above: 4 KiB
- *
- * So at most limits.memory, 8 KiB per connection and one gathered request are held, and nobody ever stops moving for
- * lack of memory. Gathered requests begin only while three quarters hold everything: what is left lets answers pass
- * even while gathered requests wait for their turn. */
+ * A pool belongs to one worker and is used on its thread only; the budget behind the pools is shared. */
 #ifndef PENSTOCK_BUFFER_H
 #define PENSTOCK_BUFFER_H
 
-#include <stdatomic.h>
 #include <sys/uio.h>
 
+#include "budget.h"
 #include "penstock/base.h"
 
-#define PS_READ_MAX      (256 * 1024) /* bytes that one recv asks for */
-#define PS_POOL_CLASSES  21           /* 256 B, 384 B, 512 B ... 256 KiB */
-
-/* limits.memory over all workers. */
-struct ps_budget {
-    _Atomic uint64_t used;     /* bytes, those of gathered requests included */
-    _Atomic uint64_t gathered; /* bytes reserved for gathered requests */
-    _Atomic uint64_t limit;
-};
-
-/* False: that would exceed `ceiling` bytes; nothing was taken. Any thread. */
-bool ps_budget_take(struct ps_budget *b, uint64_t bytes, uint64_t ceiling) PS_MUST_CHECK;
-void ps_budget_give(struct ps_budget *b, uint64_t bytes);
-/* For a gathered request. False: not now. The only one is always granted, so that somebody goes on whatever else
- * holds the memory. Any thread. */
-bool ps_budget_reserve(struct ps_budget *b, uint64_t bytes) PS_MUST_CHECK;
-void ps_budget_release(struct ps_budget *b, uint64_t bytes);
-/* How much one recv should ask for. */
-size_t ps_budget_read_size(struct ps_budget *b);
+#define PS_POOL_CLASSES 21 /* 256 B, 384 B, 512 B ... 256 KiB */
 
 struct ps_pool {
     struct ps_budget *budget;
@@ -48,7 +22,7 @@ struct ps_pool {
 enum ps_urgency {
     PS_MAY_FAIL = 1, /* within limits.memory or not at all */
     PS_MUST_HAVE,    /* counted, but given beyond the limit as well */
-    PS_RESERVED      /* its bytes have been taken from the budget already (ps_inbuf only) */
+    PS_CLAIMED       /* a claim to the budget holds its bytes already (ps_inbuf only) */
 };
 
 void ps_pool_init(struct ps_pool *pool, struct ps_budget *budget);
@@ -65,7 +39,7 @@ void ps_pool_put(struct ps_pool *pool, void *block, size_t size);
 struct ps_inbuf {
     uint8_t *base; /* NULL: none */
     size_t cap, start, end;
-    bool reserved; /* the memory stands for a reservation: not counted a second time */
+    bool claimed; /* the memory is a claim's: not counted a second time */
 };
 
 static inline size_t ps_inbuf_len(const struct ps_inbuf *b)
@@ -74,8 +48,6 @@ static inline size_t ps_inbuf_len(const struct ps_inbuf *b)
 }
 /* Makes room for `need` bytes in all, moving what is there to the front. False: no memory; nothing has changed. */
 bool ps_inbuf_reserve(struct ps_inbuf *b, struct ps_pool *pool, size_t need, enum ps_urgency urgency) PS_MUST_CHECK;
-/* The reservation that a reserved buffer stands for is being given up before the buffer is: counts it from now on. */
-void ps_inbuf_charge(struct ps_inbuf *b, struct ps_pool *pool);
 /* Gives the memory back, with whatever stands in it. */
 void ps_inbuf_clear(struct ps_inbuf *b, struct ps_pool *pool);
 

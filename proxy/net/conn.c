@@ -164,11 +164,8 @@ static void end_session(struct ps_conn *c)
     w->pumped = NULL;
     c->session = NULL;
     w->valves_moved = true;
-    if (c->hungry) {
-        ps_worker_forget_hungry(w, c);
-    }
     for (int side = 0; side < 2; side++) {
-        ps_inbuf_clear(&c->half[side].in, &w->pool);
+        ps_conn_clear_input(c, (enum ps_side)side);
     }
 }
 

@@ -48,6 +48,8 @@ struct ps_half {
     uint64_t discard_left;  /* ... of a DISCARD */
     uint64_t gather;        /* bytes that a GATHER wants in one piece; 0: none */
     struct ps_inbuf in;     /* read, not consumed */
+    struct ps_claim claim;  /* to memory for a frame of this side that is kept whole */
+    bool claim_over;        /* the session has given it up; it goes with the bytes in `in` */
     struct ps_queue out;    /* ordered to this socket, not taken by it */
     uint64_t bytes;         /* arrived here in all */
 };
@@ -55,7 +57,6 @@ struct ps_half {
 struct ps_conn {
     struct ps_worker *worker;
     struct ps_conn *next, *prev;       /* all of the worker */
-    struct ps_conn *hungry_next;       /* those that were refused memory, oldest first */
     struct ps_listener *listener;      /* one reference */
     struct ps_half half[2];            /* by enum ps_side */
     struct ps_dial *dial;              /* CONNECTING */
@@ -70,7 +71,6 @@ struct ps_conn {
     unsigned handles;                  /* of libuv, not closed yet */
     uint32_t counted_at;               /* index in the channel's connections[] */
     int32_t broker_id;                 /* where it goes; -1: the bootstrap servers */
-    bool hungry, refused;              /* in the list; memory was refused during this pump */
     bool unsettled;                    /* there is more to do than one event may take */
     char peer[PS_ADDRESS_TEXT];        /* the client, with its port */
     char local[PS_ADDRESS_TEXT];       /* our address on that side, without port; empty: not asked yet */
@@ -100,6 +100,8 @@ void ps_conn_ended(struct ps_conn *c, enum ps_side side);
 bool ps_conn_may_read(const struct ps_conn *c, enum ps_side side);
 /* Writes the worker's outbox of this side: what the socket does not take goes to `out`. */
 void ps_conn_flush(struct ps_conn *c, enum ps_side to);
+/* Gives back what `in` holds, and the claim if that is over. */
+void ps_conn_clear_input(struct ps_conn *c, enum ps_side side);
 
 /* conn_pump.c */
 /* Carries out what the session orders for these bytes of the scratch buffer; what it does not consume is kept. */

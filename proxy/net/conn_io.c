@@ -11,7 +11,6 @@
 
 #define TURN_MAX    (1024 * 1024) /* bytes that one readiness event may move */
 #define REPLIES_MAX (64 * 1024)   /* unread answers of ours beyond which a client's requests are not read */
-#define GATHER_STEP (64 * 1024)   /* a gathered response is believed this far before its bytes have come */
 
 /* ------------------------------------------------------------------------------------------------- writing */
 
@@ -128,32 +127,26 @@ static enum read_result receive(struct ps_conn *c, enum ps_side side, uint8_t *t
     return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? READ_DRY : READ_END;
 }
 
-/* How large the buffer of a frame in hand should be. A request's memory has been reserved by the session; the length
- * that a response claims is believed only step by step. */
-static size_t gather_size(const struct ps_half *h, enum ps_side side)
+void ps_conn_clear_input(struct ps_conn *c, enum ps_side side)
 {
-    if (side == PS_CLIENT) {
-        return (size_t)h->gather;
+    struct ps_half *h = &c->half[side];
+    ps_inbuf_clear(&h->in, &c->worker->pool);
+    if (h->claim_over) {
+        ps_worker_end_claim(c->worker, h, side);
     }
-    size_t step = ps_inbuf_len(&h->in) == h->in.cap ? 2 * h->in.cap : h->in.cap;
-    step = step < GATHER_STEP ? GATHER_STEP : step;
-    return h->gather < step ? (size_t)h->gather : step;
 }
 
 /* Into the buffer where a frame is being gathered, and not a byte further than it goes. */
 static enum read_result read_gather(struct ps_conn *c, enum ps_side side, bool *full)
 {
     struct ps_half *h = &c->half[side];
-    enum ps_urgency urgency = h->gather <= GATHER_STEP ? PS_MUST_HAVE : PS_MAY_FAIL;
-    if (side == PS_CLIENT) {
-        urgency = PS_RESERVED;
-    }
-    if (!ps_inbuf_reserve(&h->in, &c->worker->pool, gather_size(h, side), urgency)) {
+    enum ps_urgency urgency = h->claim.state == PS_CLAIM_HELD ? PS_CLAIMED : PS_MUST_HAVE;
+    if (!ps_inbuf_reserve(&h->in, &c->worker->pool, (size_t)h->gather, urgency)) {
         ps_conn_close(c, PS_CLOSE_MEMORY, true);
         return READ_DRY;
     }
     size_t have = ps_inbuf_len(&h->in);
-    size_t room = (h->gather < h->in.cap ? (size_t)h->gather : h->in.cap) - have, got;
+    size_t room = (size_t)h->gather - have, got;
     enum read_result result = receive(c, side, h->in.base + have, room, &got);
     h->in.end += got;
     *full = got == room;
@@ -183,7 +176,7 @@ static enum read_result read_scratch(struct ps_conn *c, enum ps_side side, bool 
     if (result == READ_SOME) {
         if (kept > 0) {
             memcpy(w->scratch, h->in.base + h->in.start, kept);
-            ps_inbuf_clear(&h->in, &w->pool);
+            ps_conn_clear_input(c, side);
         }
         ps_conn_feed(c, side, w->scratch, kept + got);
     }

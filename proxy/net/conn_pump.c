@@ -113,7 +113,7 @@ static bool obey(struct ps_conn *c, enum ps_side side, const struct ps_order *or
         PS_ASSERT(order->n > have && order->n <= PS_NEED_MAX);
         return tell_end(c, side);
     case PS_ORDER_GATHER:
-        PS_ASSERT(order->n > have);
+        PS_ASSERT(order->n > have && (order->n <= PS_KEEP_FREE || h->claim.state == PS_CLAIM_HELD));
         h->gather = order->n;
         return tell_end(c, side);
     case PS_ORDER_FORWARD:
@@ -146,7 +146,6 @@ static void carry_out(struct ps_conn *c, enum ps_side side, struct input *in)
     struct ps_half *h = &c->half[side];
     PS_ASSERT(w->pumped == NULL && w->outbox[PS_CLIENT].count == 0 && w->outbox[PS_BROKER].count == 0);
     w->pumped = c;
-    c->refused = false;
     h->waiting = h->stalled = false;
     h->gather = 0;
     while (move_bytes(c, side, in)) {
@@ -158,9 +157,6 @@ static void carry_out(struct ps_conn *c, enum ps_side side, struct input *in)
     ps_conn_flush(c, PS_CLIENT);
     ps_conn_flush(c, PS_BROKER);
     w->pumped = NULL;
-    if (c->hungry && !c->refused && side == PS_CLIENT) {
-        ps_worker_forget_hungry(w, c);
-    }
 }
 
 void ps_conn_feed(struct ps_conn *c, enum ps_side side, const uint8_t *bytes, size_t len)
@@ -170,9 +166,9 @@ void ps_conn_feed(struct ps_conn *c, enum ps_side side, const uint8_t *bytes, si
     struct input in = {.at = bytes, .len = len};
     carry_out(c, side, &in);
     if (c->close_reason == PS_CLOSE_NONE && in.len > 0) {
-        bool reserved = h->gather > 0 && side == PS_CLIENT;
-        size_t room = reserved ? (size_t)h->gather : in.len;
-        if (ps_inbuf_reserve(&h->in, pool, room, reserved ? PS_RESERVED : PS_MUST_HAVE)) {
+        size_t room = h->gather > 0 ? (size_t)h->gather : in.len;
+        bool claimed = h->gather > 0 && h->claim.state == PS_CLAIM_HELD;
+        if (ps_inbuf_reserve(&h->in, pool, room, claimed ? PS_CLAIMED : PS_MUST_HAVE)) {
             memcpy(h->in.base, in.at, in.len);
             h->in.end = in.len;
         } else {
@@ -192,7 +188,7 @@ void ps_conn_pump(struct ps_conn *c, enum ps_side side)
     carry_out(c, side, &in);
     h->in.start = h->in.end - in.len;
     if (in.len == 0) {
-        ps_inbuf_clear(&h->in, &c->worker->pool);
+        ps_conn_clear_input(c, side);
     }
     if (c->close_reason != PS_CLOSE_NONE) {
         ps_conn_close(c, c->close_reason, true);

@@ -63,7 +63,6 @@ static bool start_workers(struct ps_proxy *p, char *error, size_t error_size)
         snprintf(error, error_size, "no memory for %zu workers", count);
         return false;
     }
-    atomic_store(&p->shared.budget.limit, p->config->limits.memory);
     for (size_t i = 0; i < count; i++) {
         p->workers[i] = ps_worker_start(&p->shared, p->config, (unsigned)i, error, error_size);
         if (p->workers[i] == NULL) {
@@ -119,6 +118,7 @@ struct ps_proxy *ps_proxy_start(const struct ps_config *config, char *error, siz
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->acceptor_lock, NULL);
     p->config = ps_config_get(config);
+    ps_budget_init(&p->shared.budget, config->limits.memory, ps_worker_wake);
     if (!start_parts(p, error, error_size)) {
         ps_proxy_stop(p);
         return NULL;
@@ -146,6 +146,7 @@ void ps_proxy_stop(struct ps_proxy *p)
     for (size_t i = 0; i < p->worker_count; i++) {
         ps_worker_stop(p->workers[i]);
     }
+    ps_budget_deinit(&p->shared.budget);
     ps_cluster_free(p->shared.cluster);
     ps_config_put(p->config);
     free(p->workers);
@@ -236,7 +237,7 @@ static bool reload_locked(struct ps_proxy *p, const struct ps_config *config, ch
     }
     ps_config_put(p->config);
     p->config = ps_config_get(config);
-    atomic_store(&p->shared.budget.limit, config->limits.memory);
+    ps_budget_set(&p->shared.budget, config->limits.memory);
     ps_log_setup(config->log_level, config->log_format);
     for (size_t i = 0; i < p->worker_count; i++) {
         ps_worker_configure(p->workers[i], config);

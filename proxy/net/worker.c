@@ -6,7 +6,7 @@
  *     proxy    ── config ────► │                     └─► notices (rings) ► control
  *     proxy    ── orders ────► ┘
  *
- * Before each poll the turn is tidied up (on_prepare): memory that was given back goes to those who wait for it, and
+ * Before each poll the turn is tidied up (on_prepare): those who wait for memory have their turn, and
  * the timer of the valves is set anew if a ticket began to wait. */
 #include "worker.h"
 
@@ -67,12 +67,12 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct ps_worker *w = prepare->data;
     w->now = ps_now();
-    ps_worker_feed_hungry(w);
+    ps_worker_take_turns(w);
     if (w->valves_moved) {
         w->valves_moved = false;
         arm_release(w);
     }
-    atomic_store_explicit(&w->channel.memory_bytes, w->pool.held + w->reserved, memory_order_relaxed);
+    atomic_store_explicit(&w->channel.memory_bytes, w->pool.held + w->claimed, memory_order_relaxed);
     w->polled_before = w->polled_at;
     w->polled_at = w->now;
 }
@@ -209,7 +209,7 @@ static void on_heartbeat(uv_timer_t *timer)
 
 /* ---------------------------------------------------------------------------------- the thread, from outside */
 
-static void wake(void *worker)
+void ps_worker_wake(void *worker)
 {
     struct ps_worker *w = worker;
     uv_async_send(&w->wake);
@@ -237,7 +237,7 @@ static bool prepare_state(struct ps_worker *w, const struct ps_config *config)
     w->handed = ps_ring_new(sizeof(struct ps_accepted), HANDED_MAX);
     w->channel = (struct ps_channel){.notices = ps_ring_new(sizeof(struct ps_notice_entry), NOTICES_MAX),
                                      .notice_texts = ps_ring_new(sizeof(struct ps_notice_text_entry), NOTICE_TEXT_MAX),
-                                     .wake = wake,
+                                     .wake = ps_worker_wake,
                                      .worker = w,
                                      .stats = &w->stats,
                                      .usage = w->usage};

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 #include "acceptor.h"
-#include "buffer.h"
+#include "budget.h"
 #include "channel.h"
 #include "cluster.h"
 #include "penstock/session.h"
@@ -31,6 +31,9 @@ struct ps_worker *ps_worker_start(struct ps_shared *shared, const struct ps_conf
 struct ps_channel *ps_worker_channel(struct ps_worker *w);
 /* Connections handed to it and not freed: what "least loaded" means. Any thread. */
 uint64_t ps_worker_load(const struct ps_worker *w);
+
+/* worker: a struct ps_worker. Makes its loop turn. Any thread, while it runs. */
+void ps_worker_wake(void *worker);
 
 /* Hands over a connection and its listener reference. False: the ring is full, nothing was taken. Acceptor thread
  * only. */

@@ -24,60 +24,55 @@ static void block_put(void *ctx, void *block, size_t size)
     ps_pool_put(&w->pool, block, size);
 }
 
-/* First come, first served: who was refused stands in a list, and nobody overtakes its head. */
-static bool reserve(void *ctx, uint64_t bytes)
+static enum ps_line line_of(enum ps_side side)
+{
+    return side == PS_CLIENT ? PS_LINE_REQUESTS : PS_LINE_RESPONSES;
+}
+
+static bool reserve(void *ctx, void *conn, enum ps_side side, uint64_t bytes)
 {
     struct ps_worker *w = ctx;
-    struct ps_conn *c = w->pumped;
-    bool first = w->hungry == NULL || w->hungry == c;
-    if (first && ps_budget_reserve(&w->shared->budget, bytes)) {
-        w->reserved += bytes;
-        return true;
+    struct ps_conn *c = conn;
+    struct ps_claim *claim = &c->half[side].claim;
+    PS_ASSERT(!c->half[side].claim_over); /* of the frame before nothing is left */
+    claim->worker = w;
+    claim->owner = c;
+    if (!ps_budget_claim(&w->shared->budget, line_of(side), claim, bytes)) {
+        return false;
     }
-    c->refused = true;
-    if (!c->hungry) {
-        c->hungry = true;
-        c->hungry_next = NULL;
-        *w->hungry_end = c;
-        w->hungry_end = &c->hungry_next;
-    }
-    return false;
+    w->claimed += bytes;
+    return true;
 }
 
-static void release(void *ctx, uint64_t bytes)
+/* Bytes of the frame may still stand in its buffer because the other socket is full: then the claim ends with them. */
+static void release(void *ctx, void *conn, enum ps_side side)
 {
-    struct ps_worker *w = ctx;
-    if (w->pumped != NULL) {
-        ps_inbuf_charge(&w->pumped->half[PS_CLIENT].in, &w->pool);
+    struct ps_conn *c = conn;
+    struct ps_half *h = &c->half[side];
+    h->claim_over = h->in.claimed;
+    if (!h->claim_over) {
+        ps_worker_end_claim(ctx, h, side);
     }
-    PS_ASSERT(w->reserved >= bytes);
-    w->reserved -= bytes;
-    ps_budget_release(&w->shared->budget, bytes);
-    w->memory_freed = true;
 }
 
-void ps_worker_forget_hungry(struct ps_worker *w, struct ps_conn *c)
+void ps_worker_end_claim(struct ps_worker *w, struct ps_half *h, enum ps_side side)
 {
-    struct ps_conn **at = &w->hungry;
-    while (*at != c) {
-        at = &(*at)->hungry_next;
-    }
-    *at = c->hungry_next;
-    if (w->hungry_end == &c->hungry_next) {
-        w->hungry_end = at;
-    }
-    c->hungry = false;
-    w->memory_freed = true; /* the next one is the head now */
+    w->claimed -= h->claim.state == PS_CLAIM_HELD ? h->claim.bytes : 0;
+    h->claim_over = false;
+    ps_budget_end(&w->shared->budget, line_of(side), &h->claim);
 }
 
-void ps_worker_feed_hungry(struct ps_worker *w)
+void ps_worker_take_turns(struct ps_worker *w)
 {
-    while (w->memory_freed && w->hungry != NULL) {
-        struct ps_conn *head = w->hungry;
-        w->memory_freed = false;
-        ps_conn_resume(head, PS_CLIENT);
+    for (int side = 0; side < 2; side++) {
+        const struct ps_claim *claim;
+        do {
+            claim = ps_budget_turn(&w->shared->budget, line_of((enum ps_side)side), w);
+            if (claim != NULL) {
+                ps_conn_resume(claim->owner, (enum ps_side)side);
+            }
+        } while (claim != NULL && claim->state != PS_CLAIM_WAITING);
     }
-    w->memory_freed = false;
 }
 
 /* ------------------------------------------------------------------------------------------------ addresses */
@@ -223,5 +218,4 @@ void ps_worker_env_init(struct ps_worker *w)
                                      .topic_learned = topic_learned,
                                      .topic_name = topic_name,
                                      .notice = notice};
-    w->hungry_end = &w->hungry;
 }

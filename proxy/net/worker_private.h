@@ -42,16 +42,14 @@ struct ps_worker {
     ps_ns swept_at;                   /* idle connections were looked for */
     ps_ns release_at;                 /* what `release` is armed for; PS_NEVER: not */
     bool valves_moved;                /* a ticket began to wait or settings came: release_at may be another */
-    bool memory_freed;                /* a session gave back gathered bytes */
     bool draining, ending;
 
     struct ps_conn *conns;            /* all, newest first */
-    struct ps_conn *hungry, **hungry_end;
-    struct ps_conn *pumped;           /* whose session is running; for reserve */
+    struct ps_conn *pumped;           /* whose session is running */
     _Atomic uint64_t load;            /* read by the acceptor */
 
     struct ps_pool pool;
-    uint64_t reserved;                /* by gathered frames, beside what the pool holds */
+    uint64_t claimed;                 /* by frames that are kept whole, beside what the pool holds */
     struct ps_outbox outbox[2];       /* by destination */
     size_t arena_used;
     struct ps_session_env env;
@@ -77,8 +75,9 @@ struct ps_worker {
 
 /* worker_env.c: what sessions see of the worker. */
 void ps_worker_env_init(struct ps_worker *w);
-/* The sessions that were refused memory, oldest first, until one is refused again. */
-void ps_worker_feed_hungry(struct ps_worker *w);
-void ps_worker_forget_hungry(struct ps_worker *w, struct ps_conn *c);
+/* Carries on with the sessions that wait for memory and whose turn it is. */
+void ps_worker_take_turns(struct ps_worker *w);
+/* Ends the claim of this side, if there is one. */
+void ps_worker_end_claim(struct ps_worker *w, struct ps_half *h, enum ps_side side);
 
 #endif

@@ -99,6 +99,7 @@ struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason, ps_n
         s->close_reason = reason;
     }
     ps_produce_abandon(s, now);
+    ps_response_release(s);
     if (s->state != PS_SESSION_CLOSING) {
         set_state(s, PS_SESSION_CLOSING);
         PS_COUNT(s->env->stats->closes[s->close_reason], 1);

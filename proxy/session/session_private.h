@@ -153,7 +153,8 @@ struct ps_request {
     int16_t acks;
     enum ps_producer producer;
     bool counted;          /* in requests_total: a frame is looked at more than once */
-    bool gathered;         /* memory for frame_len is reserved */
+    bool claims;           /* memory for frame_len is reserved or waited for */
+    bool gathered;         /* it is reserved */
     bool ungatherable;     /* memory did not come in time: judged by its head */
     ps_ns held_at;         /* it waits, for a rule, for memory or at a valve, since then; 0: it does not */
     ps_ns held;            /* ... and has waited so long before */
@@ -211,10 +212,13 @@ struct ps_session {
     struct ps_inflight_ring in_flight;
     uint64_t response_len;            /* GATHER, EDIT: bytes of the whole frame */
     uint64_t response_at;             /* EDIT: offset reached; TAIL: bytes of the frame not yet ordered */
+    bool response_claims;             /* memory for it is reserved or waited for */
+    uint64_t response_kept;           /* ... and so many bytes are reserved */
+    ps_ns response_until;             /* ... and waited for until then; 0: it is not */
     uint8_t *spent_block;             /* a reply whose bytes were handed out by the last INSERT */
     size_t spent_cap;
     ps_ns read_empty_at[2];
-    ps_ns retry_at;                   /* RULE, RESERVE: look again then */
+    ps_ns retry_at;                   /* RULE: look again then; RESERVE: do without then */
     ps_ns rule_until;                 /* a rule is awaited until then; 0: none is */
     ps_ns rule_told_at;               /* the control thread was told of a topic last */
     ps_ns rule_missed_until;          /* one did not come: none is awaited until then */
@@ -257,6 +261,7 @@ static inline struct ps_order ps_order_move(enum ps_order_kind kind, uint64_t n)
 struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns now);
 bool ps_request_ready(const struct ps_session *s, ps_ns now);
 void ps_request_done(struct ps_session *s); /* the frame has been ordered to its end */
+void ps_request_release(struct ps_session *s); /* the memory that was reserved for it, or its place in the line */
 struct ps_order ps_request_need_more(const struct ps_session *s, struct ps_span in);
 
 /* session_identity.c: what a connection tells about itself. */
@@ -347,6 +352,7 @@ void ps_sticky_free(struct ps_session *s);
 struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns now);
 bool ps_response_ready(const struct ps_session *s, ps_ns now);
 void ps_response_free(struct ps_session *s);
+void ps_response_release(struct ps_session *s); /* the memory that was reserved for it, or its place in the line */
 
 /* session_text.c: the sentence of a refusal, without stdio. Returns its length. */
 size_t ps_text_refusal(char *out, size_t cap, const struct ps_setting *setting, int32_t retry_ms);

@@ -8,7 +8,6 @@
 #include "session_private.h"
 
 #define RESERVE_WAIT     PS_SECOND /* for memory to gather a frame */
-#define RESERVE_POLL     (20 * PS_MILLISECOND)
 #define RULE_POLL        (25 * PS_MILLISECOND) /* how often a new snapshot is looked for */
 #define RULE_PATIENCE    (30 * PS_SECOND)      /* after a rule did not come, before one is waited for again */
 #define REFUSAL_PAUSE_MS 100 /* the least throttle_time_ms of a refusal: as long as clients wait before they retry */
@@ -233,12 +232,14 @@ static struct ps_order reserve(struct ps_session *s, struct ps_span in, ps_ns no
     ps_produce_hold(s, now);
     ps_ns end = held_for(s, s->gate == NULL ? RESERVE_WAIT : ps_ns_min(RESERVE_WAIT, s->gate->wait_max));
     if (s->request_phase == PS_REQUEST_RESERVE && now >= end) {
+        ps_request_release(s);
         r->ungatherable = true;
         return ps_produce_begin(s, in, now);
     }
-    if (!s->env->reserve(s->env->ctx, r->frame_len)) {
+    r->claims = true;
+    if (!s->env->reserve(s->env->ctx, s->conn, PS_CLIENT, r->frame_len)) {
         s->request_phase = PS_REQUEST_RESERVE;
-        s->retry_at = ps_ns_max(now + 1, ps_ns_min(now + RESERVE_POLL, end));
+        s->retry_at = ps_ns_max(now + 1, end);
         return ps_order_wait(s->retry_at);
     }
     ps_produce_unhold(s, now);

@@ -258,6 +258,16 @@ bool ps_request_ready(const struct ps_session *s, ps_ns now)
     return false;
 }
 
+void ps_request_release(struct ps_session *s)
+{
+    struct ps_request *r = &s->request;
+    if (r->claims) {
+        s->env->release(s->env->ctx, s->conn, PS_CLIENT);
+        PS_COUNT(s->env->stats->gathered_bytes, r->gathered ? -(int64_t)r->frame_len : 0);
+    }
+    r->claims = r->gathered = false;
+}
+
 void ps_request_done(struct ps_session *s)
 {
     struct ps_request_walk *walk = s->request_walk;
@@ -268,10 +278,7 @@ void ps_request_done(struct ps_session *s)
         s->env->block_put(s->env->ctx, walk, sizeof *walk);
         s->request_walk = NULL;
     }
-    if (s->request.gathered) {
-        s->env->release(s->env->ctx, s->request.frame_len);
-        PS_COUNT(s->env->stats->gathered_bytes, -(int64_t)s->request.frame_len);
-    }
+    ps_request_release(s);
     s->request = (struct ps_request){.acks = -1};
     s->request_phase = PS_REQUEST_HEAD;
 }

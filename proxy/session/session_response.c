@@ -3,6 +3,7 @@
 
 #define HANDSHAKE_ERROR_END 10            /* of the first field of a SaslHandshake response, in the frame */
 #define TAIL_MAX            (1024 * 1024) /* endpoints of a response; far beyond any cluster's number of brokers */
+#define RESERVE_WAIT        (10 * PS_SECOND) /* for memory to keep a response; clients wait for 30 s and more */
 
 /* One of our own answers stands at the head of the ring: its turn has come. */
 static struct ps_order insert_ours(struct ps_session *s)
@@ -42,8 +43,20 @@ static struct ps_response_work *work_of(struct ps_session *s)
     return s->response_work;
 }
 
+void ps_response_release(struct ps_session *s)
+{
+    if (s->response_claims) {
+        s->env->release(s->env->ctx, s->conn, PS_BROKER);
+        PS_COUNT(s->env->stats->gathered_bytes, -(int64_t)s->response_kept);
+    }
+    s->response_claims = false;
+    s->response_kept = 0;
+    s->response_until = 0;
+}
+
 void ps_response_free(struct ps_session *s)
 {
+    ps_response_release(s);
     if (s->response_work != NULL) {
         s->env->block_put(s->env->ctx, s->response_work, sizeof *s->response_work);
         s->response_work = NULL;
@@ -125,12 +138,29 @@ static struct ps_order begin_edit(struct ps_session *s, struct ps_span in, ps_ns
     return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
 }
 
+/* GATHER for the next n bytes, of which some have not come: once there is memory for them. Meanwhile the broker is not
+ * read. Nothing that memory is waited for holds any itself, so waiting ends by itself unless a client reads nothing. */
+static struct ps_order keep(struct ps_session *s, uint64_t n, ps_ns now)
+{
+    if (s->response_kept > 0 || n <= PS_KEEP_FREE) {
+        return ps_order_move(PS_ORDER_GATHER, n);
+    }
+    if (n > s->env->limits->memory || (s->response_until != 0 && now >= s->response_until)) {
+        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
+    }
+    s->response_claims = true;
+    if (!s->env->reserve(s->env->ctx, s->conn, PS_BROKER, n)) {
+        s->response_until = s->response_until == 0 ? now + RESERVE_WAIT : s->response_until;
+        return ps_order_wait(s->response_until);
+    }
+    s->response_kept = n;
+    PS_COUNT(s->env->stats->gathered_bytes, n);
+    return ps_order_move(PS_ORDER_GATHER, n);
+}
+
 static struct ps_order gather(struct ps_session *s, struct ps_span in, ps_ns now)
 {
-    if (in.len < s->response_len) {
-        return ps_order_move(PS_ORDER_GATHER, s->response_len);
-    }
-    return begin_edit(s, in, now);
+    return in.len < s->response_len ? keep(s, s->response_len, now) : begin_edit(s, in, now);
 }
 
 static struct ps_order tail_gathered(struct ps_session *s, struct ps_span in, ps_ns now)
@@ -138,7 +168,7 @@ static struct ps_order tail_gathered(struct ps_session *s, struct ps_span in, ps
     struct ps_response_work *w = s->response_work;
     size_t len = (size_t)s->response_at;
     if (in.len < len) {
-        return ps_order_move(PS_ORDER_GATHER, len);
+        return keep(s, len, now);
     }
     if (len <= 1 || w->put_done) { /* nothing but an empty tag section; or the new tail is out, and the old one goes */
         enum ps_order_kind kind = w->put_done ? PS_ORDER_DISCARD : PS_ORDER_FORWARD;

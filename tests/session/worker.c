@@ -28,21 +28,71 @@ static void block_put(void *ctx, void *block, size_t size)
     free(block);
 }
 
-static bool reserve(void *ctx, uint64_t bytes)
+uint64_t worker_reserved(const struct world *w, enum ps_side side)
 {
-    struct world *w = ctx;
-    if (w->reserved + bytes > WORLD_RESERVE) {
-        return false;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < w->peer_count; i++) {
+        sum += w->peers[i].reserved[side];
     }
-    w->reserved += bytes;
-    return true;
+    return sum;
 }
 
-static void release(void *ctx, uint64_t bytes)
+/* Who has waited longest; NULL if nobody waits. */
+static struct peer *line_head(struct world *w, enum ps_side side)
+{
+    struct peer *head = NULL;
+    for (size_t i = 0; i < w->peer_count; i++) {
+        struct peer *p = &w->peers[i];
+        if (p->in_line[side] != 0 && (head == NULL || p->in_line[side] < head->in_line[side])) {
+            head = p;
+        }
+    }
+    return head;
+}
+
+static bool has_room(const struct world *w, enum ps_side side, uint64_t bytes)
+{
+    uint64_t reserved = worker_reserved(w, side);
+    return reserved == 0 || reserved + bytes <= WORLD_RESERVE;
+}
+
+static bool reserve(void *ctx, void *conn, enum ps_side side, uint64_t bytes)
 {
     struct world *w = ctx;
-    CHECK(w, w->reserved >= bytes);
-    w->reserved -= bytes;
+    struct peer *p = conn;
+    CHECK(w, p->reserved[side] == 0); /* one frame of a side at a time */
+    CHECK(w, p->in_line[side] == 0 || p->claimed[side] == bytes);
+    const struct peer *head = line_head(w, side);
+    if ((head == NULL || head == p) && has_room(w, side, bytes)) {
+        p->reserved[side] = bytes;
+        p->in_line[side] = 0;
+        return true;
+    }
+    p->in_line[side] = p->in_line[side] == 0 ? ++w->waits : p->in_line[side];
+    p->claimed[side] = bytes;
+    cover[side == PS_CLIENT ? COVER_RESERVE_WAITED : COVER_RESPONSE_WAITED]++;
+    return false;
+}
+
+static void release(void *ctx, void *conn, enum ps_side side)
+{
+    struct world *w = ctx;
+    struct peer *p = conn;
+    CHECK(w, p->reserved[side] > 0 || p->in_line[side] != 0);
+    p->reserved[side] = p->in_line[side] = 0;
+}
+
+void worker_take_turns(struct world *w)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        enum ps_side side = (enum ps_side)i;
+        struct peer *head;
+        while ((head = line_head(w, side)) != NULL && has_room(w, side, head->claimed[side])) {
+            io_pump(w, head, side);
+            CHECK(w, head->in_line[side] == 0); /* it was its turn, and it took it */
+            io_settle(w, head);
+        }
+    }
 }
 
 /* ---- addresses, names, notices ---- */

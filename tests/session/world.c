@@ -108,6 +108,7 @@ void world_advance(struct world *w, ps_ns by)
         }
         io_settle(w, p);
     }
+    worker_take_turns(w);
 }
 
 /* ---- what holds after every step ---- */
@@ -134,7 +135,8 @@ void world_check(struct world *w)
         waiting += w->governor.valves[slot].waiting;
     }
     CHECK(w, waiting <= w->peer_count); /* one ticket for each connection at the most */
-    CHECK(w, w->reserved <= WORLD_RESERVE && w->stats.gathered_bytes == w->reserved);
+    uint64_t requests = worker_reserved(w, PS_CLIENT), responses = worker_reserved(w, PS_BROKER);
+    CHECK(w, requests <= WORLD_RESERVE && w->stats.gathered_bytes == requests + responses);
     CHECK(w, w->stats.waiting <= w->peer_count);
 }
 
@@ -168,6 +170,7 @@ static void step(struct world *w)
         ps_session_drain(p->session, w->now);
         io_settle(w, p);
     }
+    worker_take_turns(w);
     world_check(w);
 }
 
@@ -277,9 +280,11 @@ void world_end(struct world *w)
 {
     for (size_t i = 0; i < w->peer_count; i++) {
         ps_session_deinit(w->peers[i].session, w->now);
+        CHECK(w, w->peers[i].reserved[0] + w->peers[i].reserved[1] == 0);
+        CHECK(w, w->peers[i].in_line[0] + w->peers[i].in_line[1] == 0);
         peer_free(&w->peers[i]);
     }
-    CHECK(w, w->blocks == 0 && w->memory == 0 && w->reserved == 0 && w->stats.waiting == 0);
+    CHECK(w, w->blocks == 0 && w->memory == 0 && w->stats.gathered_bytes == 0 && w->stats.waiting == 0);
     for (uint32_t slot = 0; slot < w->governor.slots_used; slot++) {
         const struct ps_usage *usage = &w->governor.usage[slot];
         CHECK(w, w->governor.valves[slot].waiting == 0 && w->governor.valves[slot].flow_count == 0);

@@ -21,7 +21,7 @@
 #define WORLD_SLOTS        24
 #define WORLD_GATHER       4000  /* limits.gather */
 #define WORLD_FRAME        60000 /* limits.frame */
-#define WORLD_RESERVE      6000  /* bytes that may be reserved in all */
+#define WORLD_RESERVE      6000  /* bytes that frames of one side may reserve in all */
 #define WAIT_MAX           (5 * PS_SECOND)
 #define CLIENT_TIMEOUT     (15 * PS_SECOND)
 #define REAL_HOST          "real-broker.internal"
@@ -160,6 +160,9 @@ struct peer {
     struct producer *producer;
     uint32_t wandered;       /* PEER_WANDERER: topics written to */
     bool raw;                /* the handshake was agreed to: no frames any more */
+    uint64_t reserved[2];    /* for the frame in hand, by side */
+    uint64_t claimed[2];     /* ... or waited for */
+    uint64_t in_line[2];     /* number of that wait: the smaller goes first; 0: none */
     struct pipe tokens[2];   /* raw bytes that were sent by that side and have yet to arrive */
 };
 
@@ -177,8 +180,8 @@ struct world {
     struct ps_limits_config limits;
     struct peer peers[WORLD_SESSIONS_MAX];
     size_t peer_count;
-    uint64_t reserved, memory; /* bytes reserved for gathering, blocks given out */
-    uint64_t blocks;
+    uint64_t memory, blocks;   /* given out */
+    uint64_t waits;            /* for memory that were begun */
     int map_refusals;          /* answers UNKNOWN that many times before a port is "bound" */
     uint64_t steps;
 };
@@ -200,7 +203,7 @@ _Noreturn void world_fail(const struct world *w, const char *what, const char *f
     XX(AHEAD) XX(MANY_TOPICS) XX(BROKER_ERROR) XX(OUT_OF_SEQUENCE) XX(NEW_EPOCH) XX(SEQUENCE_ROUND) XX(PRODUCED_ALL)   \
     XX(MAYBE) XX(VERSION_REFUSED) XX(BROKER_REFUSED_VERSION) XX(BLIND) XX(HANDSHAKE_REFUSED) XX(DRAINED)               \
     XX(CLIENT_GONE) XX(BROKER_GONE) XX(LEFT_WAITING) XX(OUTLIVED) XX(BAD_REQUEST) XX(BAD_RESPONSE) XX(CORRELATION)     \
-    XX(MEMORY)
+    XX(MEMORY) XX(RESERVE_WAITED) XX(RESPONSE_WAITED)
 enum cover {
 #define XX(name) COVER_##name,
     COVER_MAP(XX)
@@ -223,6 +226,8 @@ void worker_init(struct world *w); /* env, limits, governor */
 void worker_next_rules(struct world *w);
 void worker_next_settings(struct world *w);
 void worker_open_valves(struct world *w);
+uint64_t worker_reserved(const struct world *w, enum ps_side side); /* by all peers */
+void worker_take_turns(struct world *w); /* whoever waits for memory and is the first to have room goes on */
 
 /* io.c */
 void io_pump(struct world *w, struct peer *p, enum ps_side side);

@@ -31,16 +31,23 @@ static void block_put(void *ctx, void *block, size_t size)
     free(block);
 }
 
-static bool reserve(void *ctx, uint64_t bytes)
+static bool reserve(void *ctx, void *conn, enum ps_side side, uint64_t bytes)
 {
     struct story *t = ctx;
-    t->reserved += t->memory_is_out ? 0 : bytes;
+    (void)conn;
+    assert_int_equal(t->reserved[side], 0); /* one frame of a side at a time */
+    t->in_line[side] = t->memory_is_out;
+    t->reserved[side] = t->memory_is_out ? 0 : bytes;
     return !t->memory_is_out;
 }
 
-static void release(void *ctx, uint64_t bytes)
+static void release(void *ctx, void *conn, enum ps_side side)
 {
-    ((struct story *)ctx)->reserved -= bytes;
+    struct story *t = ctx;
+    (void)conn;
+    assert_true(t->in_line[side] || t->reserved[side] > 0);
+    t->in_line[side] = false;
+    t->reserved[side] = 0;
 }
 
 static enum ps_map_result map(void *ctx, void *conn, int32_t id, struct ps_span host, int32_t port,
@@ -118,7 +125,8 @@ int story_teardown(void **state)
 {
     struct story *t = *state;
     ps_session_deinit(t->session, t->now);
-    bool left = t->blocks != 0 || t->reserved != 0 || t->stats.waiting != 0;
+    bool claims = t->reserved[0] + t->reserved[1] != 0 || t->in_line[0] || t->in_line[1];
+    bool left = t->blocks != 0 || claims || t->stats.waiting != 0;
     for (uint32_t slot = 0; slot < t->governor.slots_used; slot++) {
         left = left || t->valves[slot].waiting != 0 || t->valves[slot].flow_count != 0;
     }

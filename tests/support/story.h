@@ -39,7 +39,8 @@ struct story {
     char notice_text[PS_TOPIC_NAME_MAX + 10];
     int blocks;         /* handed out and not put back */
     int blocks_taken;   /* in all */
-    uint64_t reserved;
+    uint64_t reserved[2]; /* by enum ps_side */
+    bool in_line[2];      /* memory was refused, and not given up on */
     bool memory_is_out; /* nothing can be reserved */
     ps_ns now;
 };

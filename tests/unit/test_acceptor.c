@@ -79,7 +79,7 @@ static int setup(void **state)
     ps_log_redirect(open("/dev/null", O_WRONLY), NULL, NULL);
     base = free_ports();
     config = parse(listener_text(text, sizeof text, "a", base, base + 1, base + 3, ""));
-    atomic_store(&shared.budget.limit, 1 << 20);
+    ps_budget_init(&shared.budget, 1 << 20, NULL);
     shared.cluster = ps_cluster_new(NULL, NULL);
     worker = ps_worker_start(&shared, config, 0, error, sizeof error);
     acceptor = ps_acceptor_start(config, &worker, 1, &shared, error, sizeof error);

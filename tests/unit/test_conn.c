@@ -40,6 +40,7 @@ struct script {
     uint64_t at;         /* EDIT: bytes of it dealt with */
     const uint8_t *base; /* EDIT: where it stood when it was complete */
     bool half_passed;
+    bool in_line;        /* GATHER: for memory */
 };
 
 struct ps_session {
@@ -49,13 +50,12 @@ struct ps_session {
     enum ps_close reason;
     struct script side[2];
     uint32_t replies_due, replies_given;
-    uint64_t reserved;
+    bool claims[2]; /* memory is reserved for the frame in hand, or waited for */
     uint8_t reply[9];
     uint8_t piece[5000];
 };
 
 static uint8_t large_frame[LARGE_LEN];
-static size_t response_gather_max; /* at the limit of memory a larger one closes its connection */
 
 size_t ps_session_size(void)
 {
@@ -72,18 +72,19 @@ void ps_session_init(struct ps_session *s, const struct ps_session_env *env, voi
     PS_ASSERT(ps_span_equal(peer, ps_span_of("127.0.0.1")));
 }
 
-static void give_back(struct ps_session *s)
+static void give_back(struct ps_session *s, enum ps_side side)
 {
-    if (s->reserved > 0) {
-        s->env->release(s->env->ctx, s->reserved);
-        s->reserved = 0;
+    if (s->claims[side]) {
+        s->env->release(s->env->ctx, s->conn, side);
+        s->claims[side] = false;
     }
 }
 
 void ps_session_deinit(struct ps_session *s, ps_ns now)
 {
     (void)now;
-    give_back(s);
+    give_back(s, PS_CLIENT);
+    give_back(s, PS_BROKER);
 }
 
 void ps_session_connected(struct ps_session *s, ps_ns now)
@@ -125,21 +126,21 @@ static struct ps_order edit(struct ps_session *s, enum ps_side side, struct ps_s
                                  .bytes = {s->piece, n}};
     }
     script->phase = HEAD;
-    give_back(s);
+    give_back(s, side);
     return order(PS_ORDER_DISCARD, script->total - half);
 }
 
-static struct ps_order gather(struct ps_session *s, enum ps_side side, struct ps_span in, ps_ns now)
+/* Nobody polls: a wait for memory ends because the worker says that its turn has come. */
+static struct ps_order gather(struct ps_session *s, enum ps_side side, struct ps_span in)
 {
     struct script *script = &s->side[side];
-    if (side == PS_CLIENT && s->reserved == 0) {
-        if (!s->env->reserve(s->env->ctx, script->total)) {
-            return wait_until(now + 20 * PS_MILLISECOND);
-        }
-        s->reserved = script->total;
-    }
     if (in.len < script->total) {
-        return order(PS_ORDER_GATHER, script->total);
+        bool granted = s->claims[side] && !script->in_line;
+        if (!granted && (side == PS_CLIENT || script->total > PS_KEEP_FREE)) {
+            s->claims[side] = true;
+            script->in_line = !s->env->reserve(s->env->ctx, s->conn, side, script->total);
+        }
+        return script->in_line ? wait_until(PS_NEVER) : order(PS_ORDER_GATHER, script->total);
     }
     script->phase = EDIT;
     script->base = in.base;
@@ -170,7 +171,7 @@ static struct ps_order head(struct ps_session *s, enum ps_side side, struct ps_s
         return order(PS_ORDER_FORWARD, script->total);
     case 'G':
         script->phase = GATHER;
-        return gather(s, side, in, now);
+        return gather(s, side, in);
     case 'W':
         script->phase = WAITED;
         return wait_until(now + (in.base[5] % 4) * PS_MILLISECOND);
@@ -199,7 +200,7 @@ struct ps_order ps_session_next(struct ps_session *s, enum ps_side side, struct 
     }
     switch (script->phase) {
     case GATHER:
-        return gather(s, side, in, now);
+        return gather(s, side, in);
     case EDIT:
         return edit(s, side, in);
     case WAITED:
@@ -311,8 +312,7 @@ static int setup(void **state)
     free(mistakes);
     ps_log_setup(PS_LOG_ERROR, PS_LOG_TEXT);
     shared.cluster = ps_cluster_new(NULL, NULL);
-    atomic_store(&shared.budget.limit, 64 << 20);
-    response_gather_max = FRAME_MAX;
+    ps_budget_init(&shared.budget, 64 << 20, ps_worker_wake);
     worker = ps_worker_start(&shared, config, 0, error, sizeof error);
     listener = ps_listener_new(&config->listeners[0], 0);
     for (size_t i = 0; i < LARGE_LEN; i++) {
@@ -403,9 +403,6 @@ static uint32_t write_script(uint32_t *seed, enum ps_side side, struct bytes *in
             len_max = 40;
         }
         size_t len = 12 + next_random(seed) % (len_max - 12); /* half of it is more than the head */
-        if (op == 'G' && side == PS_BROKER && len > response_gather_max) {
-            len = response_gather_max;
-        }
         ps_store32(frame, (uint32_t)len - 4);
         frame[4] = (uint8_t)op;
         for (size_t k = 5; k < len; k++) {
@@ -549,8 +546,7 @@ static void every_order_in_every_chunking(void **state)
 static void the_same_with_little_memory(void **state)
 {
     (void)state;
-    atomic_store(&shared.budget.limit, 640 * 1024); /* room for one gathered request, rarely two */
-    response_gather_max = 60 * 1024;
+    ps_budget_set(&shared.budget, 640 * 1024); /* room for one frame of a side, rarely two */
     relay_scripts(4);
 }
 

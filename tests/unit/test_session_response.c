@@ -175,6 +175,98 @@ static void test_silent_requests_hold_nobody(void **state)
     assert_int_equal(ps_session_in_flight(t->session), 0);
 }
 
+/* Metadata v1 of so many brokers: kept whole, because every one of them is written anew. */
+static struct ps_span write_metadata(struct frame *f, int32_t correlation_id, int32_t brokers)
+{
+    struct ps_writer w = {.base = f->bytes, .cap = sizeof f->bytes, .len = 4};
+    ps_write_i32(&w, correlation_id);
+    ps_write_i32(&w, brokers);
+    for (int32_t i = 0; i < brokers; i++) {
+        ps_write_i32(&w, i);
+        ps_write_i16(&w, 20);
+        ps_write_raw(&w, "real-broker.internal", 20);
+        ps_write_i32(&w, 9092);
+        ps_write_i16(&w, -1);
+    }
+    ps_write_i32(&w, 1);
+    ps_write_i32(&w, 0);
+    return frame_end(&w, f);
+}
+
+/* Orders of the broker's side until it wants more bytes. */
+static void obey_edits(struct story *t, struct ps_span in)
+{
+    while (in.len > 0) {
+        struct ps_order order = story_broker(t, in);
+        assert_in_range(order.kind, PS_ORDER_FORWARD, PS_ORDER_INSERT);
+        size_t moved = order.kind == PS_ORDER_INSERT ? 0 : (size_t)order.n;
+        assert_true(moved <= in.len);
+        in = (struct ps_span){in.base + moved, in.len - moved};
+    }
+    story_idle(t, PS_BROKER);
+}
+
+/* Memory is reserved before the response is read on, and given back when it has passed. */
+static void test_a_kept_response_reserves_its_length(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    ask(t, PS_API_METADATA, 1, 1);
+    struct ps_span in = write_metadata(&f, 1, 200);
+    assert_true(in.len > PS_KEEP_FREE);
+    t->memory_is_out = true;
+    struct ps_order order = story_broker(t, (struct ps_span){in.base, 100});
+    assert_int_equal(order.kind, PS_ORDER_WAIT);
+    t->now += PS_SECOND;
+    assert_int_equal(story_broker(t, (struct ps_span){in.base, 100}).until, order.until); /* no new patience */
+    t->memory_is_out = false;
+    order = story_broker(t, (struct ps_span){in.base, 100});
+    assert_true(order.kind == PS_ORDER_GATHER && order.n == in.len);
+    assert_true(t->reserved[PS_BROKER] == in.len && t->stats.gathered_bytes == in.len);
+    obey_edits(t, in);
+    assert_true(t->reserved[PS_BROKER] == 0 && t->stats.gathered_bytes == 0);
+}
+
+/* What is there already, or short, is not waited for. */
+static void test_a_response_that_is_there_reserves_nothing(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    t->memory_is_out = true;
+    ask(t, PS_API_METADATA, 1, 1);
+    obey_edits(t, write_metadata(&f, 1, 200));
+    ask(t, PS_API_METADATA, 1, 2);
+    struct ps_span in = write_metadata(&f, 2, 3);
+    assert_int_equal(story_broker(t, (struct ps_span){in.base, 50}).kind, PS_ORDER_GATHER);
+    obey_edits(t, in);
+}
+
+static void test_a_response_does_not_wait_for_ever(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    ask(t, PS_API_METADATA, 1, 1);
+    struct ps_span in = write_metadata(&f, 1, 200);
+    t->memory_is_out = true;
+    struct ps_order order = story_broker(t, (struct ps_span){in.base, 100});
+    assert_int_equal(order.kind, PS_ORDER_WAIT);
+    assert_true(order.until == t->now + 10 * PS_SECOND);
+    t->now = order.until;
+    order = story_broker(t, (struct ps_span){in.base, 100});
+    assert_true(order.kind == PS_ORDER_CLOSE && order.reason == PS_CLOSE_MEMORY);
+}
+
+static void test_a_response_longer_than_all_memory_is_told_of(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    t->limits.memory = 5000;
+    ask(t, PS_API_METADATA, 1, 1);
+    struct ps_span in = write_metadata(&f, 1, 200);
+    struct ps_order order = story_broker(t, (struct ps_span){in.base, 100});
+    assert_true(order.kind == PS_ORDER_CLOSE && order.reason == PS_CLOSE_MEMORY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +276,10 @@ int main(void)
         STORY(test_few_requests_take_no_memory),
         STORY(test_the_bound_of_requests_in_flight_holds_the_client),
         STORY(test_silent_requests_hold_nobody),
+        STORY(test_a_kept_response_reserves_its_length),
+        STORY(test_a_response_that_is_there_reserves_nothing),
+        STORY(test_a_response_does_not_wait_for_ever),
+        STORY(test_a_response_longer_than_all_memory_is_told_of),
     };
     return cmocka_run_group_tests_name("session_response", tests, NULL, NULL);
 }
