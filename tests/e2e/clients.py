@@ -8,6 +8,7 @@ from harness import ROOT, WORK, say
 
 DRIVERS = ROOT / "tests/clients"
 PLACE = WORK / "clients"
+SCHEMA_VERSION = "4.4.0"           # of protocol/schema_table.c
 TOOLS_BEFORE = {"4.4.0": "4.3.1"}  # Kafka's tools of that version are not on Central; the server does not need them
 
 
@@ -45,6 +46,42 @@ def server_jars(version):
           tools_version=TOOLS_BEFORE.get(version, version))
 
 
+def compile_java(folder, jars, *sources):
+    paths = [path for source in sources for path in sorted(DRIVERS.glob(f"java/{source}"))]
+    once(folder, str(jars) + "".join(path.read_text() for path in paths),
+         lambda: call("javac", "-nowarn", "-d", folder, "-cp", f"{jars}/*", *paths))
+
+
+def wire_diff():
+    """The class path of tests/java/WireDiff.java, compiled with the clients that the proxy's tables are made from."""
+    jars, classes = PLACE / f"kafka-clients-{SCHEMA_VERSION}", WORK / "wire-diff"
+    maven(jars, DRIVERS / "java/pom.xml", kafka_version=SCHEMA_VERSION)
+    source = ROOT / "tests/java/WireDiff.java"
+    once(classes, source.read_text(), lambda: call("javac", "-d", classes, "-cp", f"{jars}/*", source))
+    return f"{classes}:{jars}/*"
+
+
+def java(version, dialect, streams=None):
+    """dialect: the folder of tests/clients/java with what is said differently in that version."""
+    def install(folder):
+        jars = PLACE / f"kafka-clients-{version}"
+        maven(jars, DRIVERS / "java/pom.xml", kafka_version=version)
+        compile_java(folder, jars, "*.java", f"{dialect}/*.java")
+        more = []
+        if streams:
+            more = [f"-Dstreams.classpath={kafka_streams(streams)}"]
+        return ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *more, "-cp", f"{folder}:{jars}/*",
+                "Driver"]
+    return install
+
+
+def kafka_streams(version):
+    jars, classes = PLACE / f"kafka-streams-{version}-jars", PLACE / f"kafka-streams-{version}"
+    maven(jars, DRIVERS / "java/pom.xml", kafka_version=version, streams_version=version)
+    compile_java(classes, jars, "Exercises.java", "streams/*.java")
+    return f"{classes}:{jars}/*"
+
+
 class Client:
     """command: the driver's command line, known once install() has run."""
 
@@ -67,8 +104,9 @@ class Client:
 
 
 CLIENTS = {client.name: client for client in (
-    Client("java-4.4.0", ["java"], None),
-    Client("java-2.8.2", ["java"], None),
+    # Kafka Streams of 4.4.0 is not on Central; the one before it brings clients of its own.
+    Client("java-4.4.0", ["java"], java("4.4.0", "4", streams="4.3.1")),
+    Client("java-2.8.2", ["java"], java("2.8.2", "2")),
     Client("librdkafka-2.0.2", ["c"], None),
     Client("confluent-kafka", ["python"], None),
     Client("franz-go", ["go"], None),

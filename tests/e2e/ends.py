@@ -23,6 +23,8 @@ class Account:
     answers: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    decoded: int = 0          # answers of rewritten APIs, judged by Kafka's own classes
+    changed: int = 0          # of those: not the same bytes
     left_behind: int = 0      # bytes on their way when the client ended its connection
     node_checks: int = 0      # ApiVersions requests that name the broker they are meant for (KIP-1242)
     wrong: list = dataclasses.field(default_factory=list)

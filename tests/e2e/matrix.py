@@ -11,6 +11,7 @@ import argparse
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -207,14 +208,26 @@ def compare(bench, driver):
         for one, other in ends.pair_up(near, far):
             if one.up or one.down:
                 ends.compare(account, one, other, pairs)
-    account.wrong += decode(bench, path)
-    path.unlink()
+    decode(bench, path, account)
+    if not account.wrong:
+        path.unlink()
     return account
 
 
-def decode(bench, path):
-    """What Kafka's own classes find different in the answers of rewritten APIs."""
-    return []
+def decode(bench, path, account):
+    """Kafka's own classes judge the answers of rewritten APIs: nothing but what is meant to may have changed."""
+    broker = bench.cluster.brokers[1]
+    moved = f"127.0.0.1:{broker.advertised}={NEAR}:{bench.proxy.port + 1}"
+    done = subprocess.run(["java", "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
+                           clients.wire_diff(), "WireDiff", str(path), moved],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    *differences, summary = done.stdout.splitlines() or [""]
+    match = re.match(r"decoded (\d+) answers, (\d+) of them changed", summary)
+    if not match:
+        account.wrong.append(f"WireDiff ended with {done.returncode}: {done.stdout[-300:]}")
+        return
+    account.decoded, account.changed = int(match[1]), int(match[2])
+    account.wrong += differences
 
 
 # --- one client, one server ---------------------------------------------------------------------------------------
