@@ -353,7 +353,7 @@ static void put_produce_response(struct world *world, struct ps_writer *w, const
 
 static void put_metadata_response(struct world *world, struct ps_writer *w)
 {
-    bool reserves = rng_one_in(&world->rng, 4); /* too long to be kept for nothing */
+    bool reserves = rng_one_in(&world->rng, 3); /* too long to be kept for nothing */
     uint32_t n = 1 + rng_below(&world->rng, reserves ? 250 : 3);
     put_count(w, n, false);
     for (uint32_t i = 0; i < n; i++) {

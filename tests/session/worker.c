@@ -28,11 +28,13 @@ static void block_put(void *ctx, void *block, size_t size)
     free(block);
 }
 
-uint64_t worker_reserved(const struct world *w, enum ps_side side)
+uint64_t worker_reserved(const struct world *w, enum ps_side side, size_t *peers)
 {
     uint64_t sum = 0;
+    *peers = 0;
     for (size_t i = 0; i < w->peer_count; i++) {
         sum += w->peers[i].reserved[side];
+        *peers += w->peers[i].reserved[side] > 0;
     }
     return sum;
 }
@@ -52,8 +54,9 @@ static struct peer *line_head(struct world *w, enum ps_side side)
 
 static bool has_room(const struct world *w, enum ps_side side, uint64_t bytes)
 {
-    uint64_t reserved = worker_reserved(w, side);
-    return reserved == 0 || reserved + bytes <= WORLD_RESERVE;
+    size_t peers;
+    uint64_t reserved = worker_reserved(w, side, &peers);
+    return peers == 0 || reserved + bytes <= WORLD_RESERVE;
 }
 
 static bool reserve(void *ctx, void *conn, enum ps_side side, uint64_t bytes)

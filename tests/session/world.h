@@ -21,7 +21,7 @@
 #define WORLD_SLOTS        24
 #define WORLD_GATHER       4000  /* limits.gather */
 #define WORLD_FRAME        60000 /* limits.frame */
-#define WORLD_RESERVE      6000  /* bytes that frames of one side may reserve in all */
+#define WORLD_RESERVE      500   /* bytes that frames of one side may reserve in all, unless there is only one */
 #define WAIT_MAX           (5 * PS_SECOND)
 #define CLIENT_TIMEOUT     (15 * PS_SECOND)
 #define REAL_HOST          "real-broker.internal"
@@ -226,7 +226,7 @@ void worker_init(struct world *w); /* env, limits, governor */
 void worker_next_rules(struct world *w);
 void worker_next_settings(struct world *w);
 void worker_open_valves(struct world *w);
-uint64_t worker_reserved(const struct world *w, enum ps_side side); /* by all peers */
+uint64_t worker_reserved(const struct world *w, enum ps_side side, size_t *peers); /* by all peers, and by how many */
 void worker_take_turns(struct world *w); /* whoever waits for memory and is the first to have room goes on */
 
 /* io.c */
