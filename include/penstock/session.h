@@ -74,6 +74,7 @@ struct ps_session_stats {
     uint64_t gathered_bytes;                /* now in gathered frames */
     uint64_t waiting;                       /* Produce requests waiting now */
     uint64_t refused_ours;                  /* responses written by us */
+    uint64_t blind;                         /* connections whose raw SASL tokens (handshake v0) hide where they end */
     uint64_t unresolved_topic_ids;          /* Produce v13 partitions whose topic id no Metadata had named */
     uint64_t closes[PS_CLOSE_COUNT];
     struct ps_histogram broker_time[2];     /* 0: Produce, 1: everything else */
@@ -83,7 +84,8 @@ struct ps_session_stats {
 enum ps_notice_kind {
     PS_NOTICE_ADMITTED = 1, /* slot, partition, records: forwarded to the broker */
     PS_NOTICE_TOPIC,        /* text: a covered topic without a rule was written to */
-    PS_NOTICE_MEMBER        /* text: group id; identity: of a client that is a member of it */
+    PS_NOTICE_MEMBER,       /* text: group id; identity: of a client that is a member of it */
+    PS_NOTICE_BLIND         /* raw SASL of a mechanism that is not known: the connection passes unread from now on */
 };
 struct ps_notice {
     enum ps_notice_kind kind;
@@ -118,7 +120,7 @@ struct ps_session_env {
     void (*topic_learned)(void *ctx, const uint8_t id[16], struct ps_span name);
     /* False: no Metadata has named this id. */
     bool (*topic_name)(void *ctx, const uint8_t id[16], struct ps_span *name);
-    void (*notice)(void *ctx, const struct ps_notice *notice);
+    void (*notice)(void *ctx, const struct ps_notice *notice); /* BLIND is told while the connection is being pumped */
 };
 
 struct ps_session; /* session_private.h; ps_session_size() bytes */
@@ -163,5 +165,11 @@ enum ps_session_state ps_session_state(const struct ps_session *s);
 struct ps_span ps_session_client_id(const struct ps_session *s);
 struct ps_span ps_session_software(const struct ps_session *s); /* ClientSoftwareName, empty if not told */
 uint32_t ps_session_in_flight(const struct ps_session *s);
+/* "User:alice", once the broker has accepted what the client said in SASL; empty if it has not, or the mechanism hides
+ * it. Until the next call into the session. */
+struct ps_span ps_session_principal(const struct ps_session *s);
+
+/* SASL tokens may be among the bytes that have passed: whoever held them wipes them. */
+bool ps_session_authenticating(const struct ps_session *s);
 
 #endif

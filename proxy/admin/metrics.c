@@ -374,6 +374,9 @@ static void write_traffic(FILE *out, const struct ps_admin_view *view)
            (double)ps_view_stat(view, STAT(unknown_versions)));
     single(out, "penstock_refused_requests_total", "counter", "Requests that Penstock answered itself.",
            (double)ps_view_stat(view, STAT(refused_ours)));
+    single(out, "penstock_sasl_blind_total", "counter",
+           "Connections that pass unread: raw SASL tokens of a mechanism that does not show where they end.",
+           (double)ps_view_stat(view, STAT(blind)));
     single(out, "penstock_unresolved_topic_ids_total", "counter",
            "Produced partitions whose topic id no Metadata had named.",
            (double)ps_view_stat(view, STAT(unresolved_topic_ids)));

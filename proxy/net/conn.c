@@ -146,12 +146,14 @@ static void log_close(const struct ps_conn *c, enum ps_close reason)
         return;
     }
     struct ps_span id = ps_session_client_id(c->session), software = ps_session_software(c->session);
+    struct ps_span principal = ps_session_principal(c->session);
     ps_log(level, "close",
-           "reason=%s text=%s client=%s listener=%s broker=%d client_id=%.*s software=%.*s from_client=%" PRIu64
-           " from_broker=%" PRIu64,
+           "reason=%s text=%s client=%s listener=%s broker=%d client_id=%.*s software=%.*s principal=%.*s"
+           " from_client=%" PRIu64 " from_broker=%" PRIu64,
            ps_close_label(reason), ps_close_text(reason), c->peer, c->listener->name, c->broker_id, (int)id.len,
            id.len > 0 ? (const char *)id.base : "", (int)software.len,
-           software.len > 0 ? (const char *)software.base : "",
+           software.len > 0 ? (const char *)software.base : "", (int)principal.len,
+           principal.len > 0 ? (const char *)principal.base : "",
            c->half[PS_CLIENT].bytes, c->half[PS_BROKER].bytes);
 }
 

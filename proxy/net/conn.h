@@ -106,6 +106,8 @@ void ps_conn_clear_input(struct ps_conn *c, enum ps_side side);
 /* conn_pump.c */
 /* Carries out what the session orders for these bytes of the scratch buffer; what it does not consume is kept. */
 void ps_conn_feed(struct ps_conn *c, enum ps_side side, const uint8_t *bytes, size_t len);
+/* Bytes of that side that are not needed any more: zeroed if there may be a password among them. */
+void ps_conn_wipe(const struct ps_conn *c, enum ps_side side, uint8_t *bytes, size_t len);
 /* The same for the bytes kept in `in`. */
 void ps_conn_pump(struct ps_conn *c, enum ps_side side);
 /* After any event: pumps as long as the session is ready, then watches what is to be watched. */

@@ -176,9 +176,11 @@ static enum read_result read_scratch(struct ps_conn *c, enum ps_side side, bool 
     if (result == READ_SOME) {
         if (kept > 0) {
             memcpy(w->scratch, h->in.base + h->in.start, kept);
+            ps_conn_wipe(c, side, h->in.base + h->in.start, kept);
             ps_conn_clear_input(c, side);
         }
         ps_conn_feed(c, side, w->scratch, kept + got);
+        ps_conn_wipe(c, side, w->scratch, kept + got);
     }
     return result;
 }

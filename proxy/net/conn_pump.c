@@ -159,6 +159,13 @@ static void carry_out(struct ps_conn *c, enum ps_side side, struct input *in)
     w->pumped = NULL;
 }
 
+void ps_conn_wipe(const struct ps_conn *c, enum ps_side side, uint8_t *bytes, size_t len)
+{
+    if (side == PS_CLIENT && c->session != NULL && ps_session_authenticating(c->session)) {
+        memset(bytes, 0, len);
+    }
+}
+
 void ps_conn_feed(struct ps_conn *c, enum ps_side side, const uint8_t *bytes, size_t len)
 {
     struct ps_half *h = &c->half[side];
@@ -187,6 +194,9 @@ void ps_conn_pump(struct ps_conn *c, enum ps_side side)
     struct input in = {.at = len > 0 ? h->in.base + h->in.start : NULL, .len = len, .stable = true};
     carry_out(c, side, &in);
     h->in.start = h->in.end - in.len;
+    if (len > in.len) {
+        ps_conn_wipe(c, side, h->in.base + h->in.start - (len - in.len), len - in.len);
+    }
     if (in.len == 0) {
         ps_conn_clear_input(c, side);
     }

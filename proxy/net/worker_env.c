@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "clock.h"
+#include "log.h"
 
 #define MAP_PATIENCE (2 * PS_SECOND) /* for a broker's port to be bound; then its address is told in any case */
 
@@ -181,9 +182,22 @@ static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
 
 /* -------------------------------------------------------------------------------------------------- notices */
 
+static void log_blind(const struct ps_conn *c)
+{
+    struct ps_span id = ps_session_client_id(c->session);
+    ps_log(PS_LOG_WARN, "sasl_blind", "client=%s listener=%s broker=%d client_id=%.*s text=%s", c->peer,
+           c->listener->name, c->broker_id, (int)id.len, id.len > 0 ? (const char *)id.base : "",
+           "raw SASL tokens (SaslHandshake v0) of a mechanism that does not show where they end: the connection passes "
+           "unread, no address is rewritten and no policy applies; let the client use SaslHandshake v1");
+}
+
 static void notice(void *ctx, const struct ps_notice *n)
 {
     struct ps_worker *w = ctx;
+    if (n->kind == PS_NOTICE_BLIND) {
+        log_blind(w->pumped);
+        return;
+    }
     struct ps_notice_entry head = {.kind = n->kind,
                                    .slot = n->slot,
                                    .partition = n->partition,

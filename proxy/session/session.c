@@ -7,6 +7,7 @@
  *     |  ps_request_next           length, API key, version, correlation id, client id    session_request.c
  *     |
  *     |-- what tells something about the client: ps_identity_request                      session_identity.c
+ *     |-- SASL: ps_sasl_request, FORWARD the whole frame, look at its token                 session_sasl.c
  *     |-- opaque: ps_inflight_push, FORWARD the whole frame                               session_inflight.c
  *     |
  *     '-- Produce: ps_produce_begin                                                       session_produce.c
@@ -81,6 +82,7 @@ void ps_session_deinit(struct ps_session *s, ps_ns now)
     ps_response_free(s);
     ps_gate_free(s, now);
     ps_inflight_clear(s);
+    ps_sasl_free(s);
     spend_reply(s);
 }
 

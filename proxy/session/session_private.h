@@ -9,6 +9,7 @@
 #include "penstock/family.h"
 #include "penstock/produce.h"
 #include "penstock/reply.h"
+#include "penstock/sasl.h"
 #include "penstock/session.h"
 #include "penstock/tenant.h"
 
@@ -33,9 +34,10 @@
 /* ---- requests in flight (session_inflight.c) ---- */
 
 enum ps_answer {
-    PS_ANSWER_BROKER = 1,
-    /* the broker's */ PS_ANSWER_OURS,
-    /* stored here */ PS_ANSWER_MAYBE /* unknown */
+    PS_ANSWER_BROKER = 1, /* the broker's */
+    PS_ANSWER_OURS,       /* stored here */
+    PS_ANSWER_MAYBE,      /* unknown */
+    PS_ANSWER_TOKEN       /* the broker's, without a header: a raw SASL token for a raw SASL token */
 };
 
 struct ps_inflight {
@@ -128,6 +130,25 @@ struct ps_gate {
     ps_ns sticky_at;            /* the newest of them was made then */
 };
 
+/* ---- SASL (session_sasl.c) ---- */
+
+enum ps_auth {
+    PS_AUTH_NONE = 0,  /* no exchange is under way, and none has come to its end */
+    PS_AUTH_HANDSHAKE, /* SaslHandshake is forwarded and not answered */
+    PS_AUTH_TOKENS,    /* the broker agreed to the mechanism: tokens pass, raw or as SaslAuthenticate */
+    PS_AUTH_DONE,
+    PS_AUTH_BLIND      /* raw tokens of a mechanism that is not known: no frames any more */
+};
+
+/* What is remembered while an exchange is under way; a block. */
+struct ps_exchange {
+    enum ps_sasl_mechanism mechanism;
+    bool client_spoke;       /* its first token has passed */
+    uint8_t server_tokens;
+    uint8_t principal_len;   /* 0: unknown */
+    char principal[PS_PRINCIPAL_MAX]; /* as the client claims */
+};
+
 /* ---- frames ---- */
 
 enum ps_request_phase {
@@ -140,7 +161,8 @@ enum ps_request_phase {
     PS_REQUEST_STREAM_WAIT,/* a ticket waits in the middle of a frame too large to gather */
     PS_REQUEST_SWALLOW,    /* dropped while our answer is being written */
     PS_REQUEST_HANDSHAKE,  /* SaslHandshake v0 is being answered: what follows depends on that */
-    PS_REQUEST_BLIND       /* raw SASL tokens: no frames any more */
+    PS_REQUEST_TOKENS,     /* between raw SASL tokens, which come one by one until the exchange is over */
+    PS_REQUEST_BLIND       /* raw SASL tokens whose end cannot be told: no frames any more */
 };
 
 /* Head of the request in hand. */
@@ -230,6 +252,10 @@ struct ps_session {
     uint64_t identity;                /* ps_member_identity */
     const struct ps_tenant_config *tenant; /* under tenant_version of the rules; not looked at under any other */
     uint64_t tenant_version;
+    struct ps_exchange *exchange;     /* a block; NULL: none is under way */
+    char *principal;                  /* a block of principal_len bytes: "User:alice"; NULL: nobody, so far */
+    uint8_t principal_len;
+    uint8_t auth;                     /* enum ps_auth; set_auth in session_sasl.c only */
     enum ps_family family;
     bool first_request_seen;
     bool client_left;                 /* the client closed, but acks=0 requests of it still wait */
@@ -263,6 +289,25 @@ bool ps_request_ready(const struct ps_session *s, ps_ns now);
 void ps_request_done(struct ps_session *s); /* the frame has been ordered to its end */
 void ps_request_release(struct ps_session *s); /* the memory that was reserved for it, or its place in the line */
 struct ps_order ps_request_need_more(const struct ps_session *s, struct ps_span in);
+struct ps_order ps_request_pass(struct ps_session *s, enum ps_answer answer, ps_ns now); /* whole and unread */
+
+/* session_sasl.c: exchanges that pass, and the principal. */
+/* True if a request of ours may go to the broker in front of the client's request in hand: no exchange is under way.
+ * Not to be asked at ApiVersions or a SASL request: what comes before the exchange is all that a broker with SASL takes
+ * (SaslServerAuthenticator). */
+bool ps_sasl_may_insert(const struct ps_session *s);
+bool ps_sasl_is(int16_t api_key);
+/* A SaslHandshake or SaslAuthenticate, its header read if the tables know its version. */
+struct ps_order ps_sasl_request(struct ps_session *s, struct ps_span in, bool knows, ps_ns now);
+void ps_sasl_other_request(struct ps_session *s, int16_t api_key); /* any other: tells that SASL is done */
+struct ps_order ps_sasl_client_raw(struct ps_session *s, struct ps_span in, ps_ns now); /* phase TOKENS */
+/* Bytes of the answer to a SASL request that ps_sasl_answered is to be given. */
+uint64_t ps_sasl_response_wants(const struct ps_inflight *entry, uint64_t frame_len);
+/* The answer is about to pass, and its request is off the ring. False: no memory. */
+bool ps_sasl_answered(struct ps_session *s, int16_t api_key, int16_t version, struct ps_span frame);
+/* The same of a raw token; at least its first PS_SASL_LOOK bytes, or all. */
+bool ps_sasl_server_raw(struct ps_session *s, struct ps_span token);
+void ps_sasl_free(struct ps_session *s);
 
 /* session_identity.c: what a connection tells about itself. */
 void ps_identity_first_request(struct ps_session *s, struct ps_span client_id);

@@ -351,6 +351,7 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
     case PS_REQUEST_STREAM_WAIT:
     case PS_REQUEST_SWALLOW:
     case PS_REQUEST_HANDSHAKE:
+    case PS_REQUEST_TOKENS:
     case PS_REQUEST_BLIND:
         break;
     }
@@ -379,6 +380,7 @@ bool ps_produce_abandon(struct ps_session *s, ps_ns now)
     case PS_REQUEST_STREAM:
     case PS_REQUEST_SWALLOW:
     case PS_REQUEST_HANDSHAKE:
+    case PS_REQUEST_TOKENS:
     case PS_REQUEST_BLIND:
         break;
     }

@@ -97,7 +97,7 @@ static void count_request(struct ps_session *s, const struct ps_api *api)
 }
 
 /* A request that passes whole and unread. */
-static struct ps_order pass(struct ps_session *s, enum ps_answer answer, ps_ns now)
+struct ps_order ps_request_pass(struct ps_session *s, enum ps_answer answer, ps_ns now)
 {
     struct ps_inflight *entry = ps_inflight_push(s);
     if (entry == NULL) {
@@ -168,11 +168,16 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     count_request(s, api);
     bool knows = api != NULL && ps_api_knows(api, r->api_version);
     bool produce = r->api_key == PS_API_PRODUCE;
-    bool wanted = knows && (produce || ps_identity_wants(s, r, now) > 0);
+    bool sasl = ps_sasl_is(r->api_key);
+    bool wanted = knows && (produce || sasl || ps_identity_wants(s, r, now) > 0);
     struct ps_order order;
     if ((wanted || !s->first_request_seen) && !read_header(s, in, knows ? api : NULL, &order, now)) {
         return order;
     }
+    if (sasl) {
+        return ps_sasl_request(s, in, knows, now);
+    }
+    ps_sasl_other_request(s, r->api_key);
     if (knows && produce) {
         return ps_produce_begin(s, in, now);
     }
@@ -186,13 +191,8 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     if (r->api_key == PS_API_API_VERSIONS && !knows && s->in_flight.maybes == 0) {
         return refuse_version(s, in, now);
     }
-    if (r->api_key == PS_API_SASL_HANDSHAKE && r->api_version == 0) {
-        order = pass(s, PS_ANSWER_BROKER, now);
-        s->request_phase = PS_REQUEST_HANDSHAKE;
-        return order;
-    }
     /* Of a Produce that is newer than the tables nobody knows whether an answer will come (acks). */
-    return pass(s, produce ? PS_ANSWER_MAYBE : PS_ANSWER_BROKER, now);
+    return ps_request_pass(s, produce ? PS_ANSWER_MAYBE : PS_ANSWER_BROKER, now);
 }
 
 /* Every answer has gone, so far as the session can order it. */
@@ -206,8 +206,13 @@ struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns n
     s->answer_awaited = false;
     switch (s->request_phase) {
     case PS_REQUEST_HEAD:
+    case PS_REQUEST_TOKENS:
         if (s->state == PS_SESSION_DRAINING) {
             return is_drained(s) ? ps_session_fail(s, PS_CLOSE_DRAINED, now) : ps_order_wait(PS_NEVER);
+        }
+        if (s->request_phase == PS_REQUEST_TOKENS) {
+            s->answer_awaited = s->in_flight.count > 0; /* it decides whether a token or a request comes next */
+            return s->answer_awaited ? ps_order_wait(PS_NEVER) : ps_sasl_client_raw(s, in, now);
         }
         ps_inflight_make_room(s);
         s->answer_awaited = s->in_flight.count >= PS_IN_FLIGHT_MAX;
@@ -236,8 +241,12 @@ bool ps_request_ready(const struct ps_session *s, ps_ns now)
 {
     switch (s->request_phase) {
     case PS_REQUEST_HEAD:
+    case PS_REQUEST_TOKENS:
         if (s->state == PS_SESSION_DRAINING) {
             return is_drained(s);
+        }
+        if (s->request_phase == PS_REQUEST_TOKENS) {
+            return s->answer_awaited && s->in_flight.count == 0;
         }
         return s->answer_awaited && s->in_flight.count < PS_IN_FLIGHT_MAX;
     case PS_REQUEST_BLIND:

