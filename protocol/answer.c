@@ -58,7 +58,8 @@ static bool applies(const struct writing *w, const struct ps_fill *fill)
  * echo leaves the request where the value begins. */
 static const struct ps_fill *find_fill(struct writing *w, const struct ps_field *row, const struct ps_place *place)
 {
-    for (const struct ps_fill *fill = row->fills; fill < row->fills + row->fill_count; fill++) {
+    for (size_t i = 0; i < row->fill_count; i++) {
+        const struct ps_fill *fill = &row->fills[i];
         bool always = fill->kind == PS_FILL_ERROR || fill->kind == PS_FILL_MESSAGE || fill->kind == PS_FILL_THROTTLE;
         if (!applies(w, fill) || (!always && place == NULL)) {
             continue;
@@ -88,7 +89,8 @@ static uint64_t echo_elements(struct writing *w, const struct ps_field *row, con
 static uint64_t echo_array(struct writing *w, const struct ps_field *row, const struct ps_place *place, bool count_only)
 {
     uint64_t count = 0;
-    for (const struct ps_fill *fill = row->fills; fill < row->fills + row->fill_count; fill++) {
+    for (size_t i = 0; i < row->fill_count; i++) {
+        const struct ps_fill *fill = &row->fills[i];
         if (!applies(w, fill) || fill->kind != PS_FILL_ECHO) {
             continue;
         }
