@@ -3,8 +3,9 @@
 import hashlib
 import shutil
 import subprocess
+import sys
 
-from harness import ROOT, WORK, say
+from harness import BUILD, ROOT, WORK, say
 
 DRIVERS = ROOT / "tests/clients"
 PLACE = WORK / "clients"
@@ -82,6 +83,23 @@ def kafka_streams(version):
     return f"{classes}:{jars}/*"
 
 
+def built_here(folder):
+    """The driver in C is built with everything else, sanitizers and all."""
+    return [BUILD / "asan/tests/clients/c/lrk_client"]
+
+
+def python(folder):
+    """A virtual environment with the packages that tests/clients/python/NAME.txt pins."""
+    driver, packages = (DRIVERS / f"python/{folder.name}.{ending}" for ending in ("py", "txt"))
+
+    def build():
+        call(sys.executable, "-m", "venv", "--clear", folder)
+        call(folder / "bin/pip", "install", "--disable-pip-version-check", "-r", packages)
+
+    once(folder, packages.read_text() + sys.version, build)
+    return [folder / "bin/python", driver]
+
+
 class Client:
     """command: the driver's command line, known once install() has run."""
 
@@ -107,11 +125,11 @@ CLIENTS = {client.name: client for client in (
     # Kafka Streams of 4.4.0 is not on Central; the one before it brings clients of its own.
     Client("java-4.4.0", ["java"], java("4.4.0", "4", streams="4.3.1")),
     Client("java-2.8.2", ["java"], java("2.8.2", "2")),
-    Client("librdkafka-2.0.2", ["c"], None),
-    Client("confluent-kafka", ["python"], None),
+    Client("librdkafka-2.0.2", ["c"], built_here),
+    Client("confluent-kafka", ["python"], python),
     Client("franz-go", ["go"], None),
     Client("sarama", ["go"], None),
-    Client("kafka-python-3", ["python"], None),
-    Client("kafka-python-2.0.2", ["python"], None),
+    Client("kafka-python-3", ["python"], python),
+    Client("kafka-python-2.0.2", ["python"], python),
     Client("kafkajs", ["js"], None),
 )}
