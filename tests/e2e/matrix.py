@@ -291,6 +291,9 @@ def report(client, version, result, exercises, options):
     if account and options.store and exercises == EXERCISES:
         matrix_table.store(version, client.name, {"version": client.version(), "exercises": found,
                                                   "compared": account.figures(), "wrong": account.wrong})
+    if client.checks_nodes(version) and account and account.node_checks == 0 and exercises == EXERCISES:
+        print(f"FAILED  {client.name} on {version}: no connection named the broker it meant (KIP-1242)")
+        return len(wrong) + 1
     return len(wrong)
 
 

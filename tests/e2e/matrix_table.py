@@ -1,5 +1,133 @@
-"""The stored results of the client matrix, and the table that is printed from them."""
+"""The stored results of the client matrix, and the table that is printed from them.
 
-EXERCISES = ["acks_0", "acks_1", "acks_all", "idempotent", "txn_commit", "txn_abort",
-             "codec_none", "codec_gzip", "codec_snappy", "codec_lz4", "codec_zstd", "size_1b", "size_20mib",
-             "group_classic", "group_consumer", "group_share", "admin", "streams_eos"]
+    python3 tests/e2e/matrix_table.py            prints it
+    python3 tests/e2e/matrix_table.py --write    puts it into docs/compatibility.md
+    python3 tests/e2e/matrix_table.py --check    fails if that page says anything else
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "tests/e2e/results"
+PAGE = ROOT / "docs/compatibility.md"
+BEGIN, END = "<!-- matrix: begin -->\n", "<!-- matrix: end -->\n"
+
+WHAT = {
+    "acks_0": "produce, acks=0", "acks_1": "produce, acks=1", "acks_all": "produce, acks=all",
+    "idempotent": "produce, idempotent", "txn_commit": "transaction, committed", "txn_abort": "transaction, aborted",
+    "codec_none": "codec none", "codec_gzip": "codec gzip", "codec_snappy": "codec snappy", "codec_lz4": "codec lz4",
+    "codec_zstd": "codec zstd", "size_1b": "records of 1 byte", "size_20mib": "a record of 20 MiB",
+    "group_classic": "classic group, rebalanced", "group_consumer": "KIP-848 group, rebalanced",
+    "group_share": "share group (KIP-932)", "admin": "administration", "streams_eos": "Streams, exactly_once_v2",
+}
+EXERCISES = list(WHAT)
+CELLS = {"ok": "ok", "absent": "–", "broker": "broker", "FAILED": "**FAILED**"}
+
+
+# --- storing ------------------------------------------------------------------------------------------------------
+
+def store(server, name, result):
+    """Puts the result of one client in the place of what was known of it on that server."""
+    path = RESULTS / f"matrix-{server}.json"
+    known = json.loads(path.read_text()) if path.exists() else {"server": server, "clients": {}}
+    known["clients"][name] = {"date": datetime.date.today().isoformat(), "machine": machine(), **result}
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+def machine():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return f"{os.cpu_count()} × {line.split(':')[1].strip()}, Linux {platform.release()}"
+    return f"{os.cpu_count()} × {platform.machine()}"
+
+
+def stored():
+    """The servers, newest last."""
+    found = [json.loads(path.read_text()) for path in RESULTS.glob("matrix-*.json")]
+    return sorted(found, key=lambda one: [int(part) for part in one["server"].split(".")])
+
+
+# --- printing -----------------------------------------------------------------------------------------------------
+
+def row(*cells):
+    return "| " + " | ".join(cells) + " |\n"
+
+
+class Notes:
+    """What cannot be said in a cell: each text once, under a number."""
+
+    def __init__(self):
+        self.texts = []
+
+    def mark(self, text):
+        if text not in self.texts:
+            self.texts.append(text)
+        return f"<sup>{self.texts.index(text) + 1}</sup>"
+
+    def __str__(self):
+        return "".join(f"{number}. {text}\n" for number, text in enumerate(self.texts, 1))
+
+
+def cell(exercise, notes):
+    if exercise is None:
+        return ""
+    text = CELLS[exercise["result"]]
+    if exercise["result"] in ("broker", "FAILED"):
+        text += notes.mark("`" + " ".join(exercise["detail"].replace("`", "'").replace("|", "/").split())[:300] + "`")
+    return text
+
+
+def table(one, order):
+    clients = [(name, one["clients"][name]) for name in order if name in one["clients"]]
+    notes = Notes()
+    out = row("", *(client["version"] for _, client in clients)) + row("---", *("---" for _ in clients))
+    for exercise in EXERCISES:
+        out += row(WHAT[exercise], *(cell(client["exercises"].get(exercise), notes) for _, client in clients))
+    figures = [client["compared"] for _, client in clients]
+    out += row("connections compared", *(f"{f['connections']:,}" for f in figures))
+    out += row("bytes to the broker", *(f"{f['bytes_up']:,}" for f in figures))
+    out += row("bytes to the client", *(f"{f['bytes_down']:,}" for f in figures))
+    out += row("answers compared", *(f"{f['answers']:,}" for f in figures))
+    out += row("answers rewritten", *(f"{f['changed']:,}" for f in figures))
+    out += row("other differences", *(str(len(client["wrong"])) for _, client in clients))
+    dates = sorted({client["date"] for _, client in clients})
+    machines = sorted({client["machine"] for _, client in clients})
+    when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    return f"### Kafka {one['server']}\n\n{out}\n{notes}{chr(10) if notes.texts else ''}" \
+        f"Measured {when} on {'; '.join(machines)}.\n"
+
+
+def page_part(order):
+    return "\n".join(table(one, order) for one in stored())
+
+
+def order_of_columns():
+    import clients
+    return list(clients.CLIENTS)
+
+
+def main():
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+    wanted = BEGIN + page_part(order_of_columns()) + END
+    if sys.argv[1:] == []:
+        print(wanted.removeprefix(BEGIN).removesuffix(END), end="")
+        return 0
+    page = PAGE.read_text()
+    begin, end = page.index(BEGIN), page.index(END) + len(END)
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(page[:begin] + wanted + page[end:])
+        return 0
+    if page[begin:end] != wanted:
+        print("docs/compatibility.md is not what the stored results say: python3 tests/e2e/matrix_table.py --write")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
