@@ -27,7 +27,7 @@ static void set_auth(struct ps_session *s, enum ps_auth auth)
         [PS_AUTH_BLIND] = 0,
     };
     PS_ASSERT((legal[s->auth] & 1 << auth) != 0);
-    s->auth = auth;
+    s->auth = (uint8_t)auth;
 }
 
 bool ps_sasl_may_insert(const struct ps_session *s)
