@@ -75,7 +75,7 @@ static size_t put_base64url(char *out, const uint8_t *in, size_t len)
     return n;
 }
 
-/* JSON that a library accepts says the same; what it refuses, a broker would, too. To tell no name is always allowed. */
+/* JSON that a library accepts says the same; what it refuses, a broker would, too. No name is always right. */
 static void check_claims(const uint8_t *json, size_t len, const char *name, size_t name_len)
 {
     json_t *claims = json_loadb((const char *)json, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
