@@ -35,6 +35,7 @@ struct ps_listener_config {
 struct ps_tenant_config {
     char *name;
     char *client_id;               /* glob; NULL matches all */
+    char *principal;               /* glob over "User:alice"; NULL matches all, and those without a principal as well */
     double weight;
 };
 

@@ -106,11 +106,10 @@ static void print_facts(const struct ps_config *config, FILE *out)
     for (size_t i = 0; i < config->tenant_count; i++) {
         const struct ps_tenant_config *tenant = &config->tenants[i];
         fprintf(out, "\n  %s, weight %g: ", tenant->name, tenant->weight);
-        if (tenant->client_id == NULL) {
-            fprintf(out, "everybody else");
-        } else {
-            fprintf(out, "client.id %s", tenant->client_id);
-        }
+        bool client = tenant->client_id != NULL, principal = tenant->principal != NULL;
+        fprintf(out, "%s%s%s%s%s", client ? "client.id " : "", client ? tenant->client_id : "",
+                client && principal ? " and " : "", principal ? "principal " : "",
+                principal ? tenant->principal : client ? "" : "everybody else");
     }
     fprintf(out, "\n");
     for (size_t i = 0; i < config->policy_count; i++) {

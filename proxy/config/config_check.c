@@ -197,7 +197,7 @@ static void settle_tenants(const struct ps_config_reader *r, struct ps_config *c
     char path[PS_NODE_PATH_MAX];
     struct ps_node *list = ps_node_find(root, "tenants");
     struct ps_tenant_config *settled = ps_arena_alloc(r->arena, (config->tenant_count + 1) * sizeof(*settled));
-    struct ps_tenant_config last = {ps_arena_copy(r->arena, DEFAULT_NAME, strlen(DEFAULT_NAME)), NULL, 1};
+    struct ps_tenant_config last = {ps_arena_copy(r->arena, DEFAULT_NAME, strlen(DEFAULT_NAME)), NULL, NULL, 1};
     size_t count = 0;
     if (list != NULL) {
         check_unique(r, list);
@@ -213,6 +213,10 @@ static void settle_tenants(const struct ps_config_reader *r, struct ps_config *c
         } else if (!is_default && match == NULL && node->kind == PS_NODE_MAP) {
             ps_node_wrong(node, r->errors, "%s lacks the key \"match\": who belongs to it, like {client_id: \"ads-*\"}",
                           ps_node_path(node, path));
+        }
+        if (match != NULL && match->kind == PS_NODE_MAP && match->first == NULL) {
+            ps_node_wrong(match, r->errors, "%s is empty: whom does it match? {client_id: ...} or {principal: ...}",
+                          ps_node_path(match, path));
         }
         if (is_default) {
             last.weight = tenant->weight;

@@ -61,9 +61,13 @@ static const struct ps_key match_keys[] = {
     {.name = "client_id",
      .kind = PS_KEY_GLOB,
      AT(ps_tenant_config, client_id),
-     .required = true,
-     .help = "The client.id that the client gave itself"},
-    LATER("principal"),
+     .help = "The client.id that the client gave itself. Of the keys here at least one is required, and all that are "
+             "given must match"},
+    {.name = "principal",
+     .kind = PS_KEY_GLOB,
+     AT(ps_tenant_config, principal),
+     .help = "Who the client is, as the broker has accepted it in SASL and as Kafka writes it: User:alice. See "
+             "[principals](#principals)"},
     LATER("listener"),
     LATER("cidr"),
     END,

@@ -90,13 +90,13 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
     return oldest;
 }
 
-/* Bound at the first request; looked up again when the configuration may have changed. */
+/* Bound at the first request; looked up again when the configuration may have changed, or a principal is known. */
 static const struct ps_tenant_config *tenant_of(struct ps_session *s)
 {
     const struct ps_rules *rules = s->env->governor->rules;
     if (s->tenant_version != rules->version) {
         s->tenant_version = rules->version;
-        s->tenant = ps_tenant_of(rules->config, (struct ps_span){(const uint8_t *)s->client_id, s->client_id_len});
+        s->tenant = ps_tenant_of(rules->config, ps_session_client_id(s), ps_session_principal(s));
     }
     return s->tenant;
 }

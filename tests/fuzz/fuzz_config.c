@@ -40,7 +40,7 @@ static void check_config(const struct ps_config *c)
         PS_ASSERT(strlen(l->name) > 0 && strlen(l->bind.host) > 0 && l->broker_port_first <= l->broker_port_last);
     }
     for (size_t i = 0; i < c->tenant_count; i++) {
-        PS_ASSERT((c->tenants[i].client_id == NULL) == (i == c->tenant_count - 1));
+        PS_ASSERT((c->tenants[i].client_id == NULL && c->tenants[i].principal == NULL) == (i == c->tenant_count - 1));
         PS_ASSERT(c->tenants[i].weight > 0);
     }
     for (size_t i = 0; i < c->policy_count; i++) {

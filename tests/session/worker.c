@@ -164,8 +164,11 @@ static char glob_text[] = "gov-*", group_text[] = "g", policy_text[] = "p";
 static char heavy_text[] = "heavy", default_text[] = "default", client_text[] = "client-0";
 static char *glob_texts[] = {glob_text};
 static char *group_texts[] = {group_text};
-static struct ps_tenant_config tenants[2][2] = {{{heavy_text, client_text, 3.0}, {default_text, NULL, 1.0}},
-                                                {{heavy_text, client_text, 0.7}, {default_text, NULL, 1.0}}};
+static char principal_text[] = "User:*";
+static struct ps_tenant_config tenants[2][2] = {
+    {{.name = heavy_text, .client_id = client_text, .weight = 3.0}, {.name = default_text, .weight = 1.0}},
+    {{.name = heavy_text, .principal = principal_text, .weight = 0.7}, {.name = default_text, .weight = 1.0}},
+};
 static struct ps_policy_config policies[2];
 static struct ps_config configs[2];
 static struct ps_member member;

@@ -107,6 +107,7 @@ static void test_every_value(void **state)
              "tenants:\n"
              "- {name: default, weight: 0.5}\n"
              "- {name: ads, match: {client_id: ads-*}, weight: 2.25}\n"
+             "- {name: pay, match: {principal: \"User:pay-*\", client_id: p}}\n"
              "policies:\n"
              "- name: p\n"
              "  topics: [a, b*]\n"
@@ -133,12 +134,15 @@ static void test_every_value(void **state)
     assert_int_equal(c->listeners[0].first_id, 7);
     assert_string_equal(c->listeners[1].bind.host, "::1");
     assert_int_equal(c->listeners[1].broker_port_first, 0); /* nothing can follow an unknown port */
-    assert_int_equal(c->tenant_count, 2);
+    assert_int_equal(c->tenant_count, 3);
     assert_string_equal(c->tenants[0].name, "ads");
+    assert_null(c->tenants[0].principal);
+    assert_string_equal(c->tenants[1].principal, "User:pay-*");
+    assert_string_equal(c->tenants[1].client_id, "p");
     assert_string_equal(c->tenants[0].client_id, "ads-*");
     assert_true(c->tenants[0].weight == 2.25);
-    assert_string_equal(c->tenants[1].name, "default"); /* always last, wherever it was written */
-    assert_true(c->tenants[1].weight == 0.5);
+    assert_string_equal(c->tenants[2].name, "default"); /* always last, wherever it was written */
+    assert_true(c->tenants[2].weight == 0.5);
     const struct ps_policy_config *p = &c->policies[0];
     assert_int_equal(p->topics.count, 2);
     assert_string_equal(p->topics.v[1], "b*");

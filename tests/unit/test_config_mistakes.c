@@ -226,8 +226,7 @@ static const struct {
     {UP "tenants: [{name: a}]\n", "2:11: tenants[0] lacks the key \"match\": who belongs to it, like {client_id: "
                                   "\"ads-*\"}\n"},
     {UP "tenants: [{name: a, match: {}}]\n",
-     "2:28: tenants[0].match lacks the key \"client_id\": The client.id that the "
-     "client gave itself\n"},
+     "2:28: tenants[0].match is empty: whom does it match? {client_id: ...} or {principal: ...}\n"},
     {UP "tenants: [{name: default, match: {client_id: a}}]\n",
      "2:27: tenants[0].match: the tenant default is whoever matches no other: remove its match\n"},
 

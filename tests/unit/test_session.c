@@ -101,49 +101,6 @@ static void test_a_group_behind_a_huge_header_is_not_waited_for(void **state)
     free(frame);
 }
 
-static struct ps_span handshake_v0(struct frame *f, int32_t correlation_id)
-{
-    struct ps_writer w;
-    frame_begin(&w, f, PS_API_SASL_HANDSHAKE, 0, correlation_id);
-    ps_write_i16(&w, 6);
-    ps_write_raw(&w, "GSSAPI", 6);
-    return frame_end(&w, f);
-}
-
-static void test_raw_sasl_tokens_pass_blind(void **state)
-{
-    static const uint8_t token[] = {0xff, 0xff, 0xff, 0xff}; /* no frame, and no business of ours */
-    uint8_t answer[] = {0, 0, 0, 10, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0};
-    struct story *t = *state;
-    struct frame f;
-    assert_int_equal(story_client(t, handshake_v0(&f, 5)).kind, PS_ORDER_FORWARD);
-    assert_int_equal(story_client(t, (struct ps_span){token, sizeof token}).kind,
-                     PS_ORDER_WAIT); /* what it is depends */
-    struct ps_order order = story_broker(t, (struct ps_span){answer, 8});
-    assert_true(order.kind == PS_ORDER_NEED && order.n == 10);
-    order = story_broker(t, (struct ps_span){answer, 10});
-    assert_true(order.kind == PS_ORDER_FORWARD && order.n == sizeof answer);
-    assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
-    assert_int_equal(story_client(t, (struct ps_span){token, sizeof token}).kind, PS_ORDER_FORWARD);
-    assert_false(ps_session_ready(t->session, PS_CLIENT, t->now));
-    assert_int_equal(story_broker(t, (struct ps_span){token, 1}).kind, PS_ORDER_FORWARD);
-}
-
-/* A broker that refuses the mechanism, or speaks no SASL, goes on with frames: addresses and policies still matter. */
-static void test_a_refused_handshake_blinds_nobody(void **state)
-{
-    uint8_t answer[] = {0, 0, 0, 10, 0, 0, 0, 5, 0, 34, 0, 0, 0, 0};
-    struct story *t = *state;
-    struct frame f;
-    assert_int_equal(story_client(t, handshake_v0(&f, 5)).kind, PS_ORDER_FORWARD);
-    assert_int_equal(story_client(t, handshake_v0(&f, 6)).kind, PS_ORDER_WAIT);
-    assert_int_equal(story_broker(t, (struct ps_span){answer, sizeof answer}).kind, PS_ORDER_FORWARD);
-    story_idle(t, PS_BROKER);
-    assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
-    story_passes(t, frame_produce(&f, "clicks", 1, 7, -1, -1));
-    assert_int_equal(t->usage[0].records_forwarded, 10);
-}
-
 /* Its answer could not be clamped, so the client is told which versions there are, in the layout that all of them read.
  */
 static void test_a_newer_api_versions_is_asked_again(void **state)
@@ -210,8 +167,6 @@ int main(void)
         STORY(test_no_header_asks_for_more_than_fits),
         STORY(test_join_group_tells_membership),
         STORY(test_a_group_behind_a_huge_header_is_not_waited_for),
-        STORY(test_raw_sasl_tokens_pass_blind),
-        STORY(test_a_refused_handshake_blinds_nobody),
         STORY(test_a_newer_api_versions_is_asked_again),
         STORY(test_unknown_produce_version_does_not_desynchronise),
         STORY(test_drain_answers_what_is_in_flight),
