@@ -1,4 +1,4 @@
-/* SASL passing through a session: raw tokens, SaslAuthenticate, who the client is, and re-authentication in mid-stream. */
+/* SASL passing through: raw tokens, SaslAuthenticate, who the client is, and re-authentication in mid-stream. */
 #include "story.h"
 
 #include <string.h>
@@ -431,7 +431,7 @@ static void test_large_raw_tokens_pass_unread(void **state)
     struct story *t = *state;
     struct frame f;
     shakes_hands(t, 0, "PLAIN");
-    struct ps_order order = story_client(t, BYTES("\0\x10\0\0")); /* 1 MiB: whether that is too much, the broker knows */
+    struct ps_order order = story_client(t, BYTES("\0\x10\0\0")); /* 1 MiB: the broker knows whether that is too much */
     assert_true(order.kind == PS_ORDER_FORWARD && order.n == (1 << 20) + 4);
     passes(t, PS_BROKER, raw(&f, nothing));
     is_nobody(t);
