@@ -1,6 +1,7 @@
 """A connection at both its ends: what the client sent and was given, and what the broker was given and sent.
 
-Requests must be equal. An answer must be equal, or belong to an API whose answers are rewritten; those are left to
+Requests must be equal, but for Metadata requests of the proxy's own, known by their correlation id, whose answers the
+client must not see. An answer must be equal, or belong to an API whose answers are rewritten; those are left to
 tests/java/WireDiff.java, which decodes both and allows for nothing but what is meant to change.
 """
 
@@ -12,6 +13,7 @@ SHARE_FETCH, SHARE_ACKNOWLEDGE = 78, 79
 REWRITTEN = {PRODUCE, FETCH, METADATA, FIND_COORDINATOR, API_VERSIONS, DESCRIBE_CLUSTER, SHARE_FETCH,
              SHARE_ACKNOWLEDGE}
 REBOOTSTRAP_REQUIRED = 129
+ASKED_BY_PROXY = struct.pack(">i", -1 << 31)  # PS_ASK_CORRELATION_ID
 PAIR = struct.Struct(">hhii")  # api, version, length before, length after; then both frames
 
 
@@ -25,6 +27,7 @@ class Account:
     bytes_down: int = 0
     decoded: int = 0          # answers of rewritten APIs, judged by Kafka's own classes
     changed: int = 0          # of those: not the same bytes
+    asked: int = 0            # questions of the proxy's own
     left_behind: int = 0      # bytes on their way when the client ended its connection
     node_checks: int = 0      # ApiVersions requests that name the broker they are meant for (KIP-1242)
     wrong: list = dataclasses.field(default_factory=list)
@@ -90,22 +93,37 @@ def uvarint(data, at):
         shift += 7
 
 
+class BrokerEnd:
+    """A connection as the broker saw it, without what the proxy asked of its own accord."""
+
+    def __init__(self, link):
+        self.left_first = link.left_first
+        frames, rest = split(link.up)
+        asked = [frame for frame in frames if frame[8:12] == ASKED_BY_PROXY]
+        self.asked = len(asked)
+        self.strange = [frame for frame in asked if frame[4:6] != struct.pack(">h", METADATA)]
+        self.up = b"".join(frame for frame in frames if frame[8:12] != ASKED_BY_PROXY) + rest if asked else \
+            bytes(link.up)
+        answers, self.down_rest = split(link.down)
+        self.answers = [frame for frame in answers if not asked or frame[4:8] != ASKED_BY_PROXY]
+
+
 def pair_up(near_links, far_links):
     """Each connection at the client with its own at the broker, which carried the same requests, or None."""
-    left = list(far_links)
+    left = [BrokerEnd(link) for link in far_links]
     for near in near_links:
         same = [far for far in left if far.up == near.up] or \
             [far for far in left if len(far.up) >= 14 and near.up.startswith(far.up)]
         # Connections of one client can ask the very same; then their answers tell them apart.
-        match = min(same, key=lambda far: (abs(len(far.down) - len(near.down)), unlike(near.down, far.down)),
-                    default=None)
+        match = same[0] if len(same) == 1 else min(same, key=lambda far: unlike(near, far), default=None)
         if match is not None:
             left.remove(match)
         yield near, match
 
 
-def unlike(one, other):
-    return sum(a != b for a, b in zip(split(one)[0], split(other)[0]))
+def unlike(near, far):
+    given = split(near.down)[0]
+    return abs(len(given) - len(far.answers)) + sum(a != b for a, b in zip(given, far.answers))
 
 
 def compare(account, near, far, pairs):
@@ -117,6 +135,8 @@ def compare(account, near, far, pairs):
     if far is None:
         account.wrong.append(f"{name}: {len(near.up)} bytes of requests did not arrive as they were sent")
         return
+    account.asked += far.asked
+    account.wrong += [f"{name}: a request that nobody made: {frame[:80].hex()}" for frame in far.strange]
     if near.left_first == "server" and far.left_first == "client":
         account.wrong.append(f"{name}: the proxy ended the connection")
     client_left = near.left_first == "client"
@@ -132,7 +152,7 @@ def compare(account, near, far, pairs):
 
 def compare_answers(account, near, far, requests, client_left, pairs):
     name = near.client_id
-    sent, sent_rest = split(far.down)
+    sent, sent_rest = far.answers, far.down_rest
     given, given_rest = split(near.down)
     account.answers += len(given)
     if len(given) > len(sent):

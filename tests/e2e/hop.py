@@ -56,9 +56,11 @@ class Link:
 
 
 class Hop:
-    def __init__(self, listen, target, record=False):
+    def __init__(self, listen, target, record=False, owners=True):
+        """owners: whether to find out which process each connection is of, which takes a while."""
         self.target = target
         self.record = record
+        self.owners = owners
         self.links = []
         self._chosen = lambda link: False
         self._lock = threading.Lock()
@@ -89,7 +91,8 @@ class Hop:
         for s in (client, server):
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         link = Link(client, server, self.record)
-        link.owner = process_of(peer[1])
+        if self.owners:
+            link.owner = process_of(peer[1])
         with self._lock:
             self.links.append(link)
         back = threading.Thread(target=self._pump, args=(link, server, client, False), daemon=True)

@@ -1,7 +1,7 @@
 """The stored results of the client matrix, and the table that is printed from them.
 
     python3 tests/e2e/matrix_table.py            prints it
-    python3 tests/e2e/matrix_table.py --write    puts it into docs/compatibility.md
+    python3 tests/e2e/matrix_table.py --write    puts it into docs/compatibility.md, as matrix.py does
     python3 tests/e2e/matrix_table.py --check    fails if that page says anything else
 """
 
@@ -11,6 +11,10 @@ import os
 import pathlib
 import platform
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import clients  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "tests/e2e/results"
@@ -103,29 +107,31 @@ def table(one, order):
         f"Measured {when} on {'; '.join(machines)}.\n"
 
 
-def page_part(order):
+def page_part():
+    order = list(clients.CLIENTS)
     return "\n".join(table(one, order) for one in stored())
 
 
-def order_of_columns():
-    import clients
-    return list(clients.CLIENTS)
+def pages():
+    """docs/compatibility.md as it is, and as it should be."""
+    page = PAGE.read_text()
+    return page, page[:page.index(BEGIN)] + BEGIN + page_part() + page[page.index(END):]
+
+
+def write_page():
+    PAGE.write_text(pages()[1])
 
 
 def main():
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-    wanted = BEGIN + page_part(order_of_columns()) + END
-    if sys.argv[1:] == []:
-        print(wanted.removeprefix(BEGIN).removesuffix(END), end="")
-        return 0
-    page = PAGE.read_text()
-    begin, end = page.index(BEGIN), page.index(END) + len(END)
     if sys.argv[1:] == ["--write"]:
-        PAGE.write_text(page[:begin] + wanted + page[end:])
-        return 0
-    if page[begin:end] != wanted:
-        print("docs/compatibility.md is not what the stored results say: python3 tests/e2e/matrix_table.py --write")
-        return 1
+        write_page()
+    elif sys.argv[1:] == ["--check"]:
+        page, wanted = pages()
+        if page != wanted:
+            print("docs/compatibility.md is not what the stored results say: python3 tests/e2e/matrix_table.py --write")
+            return 1
+    else:
+        print(page_part(), end="")
     return 0
 
 
