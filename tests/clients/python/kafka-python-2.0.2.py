@@ -54,6 +54,10 @@ class Admin2(Admin):
 
 
 class KafkaPython2(KafkaPython):
+    def _config(self, client_id, **more):
+        # It finds the broker's version by trying; the 2 s that it allows for that are little on a busy machine.
+        return super()._config(client_id, api_version_auto_timeout_ms=20000, **more)
+
     def producer(self, client_id, acks, idempotent, codec, transactional_id):
         if transactional_id:
             raise Absent("no transactions")
