@@ -37,8 +37,8 @@ class Run {
 
     send(sending, ...rounds) {
         this.stage = 'producing'
-        const plain = { clientId: this.client('producer'), topic: this.topic, acks: -1, idempotent: false, codec: 'none' }
-        return this.lib.produce({ ...plain, ...sending }, ...rounds)
+        const plain = { topic: this.topic, acks: -1, idempotent: false, codec: 'none' }
+        return this.lib.produce({ clientId: this.client('producer'), ...plain, ...sending }, ...rounds)
     }
 
     /** Reads the topic up to the last of its ends and judges all before it. */

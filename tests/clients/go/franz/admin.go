@@ -61,7 +61,8 @@ func (a admin) Config(ctx context.Context, topic, key string) (string, error) {
 }
 
 func (a admin) SetConfig(ctx context.Context, topic, key, value string) error {
-	altered, err := a.kadm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}, topic)
+	changes := []kadm.AlterConfig{{Op: kadm.SetConfig, Name: key, Value: &value}}
+	altered, err := a.kadm.AlterTopicConfigs(ctx, changes, topic)
 	if err != nil {
 		return err
 	}
