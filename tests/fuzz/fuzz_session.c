@@ -1,17 +1,10 @@
 /* fuzz_session.c - any bytes from either side, at any time, in any pieces: the session neither breaks nor leaks nor
- * stands still, and says the same however the bytes were cut.
+ * stands still, says the same however the bytes were cut, and keeps what session_model.h says.
  *
- * Input: one byte of options, then steps: a byte that says what happens, then its arguments.
- *
- *     CLIENT, BROKER  two bytes of length, then so many bytes from that side
- *     ANSWER          the same, but with the length and correlation id of an answer to the oldest request forwarded
- *     SILENCE         one byte: that request is not answered (acks=0)
- *     TICK            one byte: time goes on by its square in milliseconds
- *     SETTINGS        one byte: valves are set at random
- *     RULES           one byte: the next snapshot of rules
- *     END             one byte: one side closes, or the proxy drains
- *
- * The world is that of the schedules (tests/session), with its checks after every step. */
+ * Input: one byte of options, then steps (session_steps.h). The world is that of the schedules (tests/session), with
+ * its checks after every step. */
+#include "session_model.h"
+#include "session_steps.h"
 #include "world.h"
 
 #include <stdlib.h>
@@ -19,18 +12,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { OPTION_ANY_TIME = 1, OPTION_LITTLE_MEMORY = 2, OPTION_CHUNK_SHIFT = 2 };
-enum {
-    STEP_CLIENT,
-    STEP_BROKER,
-    STEP_ANSWER,
-    STEP_SILENCE,
-    STEP_TICK,
-    STEP_SETTINGS,
-    STEP_RULES,
-    STEP_END,
-    STEP_COUNT
-};
-
+enum { MEMORY_LITTLE = 12000, MEMORY_ENOUGH = 64 << 20, SECONDS_ENOUGH = 70 };
 /* What came out of a run. */
 struct outcome {
     struct pipe out[2];
@@ -42,6 +24,7 @@ struct outcome {
 struct run {
     struct world world;
     struct peer *peer;
+    struct pipe sent[2]; /* by each side, in all */
     size_t chunk;
     size_t parsed; /* of what the broker got: requests up to here are known */
 };
@@ -60,6 +43,7 @@ static void send(struct run *run, enum ps_side side, const uint8_t *bytes, size_
     struct peer *p = run->peer;
     if (!p->closed && !p->gone[side]) {
         pipe_add(&p->wire[side], bytes, len);
+        pipe_add(&run->sent[side], bytes, len);
         deliver(run, side);
         deliver(run, side == PS_CLIENT ? PS_BROKER : PS_CLIENT);
     }
@@ -108,25 +92,30 @@ static void end(struct run *run, uint8_t how)
     }
 }
 
-static void step(struct run *run, uint8_t step, uint8_t argument)
+static void step(struct run *run, const struct session_step *step)
 {
     struct world *w = &run->world;
-    switch (step) {
+    w->rng.state = step->argument;
+    switch ((int)step->kind) {
     case STEP_TICK:
-        world_advance(w, (ps_ns)argument * argument * PS_MILLISECOND);
+        world_advance(w, (ps_ns)step->argument * step->argument * PS_MILLISECOND);
         break;
     case STEP_SETTINGS:
-        w->rng.state = argument;
         worker_next_settings(w);
         world_run_valves(w);
         break;
     case STEP_RULES:
-        w->rng.state = argument;
         worker_next_rules(w);
         world_run_valves(w);
         break;
+    case STEP_MAP:
+        w->map_refusals = step->argument % 8;
+        break;
+    case STEP_MEMORY:
+        w->limits.memory = step->argument == 0 ? MEMORY_ENOUGH : w->memory + 64u * step->argument;
+        break;
     default:
-        end(run, argument);
+        end(run, step->argument);
         break;
     }
     deliver(run, PS_CLIENT);
@@ -147,33 +136,51 @@ static void wait_it_out(struct run *run)
 static void run_steps(struct run *run, const uint8_t *data, size_t size, bool any_time)
 {
     struct ps_reader in = {data, data + size, false};
-    while (in.at < in.end) {
-        uint8_t kind = *in.at++ % STEP_COUNT;
-        if (kind <= STEP_ANSWER) {
-            size_t len = (uint16_t)ps_read_i16(&in);
-            len = len < (size_t)(in.end - in.at) ? len : (size_t)(in.end - in.at);
-            const uint8_t *bytes = ps_read_raw(&in, len);
-            if (in.bad) {
-                return;
-            }
-            if (kind == STEP_ANSWER) {
-                answer(run, bytes, len);
-            } else {
-                send(run, kind == STEP_CLIENT ? PS_CLIENT : PS_BROKER, bytes, len);
-            }
-        } else if (in.at < in.end) {
-            uint8_t argument = *in.at++;
-            if (kind == STEP_SILENCE) {
-                next_request(run);
-            } else if (any_time) {
-                step(run, kind, argument);
-            }
+    struct session_step s;
+    while (session_step_read(&in, &s)) {
+        if (s.kind == STEP_CLIENT || s.kind == STEP_BROKER) {
+            send(run, s.kind == STEP_CLIENT ? PS_CLIENT : PS_BROKER, s.bytes.base, s.bytes.len);
+        } else if (s.kind == STEP_ANSWER) {
+            answer(run, s.bytes.base, s.bytes.len);
+        } else if (s.kind == STEP_SILENCE) {
+            next_request(run);
+        } else if (any_time) {
+            step(run, &s);
         }
         if (!any_time) {
             wait_it_out(run);
         }
         world_check(&run->world);
     }
+}
+
+static bool holds_frame(const struct pipe *in)
+{
+    return pipe_len(in) >= 4 && pipe_len(in) - 4 >= ps_load32(in->bytes + in->at);
+}
+
+/* With open valves, memory and time, whatever is whole goes on: nothing stands still. */
+static void check_liveness(struct run *run)
+{
+    struct world *w = &run->world;
+    struct peer *p = run->peer;
+    w->map_refusals = 0;
+    w->limits.memory = MEMORY_ENOUGH;
+    worker_open_valves(w);
+    world_run_valves(w);
+    for (int second = 0; second < SECONDS_ENOUGH && !p->closed; second++) {
+        world_advance(w, PS_SECOND);
+        deliver(run, PS_CLIENT);
+        deliver(run, PS_BROKER);
+    }
+    if (p->closed || ps_session_state(p->session) == PS_SESSION_DRAINING) {
+        return;
+    }
+    PS_ASSERT(pipe_len(&p->wire[PS_BROKER]) == 0 && !holds_frame(&p->in[PS_BROKER]));
+    if (!session_model_shakes_hands(&run->sent[PS_CLIENT])) { /* ... where the client must await an answer */
+        PS_ASSERT(pipe_len(&p->wire[PS_CLIENT]) == 0 && !holds_frame(&p->in[PS_CLIENT]));
+    }
+    world_check(w);
 }
 
 static struct outcome play(const uint8_t *data, size_t size, uint8_t options, size_t chunk)
@@ -184,7 +191,7 @@ static struct outcome play(const uint8_t *data, size_t size, uint8_t options, si
     run.chunk = chunk;
     w->now = PS_SECOND;
     worker_init(w);
-    w->limits.memory = (options & OPTION_LITTLE_MEMORY) != 0 ? 12000 : 64u << 20;
+    w->limits.memory = (options & OPTION_LITTLE_MEMORY) != 0 ? MEMORY_LITTLE : MEMORY_ENOUGH;
     w->peer_count = 1;
     struct peer *p = run.peer = &w->peers[0];
     p->kind = PEER_BAD_CLIENT; /* no model knows what it will say */
@@ -195,9 +202,16 @@ static struct outcome play(const uint8_t *data, size_t size, uint8_t options, si
     run_steps(&run, data, size, (options & OPTION_ANY_TIME) != 0);
     struct outcome o = {.closed = p->closed, .malformed = p->closed && p->reason == PS_CLOSE_MALFORMED_REQUEST};
     o.cut_short = pipe_len(&p->in[PS_CLIENT]) + pipe_len(&p->in[PS_BROKER]) > 0;
+    if ((options & OPTION_ANY_TIME) != 0) {
+        check_liveness(&run);
+    }
     for (int side = 0; side < 2; side++) {
         o.out[side] = p->out[side];
         p->out[side] = (struct pipe){0};
+    }
+    session_model_check(run.sent, o.out);
+    for (int side = 0; side < 2; side++) {
+        pipe_free(&run.sent[side]);
     }
     world_end(w);
     return o;
