@@ -10,6 +10,7 @@
 
 enum ps_mode { PS_MODE_ENFORCE = 1, PS_MODE_SHADOW, PS_MODE_OFF };
 enum ps_aggregate { PS_AGGREGATE_SUM = 1, PS_AGGREGATE_MAX };
+enum ps_upstream_sasl { PS_UPSTREAM_PLAINTEXT = 0, PS_UPSTREAM_PLAIN, PS_UPSTREAM_SCRAM_256, PS_UPSTREAM_SCRAM_512 };
 enum ps_stale { PS_STALE_OPEN = 1, PS_STALE_HOLD_LAST, PS_STALE_FACTOR };
 enum ps_log_format { PS_LOG_TEXT = 1, PS_LOG_JSON };
 enum ps_log_level { PS_LOG_ERROR = 1, PS_LOG_WARN, PS_LOG_INFO, PS_LOG_DEBUG };
@@ -70,6 +71,8 @@ struct ps_config {
     char *path;                    /* NULL: from the command line alone */
     struct ps_host_port *bootstrap;
     size_t bootstrap_count;
+    enum ps_upstream_sasl sasl;    /* how the lag thread makes itself known; clients do so on their own */
+    char *sasl_username, *sasl_password; /* NULL unless sasl */
     struct ps_listener_config *listeners;
     size_t listener_count;
     struct ps_tenant_config *tenants; /* in order of match; "default" is last and always there */

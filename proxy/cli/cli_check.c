@@ -98,6 +98,9 @@ static void print_facts(const struct ps_config *config, FILE *out)
         fprintf(out, "%s", i == 0 ? "" : ", ");
         print_host_port(&config->bootstrap[i], out);
     }
+    if (config->sasl_username != NULL) {
+        fprintf(out, " as %s", config->sasl_username);
+    }
     fprintf(out, "\n");
     for (size_t i = 0; i < config->listener_count; i++) {
         print_listener(&config->listeners[i], out);

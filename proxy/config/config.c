@@ -29,6 +29,13 @@ const struct ps_config *ps_config_get(const struct ps_config *config)
     return config;
 }
 
+static void forget(char *secret)
+{
+    if (secret != NULL) {
+        explicit_bzero(secret, strlen(secret));
+    }
+}
+
 void ps_config_put(const struct ps_config *config)
 {
     if (config == NULL) {
@@ -38,9 +45,8 @@ void ps_config_put(const struct ps_config *config)
     unsigned before = atomic_fetch_sub_explicit(&holder->references, 1, memory_order_acq_rel);
     PS_ASSERT(before > 0);
     if (before == 1) {
-        if (holder->config.admin_token != NULL) {
-            explicit_bzero(holder->config.admin_token, strlen(holder->config.admin_token));
-        }
+        forget(holder->config.admin_token);
+        forget(holder->config.sasl_password);
         ps_arena_free(&holder->arena);
         free(holder);
     }

@@ -9,6 +9,34 @@
 #define END             {.name = NULL}
 /* clang-format on */
 
+static const struct ps_choice mechanisms[] = {{"PLAIN", PS_UPSTREAM_PLAIN, false},
+                                              {"SCRAM-SHA-256", PS_UPSTREAM_SCRAM_256, false},
+                                              {"SCRAM-SHA-512", PS_UPSTREAM_SCRAM_512, false},
+                                              {"OAUTHBEARER", 0, true},
+                                              {0}};
+
+static const struct ps_key sasl_keys[] = {
+    {.name = "mechanism",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_config, sasl),
+     .required = true,
+     .choices = mechanisms,
+     .help = "How the brokers want Penstock to show who it is"},
+    {.name = "username",
+     .kind = PS_KEY_TEXT,
+     AT(ps_config, sasl_username),
+     .required = true,
+     .help = "Penstock's own name: it may describe the topics and groups of policies"},
+    {.name = "password_file",
+     .kind = PS_KEY_FILE,
+     AT(ps_config, sasl_password),
+     .required = true,
+     .help = "A file with the password; relative to the directory of the configuration"},
+    END,
+};
+
+static const struct ps_section sasl_section = {.name = "upstream.sasl", .keys = sasl_keys};
+
 static const struct ps_key upstream_keys[] = {
     {.name = "bootstrap",
      .kind = PS_KEY_BROKERS,
@@ -18,8 +46,11 @@ static const struct ps_key upstream_keys[] = {
      .most = "64",
      .count_offset = offsetof(struct ps_config, bootstrap_count),
      .help = "Brokers that are asked for the addresses of all others, the first that answers"},
+    {.name = "sasl",
+     .kind = PS_KEY_SECTION,
+     .section = &sasl_section,
+     .help = "For Penstock's own connections, which read the lag. Those of clients carry the clients' own names"},
     LATER("tls"),
-    LATER("sasl"),
     END,
 };
 
@@ -415,6 +446,7 @@ static const char *const kind_words[] = {
     [PS_KEY_GLOB] = "name or glob",
     [PS_KEY_GLOBS] = "list of names or globs",
     [PS_KEY_TOPICS] = "list of names or globs",
+    [PS_KEY_TEXT] = "text",
     [PS_KEY_CHOICE] = "one of ",
     [PS_KEY_BOOL] = "true or false",
     [PS_KEY_INTEGER] = "whole number",

@@ -18,6 +18,7 @@ enum ps_key_kind {
     PS_KEY_GLOB,            /* char * */
     PS_KEY_GLOBS,           /* struct ps_strings */
     PS_KEY_TOPICS,          /* struct ps_strings, of characters that topics may have */
+    PS_KEY_TEXT,            /* char *: anything but control characters, and not nothing */
     PS_KEY_CHOICE,          /* an enum */
     PS_KEY_BOOL,            /* bool */
     PS_KEY_INTEGER,         /* uint32_t or int32_t */

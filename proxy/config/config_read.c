@@ -74,6 +74,7 @@ static enum ps_node_kind shape_of(enum ps_key_kind kind)
     case PS_KEY_ADDRESS_OR_NONE:
     case PS_KEY_PORTS:
     case PS_KEY_GLOB:
+    case PS_KEY_TEXT:
     case PS_KEY_CHOICE:
     case PS_KEY_BOOL:
     case PS_KEY_INTEGER:

@@ -343,6 +343,25 @@ static bool read_host(const struct ps_config_reader *r, const struct ps_key *key
     return true;
 }
 
+static bool read_text(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
+{
+    (void)key;
+    char path[PS_NODE_PATH_MAX], shown[PS_SHOWN_MAX];
+    size_t len = strlen(node->text);
+    bool valid = len > 0;
+    for (size_t i = 0; i < len; i++) {
+        valid = valid && !iscntrl((unsigned char)node->text[i]);
+    }
+    if (!valid) {
+        ps_node_wrong(node, r->errors, "%s: \"%s\" must be text without control characters", ps_node_path(node, path),
+                      ps_shown(node->text, shown));
+        return false;
+    }
+    char *copy = ps_arena_copy(r->arena, node->text, len);
+    memcpy(out, &copy, sizeof(copy));
+    return true;
+}
+
 static bool read_ports(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
 {
     (void)key;
@@ -423,6 +442,7 @@ static const read_function readers[] = {
     [PS_KEY_BROKERS] = read_brokers, [PS_KEY_PORTS] = read_ports,
     [PS_KEY_GLOB] = read_glob,       [PS_KEY_GLOBS] = read_globs,
     [PS_KEY_TOPICS] = read_globs,    [PS_KEY_CHOICE] = read_choice,
+    [PS_KEY_TEXT] = read_text,
     [PS_KEY_BOOL] = read_bool,       [PS_KEY_INTEGER] = read_integer,
     [PS_KEY_NUMBER] = read_number,   [PS_KEY_LAG] = read_lag,
     [PS_KEY_SIZE] = read_u64,        [PS_KEY_DURATION] = read_u64,

@@ -46,9 +46,15 @@ static ps_ns poll_distance(const struct ps_lag *lag, size_t policy)
     return ps_ns_max(lag->engaged[policy] ? poll / 4 : poll, PS_LAG_POLL_MIN);
 }
 
-static bool same_bootstrap(const struct ps_config *a, const struct ps_config *b)
+static bool same_text(const char *a, const char *b)
 {
-    bool same = a->bootstrap_count == b->bootstrap_count;
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_upstream(const struct ps_config *a, const struct ps_config *b)
+{
+    bool same = a->bootstrap_count == b->bootstrap_count && a->sasl == b->sasl &&
+                same_text(a->sasl_username, b->sasl_username) && same_text(a->sasl_password, b->sasl_password);
     for (size_t i = 0; same && i < a->bootstrap_count; i++) {
         same = strcmp(a->bootstrap[i].host, b->bootstrap[i].host) == 0 && a->bootstrap[i].port == b->bootstrap[i].port;
     }
@@ -68,7 +74,7 @@ static void client_reopen(struct ps_lag *lag)
 /* Takes over a new configuration: everything is due at once. */
 static void adopt(struct ps_lag *lag, const struct ps_config *config, ps_ns now)
 {
-    bool reopen = lag->config != NULL && !same_bootstrap(lag->config, config);
+    bool reopen = lag->config != NULL && !same_upstream(lag->config, config);
     ps_config_put(lag->config);
     lag->config = config;
     free(lag->engaged);

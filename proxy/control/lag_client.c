@@ -54,6 +54,34 @@ static char *bootstrap_list(const struct ps_config *config)
     return list;
 }
 
+static bool conf_set(rd_kafka_conf_t *conf, const char *const settings[][2], size_t count, char *error,
+                     size_t error_size)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], error, error_size) != RD_KAFKA_CONF_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool conf_sasl(rd_kafka_conf_t *conf, const struct ps_config *config, char *error, size_t error_size)
+{
+    static const char *const mechanisms[] = {[PS_UPSTREAM_PLAIN] = "PLAIN",
+                                             [PS_UPSTREAM_SCRAM_256] = "SCRAM-SHA-256",
+                                             [PS_UPSTREAM_SCRAM_512] = "SCRAM-SHA-512"};
+    if (config->sasl == PS_UPSTREAM_PLAINTEXT) {
+        return true;
+    }
+    const char *const settings[][2] = {
+        {"security.protocol", "sasl_plaintext"},
+        {"sasl.mechanism", mechanisms[config->sasl]},
+        {"sasl.username", config->sasl_username},
+        {"sasl.password", config->sasl_password},
+    };
+    return conf_set(conf, settings, PS_ARRAY_LEN(settings), error, error_size);
+}
+
 static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error, size_t error_size)
 {
     const char *const settings[][2] = {
@@ -75,12 +103,7 @@ static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error,
         {"reconnect.backoff.max.ms", "500"}, /* a source that is back is found within a second */
         {"log.connection.close", "false"},
     };
-    for (size_t i = 0; i < PS_ARRAY_LEN(settings); i++) {
-        if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], error, error_size) != RD_KAFKA_CONF_OK) {
-            return false;
-        }
-    }
-    return true;
+    return conf_set(conf, settings, PS_ARRAY_LEN(settings), error, error_size);
 }
 
 bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size)
@@ -89,7 +112,7 @@ bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size)
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_opaque(conf, lag);
     rd_kafka_conf_set_log_cb(conf, on_log);
-    if (conf_fill(conf, bootstrap, error, error_size)) {
+    if (conf_fill(conf, bootstrap, error, error_size) && conf_sasl(conf, lag->config, error, error_size)) {
         lag->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, error_size);
     }
     if (lag->client == NULL) {

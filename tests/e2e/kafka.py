@@ -2,7 +2,7 @@
 
 Every broker has two listeners for clients. DIRECT is for the tests themselves and for consumers that do not pass
 through the proxy. PROXIED is the one that Penstock is told of; with hops, the address that it advertises is that of a
-Hop, which sees every connection, may record it and may cut it.
+Hop, which sees every connection, may record it and may cut it. With sasl, PROXIED serves only who has a name (USERS).
 """
 
 import base64
@@ -15,6 +15,38 @@ import uuid
 
 from harness import KAFKA_VERSION, Process, WORK, classes, java, jars, ports, say, until
 from hop import Hop
+
+
+REAUTHENTICATE_MS = 5000
+MODULES = "org.apache.kafka.common.security"
+PLAIN, SCRAM_256, SCRAM_512, BEARER = MECHANISMS = "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"
+USERS = {PLAIN: ["ads-plain", "web-plain", "penstock"], SCRAM_256: ["ads-scram256"], SCRAM_512: ["web-scram512"],
+         BEARER: ["ads-bearer"]}
+
+
+def password_of(user):
+    return f"{user}-secret"
+
+
+def sasl_settings():
+    """Of the listener PROXIED: every mechanism, unsecured tokens for bearers, and names that expire."""
+    users = " ".join(f'user_{user}="{password_of(user)}"' for user in USERS[PLAIN])
+    modules = {PLAIN: f"{MODULES}.plain.PlainLoginModule required {users};",
+               SCRAM_256: f"{MODULES}.scram.ScramLoginModule required;",
+               SCRAM_512: f"{MODULES}.scram.ScramLoginModule required;",
+               BEARER: f"{MODULES}.oauthbearer.OAuthBearerLoginModule required;"}
+    return {"listener.security.protocol.map": "DIRECT:PLAINTEXT,PROXIED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "sasl.enabled.mechanisms": ",".join(MECHANISMS),
+            "connections.max.reauth.ms": REAUTHENTICATE_MS,
+            **{f"listener.name.proxied.{mechanism.lower()}.sasl.jaas.config": module
+               for mechanism, module in modules.items()}}
+
+
+def scram_users():
+    """The options of StorageTool that make them."""
+    for mechanism in (SCRAM_256, SCRAM_512):
+        for user in USERS[mechanism]:
+            yield from ("--add-scram", f"{mechanism}=[name={user},password={password_of(user)}]")
 
 
 class Broker:
@@ -55,12 +87,14 @@ class Broker:
             "group.initial.rebalance.delay.ms": 0,
             "broker.heartbeat.interval.ms": 1000,
             "broker.session.timeout.ms": 4000,
+            **(sasl_settings() if self.cluster.sasl else {}),
             **self.cluster.settings,
         }
         self.folder.mkdir(parents=True)
         (self.folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         return Process("format", java("kafka.tools.StorageTool", "format", "-t", self.cluster.uuid, "-c",
-                                      self.folder / "server.properties", version=self.cluster.version), self.folder)
+                                      self.folder / "server.properties", *(scram_users() if self.cluster.sasl else ()),
+                                      version=self.cluster.version), self.folder)
 
     def start(self):
         if self.hop and self.dead:
@@ -89,13 +123,13 @@ class Broker:
 
 
 class Cluster:
-    def __init__(self, nodes, hops=False, version=KAFKA_VERSION, settings=None):
+    def __init__(self, nodes, hops=False, sasl=False, version=KAFKA_VERSION, settings=None):
         """settings: what server.properties says besides, or instead."""
         classes()
         self.version, self.settings = version, settings or {}
-        self.hops = hops
+        self.hops, self.sasl = hops, sasl
         self.uuid = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        self.folder = WORK / "clusters" / f"{os.getpid()}-{nodes}{'-hops' if hops else ''}"
+        self.folder = WORK / "clusters" / f"{os.getpid()}-{nodes}{'-hops' if hops else ''}{'-sasl' if sasl else ''}"
         self._tidy()
         self.brokers = {}
         for node in range(1, nodes + 1):

@@ -86,9 +86,14 @@ static const struct {
     {UP "\"lo\\ng\": {}\n", "2:1: unknown key \"lo?g\" in the file: did you mean \"log\"? The keys here are upstream, "
                             "listeners, tenants, policies, admin, limits, workers, log\n"},
     {UP "faults: []\n", "2:1: faults is not supported by this version yet: remove it\n"},
-    {"upstream:\n  bootstrap: [h:1]\n  sasl: {mechanism: PLAIN}\n  tls: {}\n",
-     "3:3: upstream.sasl is not supported by this version yet: remove it\n"
-     "4:3: upstream.tls is not supported by this version yet: remove it\n"},
+    {"upstream:\n  bootstrap: [h:1]\n  tls: {}\n",
+     "3:3: upstream.tls is not supported by this version yet: remove it\n"},
+    {"upstream:\n  bootstrap: [h:1]\n  sasl: {mechanism: OAUTHBEARER, username: \"\"}\n",
+     "3:9: upstream.sasl lacks the key \"password_file\": A file with the password; relative to the directory of the "
+     "configuration\n"
+     "3:21: upstream.sasl.mechanism: OAUTHBEARER is not supported by this version yet; it is one of PLAIN, "
+     "SCRAM-SHA-256, SCRAM-SHA-512\n"
+     "3:44: upstream.sasl.username: \"\" must be text without control characters\n"},
     {POLICY "    actions: [sample]\n    breaker: {}\n",
      "6:5: policies[0].actions is not supported by this version yet: remove it\n"
      "7:5: policies[0].breaker is not supported by this version yet: remove it\n"},

@@ -2,7 +2,7 @@
 
 import importlib
 
-# Batch: (nodes, with hops before the brokers), or None if it needs no Kafka.
+# Batch: (nodes, with hops before the brokers, with SASL), or None if it needs no Kafka.
 BATCHES = {
     "transparent": (1, True),
     "wire": (1, True),
@@ -12,6 +12,7 @@ BATCHES = {
     "fairness": (1, False),
     "leaders": (3, True),
     "broker killed": (3, True),
+    "sasl": (1, True, True),
     "demo": None,
 }
 _members = {batch: [] for batch in BATCHES}
@@ -41,5 +42,5 @@ def all_of_them():
     return [one for members in _members.values() for one in members]
 
 
-for _module in ("wire", "admin", "signals", "lag", "fairness", "brokers", "demo"):
+for _module in ("wire", "admin", "signals", "lag", "fairness", "brokers", "sasl", "demo"):
     importlib.import_module(f"scenarios.{_module}")
