@@ -59,6 +59,7 @@ class Bench:
 
     def __init__(self, version, options):
         self.version, self.options = version, options
+        self.wire_diff = clients.wire_diff()
         self.context = Context(f"matrix-{version}", options)
         self.cluster = Cluster(1, hops=True, version=version, settings=settings(version)).start()
         self.lock = threading.Lock()
@@ -99,6 +100,10 @@ class Bench:
             if self.proxy:
                 strangers = [link.client_id for hop in self.near for link in hop.links if link.up]
                 self.context.check("every connection was compared", not strangers, strangers or "")
+                judged = self.proxy.total("penstock_records_total")
+                waited = self.proxy.total("penstock_throttle_seconds_total")
+                self.context.check("the policy judged, and held nobody back", judged > 0 and waited == 0,
+                                   f"{judged:.0f} records, {waited} s")
                 self.proxy.stop()
         finally:
             for hop in self.near:
@@ -219,7 +224,7 @@ def decode(bench, path, account):
     broker = bench.cluster.brokers[1]
     moved = f"127.0.0.1:{broker.advertised}={NEAR}:{bench.proxy.port + 1}"
     done = subprocess.run(["java", "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
-                           clients.wire_diff(), "WireDiff", str(path), moved],
+                           bench.wire_diff, "WireDiff", str(path), moved],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     *differences, summary = done.stdout.splitlines() or [""]
     match = re.match(r"decoded (\d+) answers, (\d+) of them changed", summary)
@@ -248,10 +253,25 @@ def run_client(bench, client, exercises):
     return found, account
 
 
+def settle(bench, client, exercises, found, account):
+    """Stores the results of a client that did everything; returns what is wrong."""
+    options = bench.options
+    wrong = [f"{exercise}: {one['result']} {one['detail']}" for exercise, one in found.items()
+             if one["result"] in ("FAILED", "failed")]
+    if account:
+        if client.checks_nodes(bench.version) and account.node_checks == 0:
+            account.wrong.append("no connection named the broker that it was meant for (KIP-1242)")
+        wrong += account.wrong
+        if options.store and exercises == EXERCISES:
+            matrix_table.store(bench.version, client.name, {
+                "version": client.version(), "exercises": found, "compared": account.figures(), "wrong": account.wrong})
+    return [f"{client.name} on {bench.version}: {text:.600}" for text in wrong]
+
+
 def run_server(version, chosen, exercises, options):
-    """Runs the clients, some at a time, and returns the number of things wrong."""
+    """Runs the clients, some at a time, and returns all that is wrong."""
     bench = Bench(version, options)
-    waiting, results = list(chosen), {}
+    waiting, wrong = list(chosen), []
 
     def work():
         while True:
@@ -260,10 +280,12 @@ def run_server(version, chosen, exercises, options):
                     return
                 client = waiting.pop(0)
             try:
-                results[client.name] = run_client(bench, client, exercises)
-            except Exception as error:
-                say(client.name, f"FAILED  {error!r:.600}")
-                results[client.name] = error
+                found, account = run_client(bench, client, exercises)
+                with bench.lock:
+                    wrong.extend(settle(bench, client, exercises, found, account))
+            except Exception as error:  # the others must still run
+                wrong.append(f"{client.name} on {version}: {error!r:.600}")
+                say(client.name, wrong[-1])
     workers = [threading.Thread(target=work) for _ in range(options.jobs)]
     try:
         for worker in workers:
@@ -271,30 +293,9 @@ def run_server(version, chosen, exercises, options):
         for worker in workers:
             worker.join()
     finally:
+        options.keep = options.keep or bool(wrong)
         bench.stop()
-    bad = sum(not passed for _, passed, _ in bench.context.checks)
-    for client in chosen:
-        bad += report(client, version, results.get(client.name), exercises, options)
-    return bad
-
-
-def report(client, version, result, exercises, options):
-    if not isinstance(result, tuple):
-        print(f"FAILED  {client.name}: {result!r}")
-        return 1
-    found, account = result
-    wrong = [f"{exercise}: {one['result']} {one['detail']}" for exercise, one in found.items()
-             if one["result"] in ("FAILED", "failed")]
-    wrong += account.wrong if account else []
-    for text in wrong:
-        print(f"FAILED  {client.name} on {version}: {text[:600]}")
-    if account and options.store and exercises == EXERCISES:
-        matrix_table.store(version, client.name, {"version": client.version(), "exercises": found,
-                                                  "compared": account.figures(), "wrong": account.wrong})
-    if client.checks_nodes(version) and account and account.node_checks == 0 and exercises == EXERCISES:
-        print(f"FAILED  {client.name} on {version}: no connection named the broker it meant (KIP-1242)")
-        return len(wrong) + 1
-    return len(wrong)
+    return wrong + [f"{version}: {what} {detail}" for what, passed, detail in bench.context.checks if not passed]
 
 
 def main():
@@ -318,15 +319,16 @@ def main():
     for client in chosen:
         if not options.driver:
             client.install()
-    bad = 0
-    stored_before = matrix_table.stored()
+    wrong, stored_before = [], matrix_table.stored()
     for version in options.server or SERVERS:
         clients.server_jars(version)
-        bad += run_server(version, chosen, options.exercise or EXERCISES, options)
+        wrong += run_server(version, chosen, options.exercise or EXERCISES, options)
     if matrix_table.stored() != stored_before:
         matrix_table.write_page()
-    print(f"{bad} wrong" if bad else "nothing wrong")
-    return 1 if bad else 0
+    for text in wrong:
+        print(f"FAILED  {text}")
+    print(f"{len(wrong)} wrong" if wrong else "nothing wrong")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -30,6 +31,8 @@ WHAT = {
     "group_share": "share group (KIP-932)", "admin": "administration", "streams_eos": "Streams, exactly_once_v2",
 }
 EXERCISES = list(WHAT)
+# What a driver says of an exercise that came out well, and a reader should know.
+REMARKS = {"admin": r".*(left out|lacks|not ).*", "streams_eos": r"kafka-streams \S+"}
 CELLS = {"ok": "ok", "absent": "–", "broker": "broker", "FAILED": "**FAILED**"}
 
 
@@ -78,10 +81,13 @@ class Notes:
         return "".join(f"{number}. {text}\n" for number, text in enumerate(self.texts, 1))
 
 
-def cell(exercise, notes):
+def cell(name, exercise, notes):
     if exercise is None:
         return ""
     text = CELLS[exercise["result"]]
+    remark = exercise["result"] == "ok" and re.search(REMARKS.get(name, "$^"), exercise["detail"])
+    if remark:
+        text += notes.mark(remark[0])
     if exercise["result"] in ("broker", "FAILED"):
         text += notes.mark("`" + " ".join(exercise["detail"].replace("`", "'").replace("|", "/").split())[:300] + "`")
     return text
@@ -92,7 +98,7 @@ def table(one, order):
     notes = Notes()
     out = row("", *(client["version"] for _, client in clients)) + row("---", *("---" for _ in clients))
     for exercise in EXERCISES:
-        out += row(WHAT[exercise], *(cell(client["exercises"].get(exercise), notes) for _, client in clients))
+        out += row(WHAT[exercise], *(cell(exercise, client["exercises"].get(exercise), notes) for _, client in clients))
     figures = [client["compared"] for _, client in clients]
     out += row("connections compared", *(f"{f['connections']:,}" for f in figures))
     out += row("bytes to the broker", *(f"{f['bytes_up']:,}" for f in figures))

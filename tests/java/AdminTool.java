@@ -14,6 +14,7 @@ import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.Node;
@@ -66,13 +67,18 @@ public final class AdminTool {
         admin.electLeaders(ElectionType.PREFERRED, orders.keySet()).partitions().get();
     }
 
+    /** Answers once every partition has a leader that knows it is one. */
     private static void commitZero(JsonNode command) throws Exception {
         Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
         for (JsonNode topic : command.get("topics")) {
             for (TopicPartitionInfo info : partitions(topic.asText())) {
-                offsets.put(new TopicPartition(topic.asText(), info.partition()), new OffsetAndMetadata(0));
+                TopicPartition partition = new TopicPartition(topic.asText(), info.partition());
+                offsets.put(partition, new OffsetAndMetadata(0));
+                ends.put(partition, OffsetSpec.latest());
             }
         }
+        admin.listOffsets(ends).all().get();
         admin.alterConsumerGroupOffsets(command.get("group").asText(), offsets).all().get();
     }
 
