@@ -108,6 +108,7 @@ static bool clamp(struct ps_rewrite *r, struct ps_edit *edit)
     struct ps_key_range *range = &r->range;
     const struct ps_api *api = ps_api_find(range->key);
     int16_t min = range->min, max = range->max;
+    r->metadata_max = range->key == PS_API_METADATA ? max : r->metadata_max;
     if (api != NULL) {
         min = min > api->min_version ? min : api->min_version;
         max = max < api->max_version ? max : api->max_version;
@@ -283,6 +284,7 @@ enum ps_rewrite_result ps_rewrite_init(struct ps_rewrite *r, const struct ps_rew
     r->delta = 0;
     r->tag_delta = 0;
     r->keys_kept = 0;
+    r->metadata_max = -1;
     r->phase = PS_REWRITE_END;
     r->prefix = (struct ps_hit){0};
     ps_memo_init(&r->memo);

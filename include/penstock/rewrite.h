@@ -109,6 +109,7 @@ struct ps_rewrite {
     int64_t tag_delta;    /* of the content of the tagged field with the nodes */
     uint32_t tag_count;   /* such fields met: more than one is malformed */
     uint32_t keys_kept;   /* ApiVersions: entries that stay */
+    int16_t metadata_max; /* ApiVersions: the newest Metadata that the broker knows; -1: it did not say */
     struct ps_hit prefix; /* of the tagged field or of the array of keys: its length follows from the first walk */
     struct ps_walk walk;
     uint64_t walked; /* bytes of the body fed to the walk */

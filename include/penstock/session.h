@@ -75,7 +75,8 @@ struct ps_session_stats {
     uint64_t waiting;                       /* Produce requests waiting now */
     uint64_t refused_ours;                  /* responses written by us */
     uint64_t blind;                         /* connections whose raw SASL tokens (handshake v0) hide where they end */
-    uint64_t unresolved_topic_ids;          /* Produce v13 partitions whose topic id no Metadata had named */
+    uint64_t topic_questions;               /* Metadata requests of our own, for names of topic ids */
+    uint64_t unresolved_topic_ids;          /* topics of Produce v13 requests that passed without a name */
     uint64_t closes[PS_CLOSE_COUNT];
     struct ps_histogram broker_time[2];     /* 0: Produce, 1: everything else */
 };

@@ -377,8 +377,11 @@ static void write_traffic(FILE *out, const struct ps_admin_view *view)
     single(out, "penstock_sasl_blind_total", "counter",
            "Connections that pass unread: raw SASL tokens of a mechanism that does not show where they end.",
            (double)ps_view_stat(view, STAT(blind)));
+    single(out, "penstock_topic_questions_total", "counter",
+           "Metadata requests of our own, for the names of topic ids.",
+           (double)ps_view_stat(view, STAT(topic_questions)));
     single(out, "penstock_unresolved_topic_ids_total", "counter",
-           "Produced partitions whose topic id no Metadata had named.",
+           "Topics that were produced to by an id without a name: no policy applied.",
            (double)ps_view_stat(view, STAT(unresolved_topic_ids)));
 }
 

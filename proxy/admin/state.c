@@ -192,6 +192,7 @@ static json_t *render_counters(const struct ps_admin_view *view)
     json_object_set_new(counters, "gathered_bytes", count(ps_view_stat(view, STAT(gathered_bytes))));
     json_object_set_new(counters, "refused_requests", count(ps_view_stat(view, STAT(refused_ours))));
     json_object_set_new(counters, "unknown_versions", count(ps_view_stat(view, STAT(unknown_versions))));
+    json_object_set_new(counters, "topic_questions", count(ps_view_stat(view, STAT(topic_questions))));
     json_object_set_new(counters, "unresolved_topic_ids", count(ps_view_stat(view, STAT(unresolved_topic_ids))));
     json_object_set_new(counters, "unplaced_records", count(view->control->records_unplaced));
     for (int reason = PS_CLOSE_NONE + 1; reason < PS_CLOSE_COUNT; reason++) {

@@ -12,6 +12,7 @@
  *     |
  *     '-- Produce: ps_produce_begin                                                       session_produce.c
  *           ps_peek_frame          acks, topics, batch heads; items at the gate           session_peek.c
+ *           ps_topics_hold         an id without a name: the broker is asked first        session_topic.c
  *           ps_sticky_blocks       does a refused batch have to come back first?          session_sticky.c
  *           ps_gate_ask            one valve after the other                              session_gate.c
  *             open                 FORWARD, or walked while it passes                     session_stream.c
@@ -23,6 +24,7 @@
  *     |  ps_response_next          answers of ours whose turn it is: INSERT               session_response.c
  *     |                            match the oldest request by correlation id
  *     |
+ *     |-- to a question of ours: ps_topics_answer, DISCARD                                session_topic.c
  *     |-- nothing to change: FORWARD the whole frame
  *     |-- WHOLE: GATHER, then ps_rewrite: FORWARD what stays, INSERT what is new
  *     '-- TAIL: FORWARD through ps_tail, GATHER the end, INSERT it rewritten at equal length
@@ -81,6 +83,7 @@ void ps_session_deinit(struct ps_session *s, ps_ns now)
     ps_request_done(s);
     ps_response_free(s);
     ps_gate_free(s, now);
+    ps_topics_free(s);
     ps_inflight_clear(s);
     ps_sasl_free(s);
     spend_reply(s);

@@ -11,6 +11,16 @@ static bool nothing_matters(struct ps_session *s, ps_ns now)
     return (rules->bypass || rules->config->policy_count == 0) && !ps_sticky_any(s, now);
 }
 
+/* Several topics under a valve that is engaged; or the first several that a client names by id, for which it may take a
+ * question to the broker (session_topic.c), and one that is met midway comes too late for it. */
+bool ps_produce_needs_whole(const struct ps_session *s, int32_t topic_count, bool by_id, ps_ns now)
+{
+    const struct ps_request *r = &s->request;
+    bool gatherable = r->frame_len <= s->env->limits->gather && !r->ungatherable;
+    bool unsure = by_id && !s->ids_named;
+    return topic_count > 1 && gatherable && (unsure || ps_governor_engaged(s->env->governor, now));
+}
+
 uint64_t ps_produce_topic_hash(const struct ps_produce *p)
 {
     return ps_hash(p->topic_bytes, p->topic_len);
@@ -23,11 +33,8 @@ struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produ
         return topic;
     }
     struct ps_span name = {NULL, 0};
-    if (topic.len != 16 || !s->env->topic_name(s->env->ctx, topic.base, &name)) {
-        PS_COUNT(s->env->stats->unresolved_topic_ids, 1);
-        return (struct ps_span){NULL, 0};
-    }
-    return name;
+    bool named = topic.len == 16 && s->env->topic_name(s->env->ctx, topic.base, &name);
+    return named ? name : (struct ps_span){NULL, 0};
 }
 
 const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *ruleless)
@@ -92,9 +99,16 @@ static void peek_cost(struct ps_session *s, const struct ps_produce *p, const st
 
 /* False: no memory for a gate. */
 static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const struct ps_topic_rules **rules,
-                       struct ps_peek *peek)
+                       struct ps_peek *peek, ps_ns now)
 {
     struct ps_span name = ps_produce_topic_name(s, p);
+    peek->by_id = p->by_id;
+    if (name.base == NULL && p->by_id) {
+        /* What happens to be there of the others must not matter: they are asked for when they are met. */
+        bool counts = p->topics_seen == 1 || ps_produce_needs_whole(s, p->topic_count, true, now);
+        peek->look.unnamed++;
+        peek->wanted = (counts && ps_topics_want(s, p->topic_bytes, now)) || peek->wanted;
+    }
     bool ruleless = false;
     *rules = ps_produce_rules(s, name, &ruleless);
     if (ruleless && peek->ruleless.base == NULL) {
@@ -115,7 +129,7 @@ static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const s
 /* Nobody wants to know what a batch holds. */
 static bool batches_matter(const struct ps_peek *peek)
 {
-    return peek->look.governed || peek->ruleless.base != NULL || peek->sticky;
+    return peek->look.governed || peek->ruleless.base != NULL || peek->sticky || peek->wanted;
 }
 
 /* Takes in one event of the walk. True: no more need be seen. */
@@ -134,7 +148,7 @@ static bool take(struct ps_session *s, const struct ps_produce *p, enum ps_produ
         }
     } else if (step == PS_PRODUCE_TOPIC) {
         peek->topic_seen = true;
-        if (!peek_topic(s, p, rules, peek)) {
+        if (!peek_topic(s, p, rules, peek, now)) {
             peek->no_memory = true;
             return true;
         }

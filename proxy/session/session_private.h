@@ -6,6 +6,7 @@
 #ifndef PENSTOCK_SESSION_PRIVATE_H
 #define PENSTOCK_SESSION_PRIVATE_H
 
+#include "penstock/ask.h"
 #include "penstock/family.h"
 #include "penstock/produce.h"
 #include "penstock/reply.h"
@@ -37,7 +38,8 @@ enum ps_answer {
     PS_ANSWER_BROKER = 1, /* the broker's */
     PS_ANSWER_OURS,       /* stored here */
     PS_ANSWER_MAYBE,      /* unknown */
-    PS_ANSWER_TOKEN       /* the broker's, without a header: a raw SASL token for a raw SASL token */
+    PS_ANSWER_TOKEN,      /* the broker's, without a header: a raw SASL token for a raw SASL token */
+    PS_ANSWER_KEPT        /* the broker's, to a question of ours: kept from the client */
 };
 
 struct ps_inflight {
@@ -65,6 +67,31 @@ struct ps_inflight *ps_inflight_head(struct ps_session *s);
 void ps_inflight_pop(struct ps_session *s);
 void ps_inflight_make_room(struct ps_session *s); /* at the bound: the oldest that may have no answer are given up */
 void ps_inflight_clear(struct ps_session *s);
+
+/* ---- names asked for (session_topic.c) ---- */
+
+enum ps_topic_state {
+    PS_TOPIC_NONE = 0, /* free */
+    PS_TOPIC_WANTED,   /* to be asked for before the next request passes */
+    PS_TOPIC_ASKED,
+    PS_TOPIC_UNNAMED   /* the answer had no name for it: not asked for until... */
+};
+
+/* A block, while some id is without a name. */
+struct ps_topics {
+    struct ps_topic_entry {
+        uint8_t id[16];
+        enum ps_topic_state state;
+        ps_ns until;
+    } v[PS_ASK_TOPICS_MAX];
+    bool asking;          /* a question is in flight */
+    ps_ns until;          /* ... and a request waits for its answer until then */
+    /* the answer, while it is read */
+    struct ps_walk walk;
+    uint32_t header_left;
+    size_t name_len;      /* of the topic being read; 0: it has none */
+    uint8_t name[PS_TOPIC_NAME_MAX];
+};
 
 /* ---- the gate: what a governed producer needs (session_gate.c) ---- */
 
@@ -108,6 +135,7 @@ struct ps_look {
     bool complete;        /* the whole frame was seen */
     bool single;          /* one topic, one partition, its batch seen: the rest has nothing to tell */
     bool batch_valid;
+    uint32_t unnamed;     /* topics seen that nobody has named */
     int32_t topic_count;
     int32_t partition;    /* of the last batch seen */
     uint64_t topic_hash;  /* of the last topic seen, as the wire names it */
@@ -153,6 +181,7 @@ struct ps_exchange {
 
 enum ps_request_phase {
     PS_REQUEST_HEAD = 1,   /* between frames */
+    PS_REQUEST_TOPICS,     /* the broker is being asked for names of topics */
     PS_REQUEST_RULE,       /* the topic is covered, its rule is being made */
     PS_REQUEST_RESERVE,    /* must be gathered, memory is not there yet */
     PS_REQUEST_GATHER,
@@ -191,6 +220,7 @@ struct ps_request_walk {
     size_t reply_cap;
     char message[224];
     size_t message_len;
+    uint32_t unnamed;                        /* topics passed that nobody has named */
     uint64_t topic_hash;                     /* of the topic being passed, as the wire names it */
     uint32_t rule_slots[PS_TOPIC_RULES_MAX]; /* of the topic being passed */
     bool rule_applies[PS_TOPIC_RULES_MAX];   /* ps_gate_applies, for those that have no item */
@@ -204,6 +234,7 @@ enum ps_response_phase {
     PS_RESPONSE_EDIT,     /* its pieces are being ordered */
     PS_RESPONSE_TAIL,     /* streaming; its end will be gathered */
     PS_RESPONSE_TAIL_GATHER,
+    PS_RESPONSE_KEPT,     /* an answer to a question of ours: read and dropped */
     PS_RESPONSE_BLIND
 };
 
@@ -231,9 +262,10 @@ struct ps_session {
     struct ps_request_walk *request_walk;
     struct ps_response_work *response_work;
     struct ps_gate *gate;
+    struct ps_topics *topics;
     struct ps_inflight_ring in_flight;
     uint64_t response_len;            /* GATHER, EDIT: bytes of the whole frame */
-    uint64_t response_at;             /* EDIT: offset reached; TAIL: bytes of the frame not yet ordered */
+    uint64_t response_at;             /* EDIT: offset reached; TAIL, KEPT: bytes of the frame not yet ordered */
     bool response_claims;             /* memory for it is reserved or waited for */
     uint64_t response_kept;           /* ... and so many bytes are reserved */
     ps_ns response_until;             /* ... and waited for until then; 0: it is not */
@@ -258,6 +290,8 @@ struct ps_session {
     uint8_t auth;                     /* enum ps_auth; set_auth in session_sasl.c only */
     enum ps_family family;
     bool first_request_seen;
+    bool ids_named;                   /* every topic id of the last request with several topics had a name */
+    bool metadata_too_old;            /* ApiVersions said that this broker knows no Metadata by id */
     bool client_left;                 /* the client closed, but acks=0 requests of it still wait */
     bool answer_awaited;              /* the client side waits for an answer: at PS_IN_FLIGHT_MAX, or to a handshake */
     bool response_passing;            /* a FORWARD of the broker's side may not have been carried out to its end */
@@ -320,6 +354,8 @@ void ps_identity_request(struct ps_session *s, const struct ps_request *r, const
 struct ps_peek {
     struct ps_look look;
     bool sticky;           /* a refusal stands: batches must be looked at */
+    bool wanted;           /* there is a topic without a name, which the broker can be asked for */
+    bool by_id;            /* topics are named by id */
     bool topic_seen, batch_seen;
     bool no_memory;
     double records;        /* counted in governed batches */
@@ -331,6 +367,8 @@ struct ps_peek {
 enum ps_peek_result { PS_PEEK_SEEN = 1, PS_PEEK_MORE /* bytes are needed */, PS_PEEK_BAD, PS_PEEK_MEMORY };
 /* Sets the request's acks and kind of producer, and the items of the gate. */
 enum ps_peek_result ps_peek_frame(struct ps_session *s, struct ps_span in, struct ps_peek *peek, ps_ns now);
+/* The verdict on a request needs all of its topics, so it has to be seen whole. */
+bool ps_produce_needs_whole(const struct ps_session *s, int32_t topic_count, bool by_id, ps_ns now);
 /* The topic's name, whether the request gives the name or the id (v13). Absent: an id that nobody named. */
 struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p);
 uint64_t ps_produce_topic_hash(const struct ps_produce *p); /* of the topic as the wire names it */
@@ -338,14 +376,27 @@ uint64_t ps_produce_topic_hash(const struct ps_produce *p); /* of the topic as t
  */
 const struct ps_topic_rules *ps_produce_rules(struct ps_session *s, struct ps_span topic, bool *ruleless);
 
+/* session_topic.c: names for topic ids. */
+/* A request has a topic of this id, which nobody has named. True: the broker is or will be asked for it. */
+bool ps_topics_want(struct ps_session *s, const uint8_t id[16], ps_ns now);
+/* At the beginning of a request, of which nothing has passed: true if it has to wait for names, and *order says how. */
+bool ps_topics_hold(struct ps_session *s, struct ps_span in, struct ps_order *order, ps_ns now);
+bool ps_topics_answered(const struct ps_session *s, ps_ns now); /* ... and then, that it has to wait no longer */
+/* The broker's answer: its header has come, of this length; then all of it. */
+void ps_topics_answer_begin(struct ps_session *s, uint64_t header_len);
+struct ps_order ps_topics_answer(struct ps_session *s, struct ps_span in, ps_ns now);
+void ps_topics_free(struct ps_session *s);
+
 /* session_produce.c: one Produce, from its head to its verdict. */
 struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns now);
-struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns now); /* phases RULE to WAIT */
+struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns now); /* phases TOPICS to WAIT */
 /* Tells the control thread that the topic is covered and has no rule: once a second at the most. */
 void ps_produce_tell_topic(struct ps_session *s, struct ps_span topic, ps_ns now);
 void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records);
 struct ps_request_walk *
 ps_produce_walk(struct ps_session *s); /* begins a walk over the frame in hand; NULL: no memory */
+/* Until when the request in hand may wait for what it takes to judge it: memory, names and a rule, all in all. */
+ps_ns ps_produce_unjudged_until(const struct ps_session *s, ps_ns now);
 ps_ns ps_produce_deadline(const struct ps_session *s);          /* when the request in hand must be held no longer */
 bool ps_produce_held(const struct ps_session *s);               /* it waits for something other than its own bytes */
 void ps_produce_hold(struct ps_session *s, ps_ns now);

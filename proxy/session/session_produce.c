@@ -8,6 +8,7 @@
 #include "session_private.h"
 
 #define RESERVE_WAIT     PS_SECOND /* for memory to gather a frame */
+#define UNJUDGED_MAX     (3 * PS_SECOND)
 #define RULE_POLL        (25 * PS_MILLISECOND) /* how often a new snapshot is looked for */
 #define RULE_PATIENCE    (30 * PS_SECOND)      /* after a rule did not come, before one is waited for again */
 #define REFUSAL_PAUSE_MS 100 /* the least throttle_time_ms of a refusal: as long as clients wait before they retry */
@@ -64,6 +65,7 @@ struct ps_request_walk *ps_produce_walk(struct ps_session *s)
         w->reply_block = NULL;
         w->reply_cap = 0;
         w->rule_slot_count = 0;
+        w->unnamed = 0;
         w->topic_hash = 0;
         ps_produce_init(&w->produce, s->request.api_version, s->request.frame_len - s->request.header_len);
         s->request_walk = w;
@@ -89,6 +91,7 @@ static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *lo
     if (look->batch_valid) {
         ps_sticky_passed(s, look->topic_hash, look->partition, &look->batch, now);
     }
+    PS_COUNT(s->env->stats->unresolved_topic_ids, look->unnamed);
     uint64_t len = s->request.frame_len;
     ps_request_done(s);
     return ps_order_move(PS_ORDER_FORWARD, len);
@@ -147,8 +150,9 @@ static struct ps_order give_up(struct ps_session *s, const struct ps_look *look,
 
 bool ps_produce_held(const struct ps_session *s)
 {
-    return s->request_phase == PS_REQUEST_RULE || s->request_phase == PS_REQUEST_RESERVE ||
-           s->request_phase == PS_REQUEST_WAIT || s->request_phase == PS_REQUEST_STREAM_WAIT;
+    return s->request_phase == PS_REQUEST_TOPICS || s->request_phase == PS_REQUEST_RULE ||
+           s->request_phase == PS_REQUEST_RESERVE || s->request_phase == PS_REQUEST_WAIT ||
+           s->request_phase == PS_REQUEST_STREAM_WAIT;
 }
 
 void ps_produce_hold(struct ps_session *s, ps_ns now)
@@ -172,6 +176,11 @@ static ps_ns later(ps_ns at, ps_ns by)
 static ps_ns held_for(const struct ps_session *s, ps_ns length)
 {
     return later(s->request.held_at - s->request.held, length);
+}
+
+ps_ns ps_produce_unjudged_until(const struct ps_session *s, ps_ns now)
+{
+    return s->request.held_at == 0 ? now + UNJUDGED_MAX - s->request.held : held_for(s, UNJUDGED_MAX);
 }
 
 /* Nothing waits beyond wait.max, and no backlog grows older than client_timeout, so that no client times out. */
@@ -215,14 +224,15 @@ static struct ps_order judge(struct ps_session *s, const struct ps_look *look, s
 }
 
 /* True if the verdict needs more of the frame than its head. */
-static bool must_gather(struct ps_session *s, const struct ps_look *look, ps_ns now)
+static bool must_gather(struct ps_session *s, const struct ps_peek *peek, ps_ns now)
 {
     const struct ps_request *r = &s->request;
+    const struct ps_look *look = &peek->look;
     if (look->complete || r->gathered || r->ungatherable || r->frame_len > s->env->limits->gather) {
         return false;
     }
-    bool several = look->topic_count > 1 && ps_governor_engaged(s->env->governor, now);
-    return several || (!look->single && look->topic_count > 0 && ps_sticky_any(s, now));
+    return ps_produce_needs_whole(s, look->topic_count, peek->by_id, now) ||
+           (!look->single && look->topic_count > 0 && ps_sticky_any(s, now));
 }
 
 /* Waits for memory, but not for long: then the frame streams like one that is too large to be gathered. */
@@ -231,15 +241,15 @@ static struct ps_order reserve(struct ps_session *s, struct ps_span in, ps_ns no
     struct ps_request *r = &s->request;
     ps_produce_hold(s, now);
     ps_ns end = held_for(s, s->gate == NULL ? RESERVE_WAIT : ps_ns_min(RESERVE_WAIT, s->gate->wait_max));
-    if (s->request_phase == PS_REQUEST_RESERVE && now >= end) {
-        ps_request_release(s);
-        r->ungatherable = true;
-        return ps_produce_begin(s, in, now);
-    }
     r->claims = true;
     if (!s->env->reserve(s->env->ctx, s->conn, PS_CLIENT, r->frame_len)) {
+        if (now >= end) {
+            ps_request_release(s);
+            r->ungatherable = true;
+            return ps_produce_begin(s, in, now);
+        }
         s->request_phase = PS_REQUEST_RESERVE;
-        s->retry_at = ps_ns_max(now + 1, end);
+        s->retry_at = end;
         return ps_order_wait(s->retry_at);
     }
     ps_produce_unhold(s, now);
@@ -274,12 +284,13 @@ static struct ps_order wait_for_rule(struct ps_session *s, ps_ns now)
  * topic is not governed; nor is it waited for again for a while, because there may be no room for a rule. */
 static bool await_rule(struct ps_session *s, const struct ps_peek *peek, ps_ns now)
 {
-    if (now < s->rule_missed_until) {
+    ps_ns end = ps_produce_unjudged_until(s, now);
+    if (now < s->rule_missed_until || now >= end) {
         ps_produce_tell_topic(s, peek->ruleless, now);
         return false;
     }
     if (s->rule_until == 0) {
-        s->rule_until = now + PS_RULE_WAIT;
+        s->rule_until = ps_ns_min(now + PS_RULE_WAIT, end);
     }
     if (now >= s->rule_until) {
         s->rule_until = 0;
@@ -314,13 +325,19 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
         return ps_session_fail(s, PS_CLOSE_CLIENT_LEFT_WAITING,
                                now); /* it will send again what we would forward late */
     }
+    if (must_gather(s, &peek, now)) {
+        return reserve(s, in, now);
+    }
+    struct ps_order order = {0};
+    if (ps_topics_hold(s, in, &order, now)) {
+        ps_produce_hold(s, now);
+        s->request_phase = PS_REQUEST_TOPICS;
+        return order;
+    }
     if (peek.ruleless.base != NULL && await_rule(s, &peek, now)) {
         return wait_for_rule(s, now);
     }
     s->rule_until = 0;
-    if (must_gather(s, &peek.look, now)) {
-        return reserve(s, in, now);
-    }
     if (peek.look.governed) {
         estimate_rest(s, &peek);
     }
@@ -330,6 +347,8 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
 struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     switch (s->request_phase) {
+    case PS_REQUEST_TOPICS:
+        return ps_produce_begin(s, in, now);
     case PS_REQUEST_RULE:
         if (rules_of(s)->version == s->rules_seen && now < s->rule_until) {
             return wait_for_rule(s, now);
@@ -367,6 +386,7 @@ bool ps_produce_abandon(struct ps_session *s, ps_ns now)
         ps_gate_reset(s->gate);
         ps_request_done(s);
         return true;
+    case PS_REQUEST_TOPICS:
     case PS_REQUEST_RULE:
     case PS_REQUEST_RESERVE:
     case PS_REQUEST_GATHER:

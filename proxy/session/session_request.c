@@ -220,6 +220,7 @@ struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns n
     case PS_REQUEST_HANDSHAKE:
         s->answer_awaited = true;
         return ps_order_wait(PS_NEVER);
+    case PS_REQUEST_TOPICS:
     case PS_REQUEST_RULE:
     case PS_REQUEST_RESERVE:
     case PS_REQUEST_GATHER:
@@ -251,6 +252,8 @@ bool ps_request_ready(const struct ps_session *s, ps_ns now)
         return s->answer_awaited && s->in_flight.count < PS_IN_FLIGHT_MAX;
     case PS_REQUEST_BLIND:
         return s->answer_awaited;
+    case PS_REQUEST_TOPICS:
+        return ps_topics_answered(s, now);
     case PS_REQUEST_RULE:
         return s->env->governor->rules->version != s->rules_seen || now >= s->retry_at;
     case PS_REQUEST_RESERVE:

@@ -123,6 +123,9 @@ static struct ps_order begin_edit(struct ps_session *s, struct ps_span in, ps_ns
     const struct ps_api *api = ps_api_find(entry->api_key);
     switch (ps_rewrite_init(&w->rewrite, &w->env, api, entry->api_version, in.base, s->response_len)) {
     case PS_REWRITE_OK:
+        if (w->rewrite.metadata_max >= 0) {
+            s->metadata_too_old = w->rewrite.metadata_max < PS_ASK_VERSION;
+        }
         s->response_phase = PS_RESPONSE_EDIT;
         s->response_at = 0;
         s->map_retry_at = 0;
@@ -237,22 +240,44 @@ static uint64_t header_len(const struct ps_api *api, int16_t version, struct ps_
     return r.bad ? 0 : (uint64_t)(r.at - in.base);
 }
 
+/* Bytes before the body; 0: *order says what is missing, or wrong. */
+static uint64_t read_header(struct ps_session *s, const struct ps_api *api, int16_t version, struct ps_span in,
+                            struct ps_order *order, ps_ns now)
+{
+    uint64_t header = header_len(api, version, in), more = in.len + 64;
+    if (header > s->response_len || (header == 0 && (in.len >= s->response_len || more > PS_NEED_MAX))) {
+        *order = ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+        return 0;
+    }
+    if (header == 0) {
+        *order = ps_order_need(more < s->response_len ? more : s->response_len);
+    }
+    return header;
+}
+
+static struct ps_order begin_kept(struct ps_session *s, const struct ps_api *api, int16_t version, struct ps_span in,
+                                  ps_ns now)
+{
+    struct ps_order order;
+    uint64_t header = read_header(s, api, version, in, &order, now);
+    if (header == 0) {
+        return order;
+    }
+    ps_topics_answer_begin(s, header);
+    return ps_topics_answer(s, in, now);
+}
+
 static struct ps_order begin_tail(struct ps_session *s, const struct ps_api *api, int16_t version, struct ps_span in,
                                   ps_ns now)
 {
-    uint64_t header = header_len(api, version, in);
+    struct ps_order order;
+    uint64_t header = read_header(s, api, version, in, &order, now);
     if (header == 0) {
-        uint64_t more = in.len + 64;
-        return in.len >= s->response_len || more > PS_NEED_MAX
-                   ? ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now)
-                   : ps_order_need(more < s->response_len ? more : s->response_len);
+        return order;
     }
     struct ps_response_work *w = work_of(s);
     if (w == NULL) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
-    }
-    if (header > s->response_len) {
-        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
     }
     w->header_left = (uint32_t)header;
     w->put_done = false;
@@ -335,6 +360,9 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         return sasl(s, in, now);
     }
     const struct ps_api *api = ps_api_find(entry->api_key);
+    if (entry->answer == PS_ANSWER_KEPT) {
+        return begin_kept(s, api, version, in, now);
+    }
     enum ps_rewrite_mode mode = ps_rewrite_mode_of(api, version);
     int32_t throttle_ms = 0;
     if (entry->api_key == PS_API_PRODUCE) {
@@ -377,6 +405,8 @@ static struct ps_order respond(struct ps_session *s, struct ps_span in, ps_ns no
         return tail(s, in, now);
     case PS_RESPONSE_TAIL_GATHER:
         return tail_gathered(s, in, now);
+    case PS_RESPONSE_KEPT:
+        return ps_topics_answer(s, in, now);
     case PS_RESPONSE_BLIND:
         return in.len == 0 ? ps_order_need(1) : ps_order_move(PS_ORDER_FORWARD, in.len);
     }

@@ -15,10 +15,14 @@ static const struct ps_topic_rules *enter_topic(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     struct ps_span name = ps_produce_topic_name(s, &w->produce);
+    if (name.base == NULL && w->produce.by_id) { /* half of the frame has passed: the next one will find a name */
+        w->unnamed++;
+        ps_topics_want(s, w->produce.topic_bytes, now);
+    }
     bool ruleless = false;
     const struct ps_topic_rules *rules = ps_produce_rules(s, name, &ruleless);
     if (ruleless) {
-        ps_produce_tell_topic(s, name, now); /* half of the frame has passed: the next one will find the rule */
+        ps_produce_tell_topic(s, name, now); /* ... and the rule */
     }
     w->topic_hash = ps_produce_topic_hash(&w->produce);
     w->rule_slot_count = 0;
@@ -88,6 +92,9 @@ static void stream_partition(struct ps_session *s, ps_ns now)
 /* The frame has been ordered to its end. */
 static void stream_end(struct ps_session *s, ps_ns now)
 {
+    const struct ps_request_walk *w = s->request_walk;
+    PS_COUNT(s->env->stats->unresolved_topic_ids, w->unnamed);
+    s->ids_named = w->produce.topic_count > 1 ? w->unnamed == 0 : s->ids_named;
     if (s->gate != NULL) {
         ps_gate_settle(s, now);
     }

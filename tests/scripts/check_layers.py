@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Archive, sources and the headers of include/penstock that a layer owns; each may use itself and those before it.
 LAYERS = [
     ("protocol", "libps_protocol.a", ["protocol/*.[ch]"],
-     ["base", "bytes", "schema", "api", "walk", "batch", "produce", "reply", "answer", "rewrite", "sasl", "close"]),
+     ["base", "bytes", "schema", "api", "walk", "batch", "produce", "reply", "ask", "answer", "rewrite", "sasl", "close"]),
     ("policy", "libps_policy.a", ["policy/*.[ch]"],
      ["config", "controller", "family", "governor", "share", "tenant", "valve"]),
     ("session", "libps_session.a", ["proxy/session/*.[ch]"],

@@ -45,8 +45,49 @@ static void add_tokens(struct world *w, struct peer *p, enum ps_side from)
     pipe_add(&p->tokens[from], tokens, len);
 }
 
+static bool is_question(const uint8_t *frame)
+{
+    return (int32_t)ps_load32(frame + 8) == PS_ASK_CORRELATION_ID;
+}
+
+void ends_asked(struct world *w, struct peer *p, enum ps_side side, struct ps_span frame)
+{
+    const struct pipe *out = &p->out[PS_BROKER];
+    CHECK(w, side == PS_CLIENT && p->pass_left[PS_CLIENT] == 0 && p->drop_left[PS_CLIENT] == 0);
+    CHECK(w, ps_session_state(p->session) == PS_SESSION_OPEN && !p->raw);
+    CHECK(w, frame.len > 14 && frame.len == 4 + (size_t)ps_load32(frame.base) && is_question(frame.base));
+    CHECK(w, ps_load16(frame.base + 4) == PS_API_METADATA && ps_load16(frame.base + 6) == PS_ASK_VERSION);
+    if (peer_keeps_rules(p)) {
+        const struct request *r = &p->requests[p->current];
+        CHECK(w, p->questions == 0);
+        CHECK(w, pipe_len(out) == 0 && p->consumed == r->starts_at); /* between two frames */
+        CHECK(w, r->api_key == PS_API_PRODUCE);
+    }
+    p->questions++;
+}
+
+static void broker_asked(struct world *w, struct peer *p, const uint8_t *frame, size_t len)
+{
+    size_t names_len;
+    uint8_t *names = make_names(w, (struct ps_span){frame, len}, &names_len);
+    p->mute = p->mute || rng_one_in(&w->rng, 12);
+    cover[COVER_NEVER_NAMED] += p->mute;
+    if (!p->mute) {
+        if (p->kind == PEER_BAD_BROKER && rng_one_in(&w->rng, 3)) {
+            spoil(w, names, names_len);
+        }
+        pipe_add(&p->wire[PS_BROKER], names, names_len);
+        p->questions--;
+    }
+    free(names);
+}
+
 static void broker_got(struct world *w, struct peer *p, const uint8_t *frame, size_t len)
 {
+    if (is_question(frame)) {
+        broker_asked(w, p, frame, len);
+        return;
+    }
     struct request *r = find_request(p, (int32_t)ps_load32(frame + 8));
     CHECK(w, r != NULL && r->fate == FATE_PENDING && !r->version_refused);
     CHECK(w, r->len == len && memcmp(r->frame, frame, len) == 0); /* bytes out equal bytes in */
@@ -60,7 +101,7 @@ static void broker_got(struct world *w, struct peer *p, const uint8_t *frame, si
     if (p->producer != NULL) {
         producer_broker_got(w, p->producer, r);
     }
-    if (r->expects_answer) {
+    if (r->expects_answer && !p->mute) {
         make_response(w, p, r);
         pipe_add(&p->wire[PS_BROKER], r->response, r->response_len);
     }

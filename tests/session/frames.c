@@ -351,6 +351,89 @@ static void put_produce_response(struct world *world, struct ps_writer *w, const
     }
 }
 
+/* The ids of a question, which must be a whole Metadata v12 of the client's own. Returns their count. */
+static uint32_t read_question(struct world *world, struct ps_span question, uint8_t ids[PS_ASK_TOPICS_MAX][16])
+{
+    struct ps_reader in = {.at = question.base + 12, .end = question.base + question.len};
+    const uint8_t *client_id = ps_read_raw(&in, (size_t)ps_read_i16(&in));
+    CHECK(world, client_id != NULL && memcmp(client_id, "client-", 7) == 0);
+    CHECK(world, ps_read_uvarint(&in) == 0);
+    uint32_t count = ps_read_uvarint(&in) - 1;
+    CHECK(world, count > 0 && count <= PS_ASK_TOPICS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *id = ps_read_raw(&in, 16);
+        CHECK(world, id != NULL && ps_read_uvarint(&in) == 0 && ps_read_uvarint(&in) == 0); /* no name, no tags */
+        memcpy(ids[i], id, 16);
+        for (uint32_t k = 0; k < i; k++) {
+            CHECK(world, memcmp(ids[k], id, 16) != 0);
+        }
+    }
+    const uint8_t *rest = ps_read_raw(&in, 3);
+    CHECK(world, rest != NULL && rest[0] == 0 && in.at == in.end); /* no topic is to be created */
+    return count;
+}
+
+static void put_name(struct world *world, struct ps_writer *w, const uint8_t id[16])
+{
+    uint32_t topic = id[0] - 1u;
+    bool exists = topic < TOPIC_COUNT && topic != TOPIC_NAMELESS && !rng_one_in(&world->rng, 6);
+    cover[exists ? COVER_NAMED : COVER_UNNAMED]++;
+    ps_write_i16(w, exists ? 0 : 100);
+    if (exists) {
+        put_string(w, topic_text(topic), true);
+    } else {
+        ps_write_uvarint(w, 0);
+    }
+    ps_write_raw(w, id, 16);
+    put_random(world, w, 1);
+    uint32_t partitions = exists ? rng_below(&world->rng, 4) : 0;
+    put_count(w, partitions, true);
+    for (uint32_t i = 0; i < partitions; i++) {
+        put_random(world, w, 2 + 4 + 4 + 4);
+        for (int list = 0; list < 3; list++) {
+            uint32_t n = rng_below(&world->rng, 3);
+            put_count(w, n, true);
+            put_random(world, w, n * 4);
+        }
+        ps_write_uvarint(w, 0);
+    }
+    put_random(world, w, 4);
+    ps_write_uvarint(w, 0);
+}
+
+uint8_t *make_names(struct world *world, struct ps_span question, size_t *len)
+{
+    uint8_t ids[PS_ASK_TOPICS_MAX][16];
+    uint32_t count = read_question(world, question, ids);
+    cover[COVER_ASKED_SEVERAL] += count > 1;
+    struct ps_writer w = {.base = buffer, .cap = BUFFER_SIZE, .len = 4};
+    ps_write_i32(&w, PS_ASK_CORRELATION_ID);
+    uint32_t tags = rng_below(&world->rng, 2); /* of the header */
+    ps_write_uvarint(&w, tags);
+    for (uint32_t i = 0; i < tags; i++) {
+        ps_write_uvarint(&w, 7);
+        ps_write_uvarint(&w, 200);
+        put_random(world, &w, 200);
+    }
+    ps_write_i32(&w, 0);
+    put_count(&w, 1, true);
+    ps_write_i32(&w, 1);
+    put_string(&w, REAL_HOST, true);
+    ps_write_i32(&w, 9092);
+    ps_write_uvarint(&w, 0);
+    ps_write_uvarint(&w, 0);
+    put_string(&w, "cluster", true);
+    ps_write_i32(&w, 1);
+    put_count(&w, count, true);
+    for (uint32_t i = count; i-- > 0;) { /* in any order */
+        put_name(world, &w, ids[i]);
+    }
+    ps_write_uvarint(&w, 0);
+    uint8_t *frame = finish(world, &w);
+    *len = w.len;
+    return frame;
+}
+
 static void put_metadata_response(struct world *world, struct ps_writer *w)
 {
     bool reserves = rng_one_in(&world->rng, 3); /* too long to be kept for nothing */

@@ -85,7 +85,9 @@ static bool carry_out(struct world *w, struct peer *p, enum ps_side side, const 
         *(order->kind == PS_ORDER_FORWARD ? &p->pass_left[side] : &p->drop_left[side]) = order->n;
         return true;
     case PS_ORDER_INSERT:
-        CHECK(w, order->to == PS_CLIENT); /* nothing of ours ever goes to a broker */
+        if (order->to == PS_BROKER) {
+            ends_asked(w, p, side, order->bytes);
+        }
         write_to(w, p, order->to, order->bytes.base, order->bytes.len);
         return true;
     case PS_ORDER_WAIT:

@@ -120,9 +120,11 @@ static enum ps_map_result map(void *ctx, void *conn, int32_t node_id, struct ps_
 
 static void topic_learned(void *ctx, const uint8_t id[16], struct ps_span name)
 {
-    (void)ctx;
-    (void)id;
-    (void)name;
+    struct world *w = ctx;
+    uint32_t topic = id[0] - 1u;
+    if (topic < TOPIC_COUNT && ps_span_equal(name, ps_span_of(topic_text(topic)))) { /* else: of a broker that errs */
+        w->named[topic] = true;
+    }
 }
 
 const char *topic_text(uint32_t topic)
@@ -141,8 +143,8 @@ const char *topic_text(uint32_t topic)
 
 static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
 {
-    (void)ctx;
-    if (id[0] < 1 || id[0] > TOPIC_COUNT || id[0] == TOPIC_NAMELESS + 1) {
+    struct world *w = ctx;
+    if (id[0] < 1 || id[0] > TOPIC_COUNT || !w->named[id[0] - 1]) {
         return false;
     }
     *name = ps_span_of(topic_text(id[0] - 1u));
@@ -240,6 +242,10 @@ void worker_init(struct world *w)
         (struct ps_limits_config){.connections = 10, .frame = WORLD_FRAME, .gather = WORLD_GATHER, .memory = 1u << 20};
     if (rng_one_in(&w->rng, 20)) {
         w->limits.memory = 12000; /* blocks run out */
+    }
+    uint32_t unknown = rng_below(&w->rng, 3); /* none, some or all of those that have a name */
+    for (uint32_t topic = 0; topic < TOPIC_COUNT; topic++) {
+        w->named[topic] = topic != TOPIC_NAMELESS && rng_below(&w->rng, 2) >= unknown;
     }
     ps_governor_init(&w->governor, &snapshots[0], valves, settings, usage, w->now);
     w->env = (struct ps_session_env){.ctx = w,

@@ -185,6 +185,9 @@ static void step(struct world *w)
 static bool is_quiet(const struct peer *p)
 {
     size_t on_their_way = pipe_len(&p->wire[PS_CLIENT]) + pipe_len(&p->wire[PS_BROKER]);
+    if (p->mute) { /* what is left cannot be answered, but nothing waits that could go */
+        return on_their_way == 0 && (p->wait_until[PS_CLIENT] == 0 || p->wait_until[PS_CLIENT] == PS_NEVER);
+    }
     bool told_to_wait = p->wait_until[PS_CLIENT] != 0 || p->wait_until[PS_BROKER] != 0;
     return p->closed || (on_their_way == 0 && !told_to_wait && (p->producer == NULL || producer_done(p->producer)));
 }
@@ -223,6 +226,10 @@ static void check_end(struct world *w, struct peer *p)
 {
     bool cut = p->gone[PS_CLIENT] || ps_session_state(p->session) == PS_SESSION_DRAINING;
     if (p->closed || !peer_keeps_rules(p) || cut) {
+        return;
+    }
+    if (p->mute) {
+        CHECK(w, p->consumed == p->sent || p->kind == PEER_RAW); /* a question holds nothing for long */
         return;
     }
     uint32_t maybe = 0;

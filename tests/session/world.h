@@ -13,6 +13,7 @@
 #ifndef PENSTOCK_TEST_WORLD_H
 #define PENSTOCK_TEST_WORLD_H
 
+#include "penstock/ask.h"
 #include "penstock/bytes.h"
 #include "penstock/session.h"
 
@@ -163,6 +164,8 @@ struct peer {
     uint64_t reserved[2];    /* for the frame in hand, by side */
     uint64_t claimed[2];     /* ... or waited for */
     uint64_t in_line[2];     /* number of that wait: the smaller goes first; 0: none */
+    uint32_t questions;      /* of the session to the broker that are not answered */
+    bool mute;               /* the broker answers nothing any more */
     struct pipe tokens[2];   /* raw bytes that were sent by that side and have yet to arrive */
 };
 
@@ -182,6 +185,7 @@ struct world {
     size_t peer_count;
     uint64_t memory, blocks;   /* given out */
     uint64_t waits;            /* for memory that were begun */
+    bool named[TOPIC_COUNT];   /* the topic's id has a name in the worker's cache */
     int map_refusals;          /* answers UNKNOWN that many times before a port is "bound" */
     uint64_t steps;
 };
@@ -203,7 +207,8 @@ _Noreturn void world_fail(const struct world *w, const char *what, const char *f
     XX(AHEAD) XX(MANY_TOPICS) XX(BROKER_ERROR) XX(OUT_OF_SEQUENCE) XX(NEW_EPOCH) XX(SEQUENCE_ROUND) XX(PRODUCED_ALL)   \
     XX(MAYBE) XX(VERSION_REFUSED) XX(BROKER_REFUSED_VERSION) XX(BLIND) XX(HANDSHAKE_REFUSED) XX(DRAINED)               \
     XX(CLIENT_GONE) XX(BROKER_GONE) XX(LEFT_WAITING) XX(OUTLIVED) XX(BAD_REQUEST) XX(BAD_RESPONSE) XX(CORRELATION)     \
-    XX(MEMORY) XX(RESERVE_WAITED) XX(RESPONSE_WAITED)
+    XX(MEMORY) XX(RESERVE_WAITED) XX(RESPONSE_WAITED) XX(NAMED) XX(UNNAMED) XX(ASKED_SEVERAL)                          \
+    XX(NEVER_NAMED)
 enum cover {
 #define XX(name) COVER_##name,
     COVER_MAP(XX)
@@ -239,6 +244,8 @@ void io_end_side(struct world *w, struct peer *p, enum ps_side side);
 /* ends.c */
 void ends_send(struct world *w, struct peer *p);                     /* a request, or tokens */
 void ends_receive(struct world *w, struct peer *p, enum ps_side to); /* takes whole frames off what was written */
+/* The session itself sends this to the broker: it may be a question for topic ids, and nothing else. */
+void ends_asked(struct world *w, struct peer *p, enum ps_side side, struct ps_span frame);
 void ends_moved(struct peer *p, uint64_t bytes);                     /* ... of the client's were forwarded or dropped */
 
 /* producer.c */
@@ -255,6 +262,8 @@ bool producer_done(const struct producer *producer); /* all that was made is in 
 void make_request(struct world *w, struct peer *p, struct request *r, int32_t correlation_id);
 void spoil(struct world *w, uint8_t *frame, size_t len);
 void make_response(struct world *w, struct peer *p, struct request *r);
+/* The broker's answer to a question for topic ids; free() it. */
+uint8_t *make_names(struct world *w, struct ps_span question, size_t *len);
 /* A frame that came to the client answers this request as it should. */
 void check_response(struct world *w, const struct request *r, const uint8_t *frame, size_t len);
 

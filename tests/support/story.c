@@ -62,14 +62,23 @@ static enum ps_map_result map(void *ctx, void *conn, int32_t id, struct ps_span 
 
 static void topic_learned(void *ctx, const uint8_t id[16], struct ps_span name)
 {
-    (void)ctx, (void)id, (void)name;
+    struct story *t = ctx;
+    assert_true(t->learned_count < STORY_TOPICS && name.len > 0 && name.len < sizeof t->learned[0].name);
+    memcpy(t->learned[t->learned_count].id, id, 16);
+    memcpy(t->learned[t->learned_count].name, name.base, name.len);
+    t->learned[t->learned_count++].name[name.len] = '\0';
 }
 
 static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
 {
-    (void)ctx;
-    *name = ps_span_of("clicks");
-    return id[0] == 1;
+    struct story *t = ctx;
+    for (size_t i = t->learned_count; i-- > 0;) {
+        if (memcmp(t->learned[i].id, id, 16) == 0) {
+            *name = ps_span_of(t->learned[i].name);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void notice(void *ctx, const struct ps_notice *n)

@@ -37,6 +37,11 @@ struct story {
     int notices;
     struct ps_notice last_notice;
     char notice_text[PS_TOPIC_NAME_MAX + 10];
+    struct {
+        uint8_t id[16];
+        char name[32];
+    } learned[STORY_TOPICS]; /* by topic id; empty at first */
+    size_t learned_count;
     int blocks;         /* handed out and not put back */
     int blocks_taken;   /* in all */
     uint64_t reserved[2]; /* by enum ps_side */
