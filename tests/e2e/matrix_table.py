@@ -55,9 +55,9 @@ def machine():
 
 
 def stored():
-    """The servers, newest last."""
+    """The servers, newest first."""
     found = [json.loads(path.read_text()) for path in RESULTS.glob("matrix-*.json")]
-    return sorted(found, key=lambda one: [int(part) for part in one["server"].split(".")])
+    return sorted(found, key=lambda one: [int(part) for part in one["server"].split(".")], reverse=True)
 
 
 # --- printing -----------------------------------------------------------------------------------------------------
