@@ -1,15 +1,22 @@
 """A TCP hop: forwards bytes both ways, and on request records them, notes who connects, or cuts connections.
 
-It stands where a test must see the wire: between client and proxy, or between proxy and broker.
+It stands where a test must see the wire: between client and proxy, or between proxy and broker. With
+PENSTOCK_RECORDINGS=FOLDER in the environment all recordings are written there when their connection ends, from which
+tests/fuzz/make_seeds makes inputs of the fuzz drivers.
 """
 
 import glob
+import itertools
 import os
+import pathlib
 import socket
 import struct
 import threading
 
 ESTABLISHED = "01"
+RECORDINGS = os.environ.get("PENSTOCK_RECORDINGS")
+RECORDED_MAX = 1 << 20  # bytes of each direction that are written
+_numbers = itertools.count()
 
 
 def process_of(port):
@@ -53,6 +60,13 @@ class Link:
                 s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    def write(self, folder):
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{os.getpid()}-{next(_numbers):05}"
+        (folder / f"{name}.up").write_bytes(self.up[:RECORDED_MAX])
+        (folder / f"{name}.down").write_bytes(self.down[:RECORDED_MAX])
 
 
 class Hop:
@@ -101,6 +115,8 @@ class Hop:
         back.join()
         client.close()
         server.close()
+        if RECORDINGS and link.up is not None:
+            link.write(RECORDINGS)
         link.over = True
 
     def _name(self, link, data):

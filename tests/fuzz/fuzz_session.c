@@ -159,6 +159,11 @@ static bool holds_frame(const struct pipe *in)
     return pipe_len(in) >= 4 && pipe_len(in) - 4 >= ps_load32(in->bytes + in->at);
 }
 
+static bool is_waiting(const struct peer *p)
+{
+    return p->wait_until[PS_CLIENT] + p->wait_until[PS_BROKER] != 0;
+}
+
 /* With open valves, memory and time, whatever is whole goes on: nothing stands still. */
 static void check_liveness(struct run *run)
 {
@@ -168,7 +173,7 @@ static void check_liveness(struct run *run)
     w->limits.memory = MEMORY_ENOUGH;
     worker_open_valves(w);
     world_run_valves(w);
-    for (int second = 0; second < SECONDS_ENOUGH && !p->closed; second++) {
+    for (int second = 0; second < SECONDS_ENOUGH && !p->closed && (second == 0 || is_waiting(p)); second++) {
         world_advance(w, PS_SECOND);
         deliver(run, PS_CLIENT);
         deliver(run, PS_BROKER);
