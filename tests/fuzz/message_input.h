@@ -1,8 +1,8 @@
 /* message_input.h - what drivers share whose input is one message: three bytes that choose it, then its body.
  *
  * Byte 0 is the API key, byte 1 the version (if there is none such: one that follows from it), byte 2 whatever the
- * driver makes of it. Random bytes rarely are a message, so the fuzzer's own mutations are mixed with messages of the random
- * writer (tests/support/message.h): message_mutator.c. */
+ * driver makes of it. Random bytes rarely are a message, so the fuzzer's own mutations are mixed with messages of the
+ * random writer (tests/support/message.h): message_mutator.c. */
 #ifndef PENSTOCK_FUZZ_MESSAGE_INPUT_H
 #define PENSTOCK_FUZZ_MESSAGE_INPUT_H
 

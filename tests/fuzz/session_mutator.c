@@ -105,6 +105,97 @@ static void put_random(struct ps_writer *w, int32_t id)
     }
 }
 
+static size_t put_head(uint8_t *frame, int16_t key, int16_t version, int32_t id)
+{
+    struct ps_writer w = {.base = frame, .cap = PIECE_MAX, .len = 4};
+    ps_write_i16(&w, key);
+    ps_write_i16(&w, version);
+    ps_write_i32(&w, id);
+    ps_write_i16(&w, 1);
+    ps_write_raw(&w, "c", 1);
+    if (ps_api_flexible(ps_api_find(key), version)) {
+        ps_write_uvarint(&w, 0);
+    }
+    return w.len;
+}
+
+/* Bytes as Kafka writes them, compact or not; raw tokens stand behind four bytes as well. */
+static void put_token(struct ps_writer *w, bool compact, const char *token, size_t len)
+{
+    if (compact) {
+        ps_write_uvarint(w, (uint32_t)len + 1);
+    } else {
+        ps_write_i32(w, (int32_t)len);
+    }
+    ps_write_raw(w, token, len);
+}
+
+struct mechanism {
+    const char *name;
+    struct { /* what each side says in turn */
+        const char *bytes;
+        size_t len;
+    } client[2], server[2];
+    int turns;
+};
+
+static void put_handshake(struct ps_writer *w, const struct mechanism *m, int16_t version, int32_t id)
+{
+    static uint8_t frame[PIECE_MAX];
+    struct ps_writer f = {.base = frame, .cap = sizeof frame, .len = put_head(frame, 17, version, id)};
+    ps_write_i16(&f, (int16_t)strlen(m->name));
+    ps_write_raw(&f, m->name, strlen(m->name));
+    ps_store32(frame, (uint32_t)f.len - 4);
+    put_bytes(w, STEP_CLIENT, frame, f.len);
+    uint8_t agreed[6] = {0, rng_one_in(&world.rng, 8) ? 33 : 0, 0, 0, 0, 0};
+    put_bytes(w, STEP_ANSWER, agreed, sizeof agreed);
+}
+
+static void put_turn(struct ps_writer *w, const struct mechanism *m, int turn, int16_t version, int32_t id)
+{
+    static uint8_t frame[PIECE_MAX];
+    bool raw = version < 0, compact = version >= 2;
+    struct ps_writer f = {.base = frame, .cap = sizeof frame, .len = raw ? 0 : put_head(frame, 36, version, id)};
+    put_token(&f, compact, m->client[turn].bytes, m->client[turn].len);
+    if (compact) {
+        ps_write_uvarint(&f, 0);
+    }
+    if (!raw) {
+        ps_store32(frame, (uint32_t)f.len - 4);
+    }
+    put_bytes(w, STEP_CLIENT, frame, f.len);
+    f.len = 0;
+    if (!raw) { /* header tags, no error, no message */
+        static const uint8_t head[2][5] = {{0, 0, 0xff, 0xff}, {0, 0, 0, 0}};
+        ps_write_raw(&f, head[compact], 4);
+    }
+    put_token(&f, compact, m->server[turn].bytes, m->server[turn].len);
+    if (!raw && version >= 1) {
+        ps_write_i64(&f, 0);
+    }
+    if (compact) {
+        ps_write_uvarint(&f, 0);
+    }
+    put_bytes(w, raw ? STEP_BROKER : STEP_ANSWER, frame, f.len);
+}
+
+/* An exchange, raw or in requests. */
+static void put_sasl(struct ps_writer *w, int32_t id)
+{
+    static const struct mechanism mechanisms[] = {
+        {"PLAIN", {{"\0u\0p", 4}}, {{"", 0}}, 1},
+        {"SCRAM-SHA-256", {{"n,,n=u,r=1", 10}, {"c=biws,r=1,p=", 13}}, {{"r=1,s=,i=1", 10}, {"v=", 2}}, 2},
+        {"OAUTHBEARER", {{"n,,\1auth=Bearer e30.eyJzdWIiOiJ1In0.\1\1", 38}}, {{"", 0}}, 1},
+        {"GSSAPI", {{"?", 1}}, {{"?", 1}}, 1}};
+    const struct mechanism *m = &mechanisms[rng_below(&world.rng, PS_ARRAY_LEN(mechanisms))];
+    int16_t version = (int16_t)rng_below(&world.rng, 2);
+    int16_t authenticate = version == 0 ? -1 : (int16_t)rng_below(&world.rng, 3);
+    put_handshake(w, m, version, id);
+    for (int turn = 0; turn < m->turns; turn++) {
+        put_turn(w, m, turn, authenticate, id + 1 + turn);
+    }
+}
+
 /* ---- mutations ---- */
 
 static size_t splice(uint8_t *data, size_t size, size_t max_size, size_t at, size_t cut, struct ps_span put)
@@ -161,6 +252,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
         int32_t id = 100 + (int32_t)rng_below(&world.rng, 200);
         if (roll < 2) {
             put_event(&w);
+        } else if (roll == 2 && rng_one_in(&world.rng, 2)) {
+            put_sasl(&w, id);
         } else if (roll < 4) {
             put_scheduled(&w, id);
         } else {
