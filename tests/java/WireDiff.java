@@ -27,6 +27,7 @@ import org.apache.kafka.common.protocol.MessageUtil;
  * What a proxy changed in answers, judged by Kafka's own message classes.
  *
  *     java -cp JARS WireDiff.java PAIRS HOST:PORT=HOST:PORT...
+ *     java -cp JARS WireDiff.java --self-test
  *
  * PAIRS is a file of records: API key and version (int16), two lengths (int32), then the answer as the broker sent it and
  * as the client got it. The first is decoded, the changes that are meant to be made are made in it, and what comes out
@@ -275,7 +276,79 @@ public final class WireDiff {
         return good;
     }
 
+    // --- can it fail? ------------------------------------------------------------------------------------------
+
+    private static byte[] frame(ApiMessage message, short version) {
+        ApiMessageType type = ApiMessageType.fromApiKey(message.apiKey());
+        byte[] body = bytes(message, version);
+        int head = 8 + type.responseHeaderVersion(version);
+        return ByteBuffer.allocate(head + body.length).putInt(head - 4 + body.length).putInt(42).position(head)
+            .put(body).array();
+    }
+
+    private boolean finds(ApiMessage sent, short version, byte[] after) {
+        try {
+            compare(sent.apiKey(), version, frame(sent, version), after);
+            return false;
+        } catch (Difference difference) {
+            return true;
+        }
+    }
+
+    /** What should pass does, and with any other bit in it does not. */
+    private void tryEveryBit(ApiMessage sent, ApiMessage meant, int version) {
+        byte[] after = frame(meant, (short) version);
+        String name = ApiMessageType.fromApiKey(sent.apiKey()).name + " v" + version;
+        if (finds(sent, (short) version, after)) {
+            throw new AssertionError(name + ": finds a difference where there is none");
+        }
+        for (int bit = 0; bit < 8 * after.length; bit++) {
+            after[bit / 8] ^= (byte) (1 << bit % 8);
+            if (!finds(sent, (short) version, after)) {
+                throw new AssertionError(name + ": does not find bit " + bit + " changed");
+            }
+            after[bit / 8] ^= (byte) (1 << bit % 8);
+        }
+        counts.merge(name, 8 * after.length, Integer::sum);
+    }
+
+    private static MetadataResponseData metadata(String host, int port) {
+        MetadataResponseData data = new MetadataResponseData().setClusterId("here");
+        data.brokers().add(new MetadataResponseData.MetadataResponseBroker().setNodeId(1).setHost(host).setPort(port));
+        return data;
+    }
+
+    private static FetchResponseData fetch(String host, int port) {
+        FetchResponseData data = new FetchResponseData().setSessionId(7);
+        data.nodeEndpoints().add(new FetchResponseData.NodeEndpoint().setNodeId(1).setHost(host).setPort(port));
+        return data;
+    }
+
+    private static ApiVersionsResponseData versions(int from, int to) {
+        ApiVersionsResponseData data = new ApiVersionsResponseData();
+        data.apiKeys().add(new ApiVersionsResponseData.ApiVersion().setApiKey(ApiMessageType.FETCH.apiKey())
+            .setMinVersion((short) from).setMaxVersion((short) to));
+        return data;
+    }
+
+    private static void selfTest() {
+        WireDiff diff = new WireDiff(List.of("broker:9092=proxy:19092"));
+        diff.tryEveryBit(metadata("broker", 9092), metadata("proxy", 19092), 5);
+        diff.tryEveryBit(metadata("broker", 9092), metadata("proxy", 19092), 12);
+        diff.tryEveryBit(new FetchResponseData().setSessionId(7), new FetchResponseData().setSessionId(7), 17);
+        diff.tryEveryBit(versions(0, 99), versions(ApiKeys.FETCH.oldestVersion(), ApiKeys.FETCH.latestVersion()), 3);
+        if (!diff.finds(fetch("broker", 9092), (short) 17, frame(fetch("broker", 9092), (short) 17))
+                || !diff.finds(metadata("other", 9092), (short) 12, frame(metadata("other", 9092), (short) 12))) {
+            throw new AssertionError("does not find an address that leaks");
+        }
+        System.out.println("ok: every changed bit is found: " + diff.counts);
+    }
+
     public static void main(String[] args) throws IOException {
+        if (args.length == 1 && args[0].equals("--self-test")) {
+            selfTest();
+            return;
+        }
         WireDiff diff = new WireDiff(Arrays.asList(args).subList(1, args.length));
         try (DataInputStream in = new DataInputStream(new BufferedInputStream(new FileInputStream(args[0])))) {
             System.exit(diff.run(in) ? 0 : 1);
