@@ -344,7 +344,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         return sasl_raw(s, in, now);
     }
     if (in.len < 8) {
-        return ps_order_need(8);
+        return ps_order_need(in.len < 4 ? 4 : 8); /* what comes next may be a raw token, of no more than its length */
     }
     int32_t len = (int32_t)ps_load32(in.base);
     if (len < 4) {

@@ -55,7 +55,7 @@ static void put_event(struct ps_writer *w)
 /* In the frames of the schedules: topics that are governed, batches. */
 static void put_scheduled(struct ps_writer *w, int32_t id)
 {
-    static const enum peer_kind kinds[] = {PEER_MIXED, PEER_WANDERER, PEER_RAW};
+    static const enum peer_kind kinds[] = {PEER_MIXED, PEER_WANDERER, PEER_SASL};
     struct peer *p = &world.peers[rng_below(&world.rng, 2)];
     struct request r;
     *p = (struct peer){.kind = kinds[rng_below(&world.rng, 3)], .request_count = rng_below(&world.rng, 3)};

@@ -84,11 +84,15 @@ static void broker_asked(struct world *w, struct peer *p, const uint8_t *frame, 
 
 static void broker_got(struct world *w, struct peer *p, const uint8_t *frame, size_t len)
 {
-    if (is_question(frame)) {
+    bool token = p->next_forward < p->request_count && p->requests[p->next_forward].token;
+    if (!token && is_question(frame)) {
         broker_asked(w, p, frame, len);
         return;
     }
-    struct request *r = find_request(p, (int32_t)ps_load32(frame + 8));
+    struct request *r = &p->requests[p->next_forward]; /* before a token all has been answered */
+    if (!token) {
+        r = find_request(p, (int32_t)ps_load32(frame + 8));
+    }
     CHECK(w, r != NULL && r->fate == FATE_PENDING && !r->version_refused);
     CHECK(w, r->len == len && memcmp(r->frame, frame, len) == 0); /* bytes out equal bytes in */
     size_t index = (size_t)(r - p->requests);
@@ -107,11 +111,6 @@ static void broker_got(struct world *w, struct peer *p, const uint8_t *frame, si
     }
 }
 
-static bool agrees(const struct request *r, const uint8_t *answer)
-{
-    return r->api_key == PS_API_SASL_HANDSHAKE && r->api_version == 0 && ps_load16(answer + 8) == 0;
-}
-
 static void client_got(struct world *w, struct peer *p, const uint8_t *frame, size_t len)
 {
     while (p->next_answer < p->request_count && !p->requests[p->next_answer].expects_answer) {
@@ -119,7 +118,7 @@ static void client_got(struct world *w, struct peer *p, const uint8_t *frame, si
     }
     CHECK(w, p->next_answer < p->request_count);
     struct request *r = &p->requests[p->next_answer++];
-    CHECK(w, r->correlation_id == (int32_t)ps_load32(frame + 4)); /* in order, once */
+    CHECK(w, r->token || r->correlation_id == (int32_t)ps_load32(frame + 4)); /* in order, once */
     if (r->fate != FATE_FORWARDED) {
         was_refused(w, r);
     }
@@ -129,9 +128,8 @@ static void client_got(struct world *w, struct peer *p, const uint8_t *frame, si
     if (p->producer != NULL && r->placed_count > 0) {
         producer_answered(p->producer, r);
     }
-    if (agrees(r, frame)) {
-        p->raw = true;
-        cover[COVER_BLIND]++;
+    if (p->kind == PEER_SASL) {
+        exchange_answered(w, p, r, frame);
     }
 }
 
@@ -176,9 +174,8 @@ void ends_send(struct world *w, struct peer *p)
         add_tokens(w, p, rng_one_in(&w->rng, 2) ? PS_CLIENT : PS_BROKER);
         return;
     }
-    bool handshaking = p->kind == PEER_RAW && p->request_count > 0 && !p->requests[p->request_count - 1].answered;
-    if (p->request_count == WORLD_REQUESTS_MAX || handshaking) {
-        return; /* a client waits for the answer to its handshake */
+    if (p->request_count == WORLD_REQUESTS_MAX || (p->kind == PEER_SASL && exchange_waits(p))) {
+        return;
     }
     struct request *r = &p->requests[p->request_count];
     make_request(w, p, r, (int32_t)p->request_count + 100);

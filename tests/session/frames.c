@@ -222,7 +222,9 @@ static int16_t version_of(struct world *world, const struct peer *p, const struc
     case PS_API_FETCH:
         return 16;
     case PS_API_SASL_HANDSHAKE:
-        return p->kind == PEER_RAW ? 0 : 1;
+        return p->exchange.version;
+    case PS_API_SASL_AUTHENTICATE:
+        return 2;
     default:
         return 4;
     }
@@ -241,8 +243,9 @@ static int16_t key_of(struct world *world, struct peer *p, struct request *r)
     if (first && (p->kind == PEER_PRODUCER || !rng_one_in(&world->rng, 4))) {
         return PS_API_API_VERSIONS;
     }
-    if (p->kind == PEER_RAW && rng_one_in(&world->rng, 2)) {
-        return PS_API_SASL_HANDSHAKE;
+    int16_t sasl = p->kind == PEER_SASL ? exchange_key(world, p) : -1;
+    if (sasl >= 0) {
+        return sasl;
     }
     if (p->kind == PEER_PRODUCER && !rng_one_in(&world->rng, 10)) {
         return producer_fill(world, p->producer, r) ? PS_API_PRODUCE : -1;
@@ -250,6 +253,11 @@ static int16_t key_of(struct world *world, struct peer *p, struct request *r)
     int16_t key = p->kind == PEER_PRODUCER ? PS_API_METADATA : any_key(world);
     r->may_be_silent = key == PS_API_PRODUCE && rng_one_in(&world->rng, 40);
     return key;
+}
+
+static bool is_sasl(int16_t key)
+{
+    return key == PS_API_SASL_HANDSHAKE || key == PS_API_SASL_AUTHENTICATE;
 }
 
 void make_request(struct world *world, struct peer *p, struct request *r, int32_t correlation_id)
@@ -262,12 +270,17 @@ void make_request(struct world *world, struct peer *p, struct request *r, int32_
     if (r->api_key < 0) {
         return;
     }
-    r->api_version = version_of(world, p, r);
-    ps_write_i16(&w, r->api_key);
-    ps_write_i16(&w, r->api_version);
-    ps_write_i32(&w, correlation_id);
-    put_string(&w, client_id, false);
-    if (r->may_be_silent) {
+    r->token = r->api_key == PS_API_SASL_AUTHENTICATE && p->exchange.version == 0;
+    if (!r->token) {
+        r->api_version = version_of(world, p, r);
+        ps_write_i16(&w, r->api_key);
+        ps_write_i16(&w, r->api_version);
+        ps_write_i32(&w, correlation_id);
+        put_string(&w, client_id, false);
+    }
+    if (is_sasl(r->api_key)) {
+        exchange_put_request(world, p, r, &w);
+    } else if (r->may_be_silent) {
         r->expects_answer = rng_one_in(&world->rng, 2);
         cover[COVER_MAYBE]++;
         put_filler(world, &w, 300);
@@ -499,19 +512,12 @@ static void put_api_versions_response(struct world *world, struct ps_writer *w)
     ps_write_uvarint(w, 0);
 }
 
-static void put_handshake_response(struct world *world, struct ps_writer *w)
-{
-    bool agrees = !rng_one_in(&world->rng, 3);
-    cover[COVER_HANDSHAKE_REFUSED] += !agrees;
-    ps_write_i16(w, agrees ? 0 : 33);
-    ps_write_i32(w, 1);
-    put_string(w, "PLAIN", false);
-}
-
 void make_response(struct world *world, struct peer *p, struct request *r)
 {
     struct ps_writer w = {.base = buffer, .cap = BUFFER_SIZE, .len = 4};
-    ps_write_i32(&w, r->correlation_id);
+    if (!r->token) {
+        ps_write_i32(&w, r->correlation_id);
+    }
     if (r->api_key == PS_API_PRODUCE && !r->may_be_silent) {
         put_produce_response(world, &w, r);
     } else if (r->api_key == PS_API_METADATA) {
@@ -520,8 +526,8 @@ void make_response(struct world *world, struct peer *p, struct request *r)
         put_fetch_response(world, &w);
     } else if (r->api_key == PS_API_API_VERSIONS) {
         put_api_versions_response(world, &w);
-    } else if (r->api_key == PS_API_SASL_HANDSHAKE) {
-        put_handshake_response(world, &w);
+    } else if (is_sasl(r->api_key)) {
+        exchange_put_response(world, p, r, &w);
     } else {
         put_filler(world, &w, 500);
     }

@@ -229,7 +229,7 @@ static void check_end(struct world *w, struct peer *p)
         return;
     }
     if (p->mute) {
-        CHECK(w, p->consumed == p->sent || p->kind == PEER_RAW); /* a question holds nothing for long */
+        CHECK(w, p->consumed == p->sent || p->kind == PEER_SASL); /* a question holds nothing for long */
         return;
     }
     uint32_t maybe = 0;
@@ -251,7 +251,7 @@ static enum peer_kind some_kind(struct world *w)
 {
     static const enum peer_kind kinds[] = {PEER_MIXED,      PEER_MIXED,      PEER_MIXED,    PEER_MIXED,
                                            PEER_BAD_CLIENT, PEER_BAD_BROKER, PEER_PRODUCER, PEER_PRODUCER,
-                                           PEER_WANDERER,   PEER_RAW};
+                                           PEER_WANDERER,   PEER_SASL};
     return kinds[rng_below(&w->rng, PS_ARRAY_LEN(kinds))];
 }
 

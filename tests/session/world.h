@@ -122,6 +122,7 @@ struct request {
     bool answered;
     bool refusable;        /* writes to a covered topic, or in a sequence of which something may have been refused */
     bool version_refused;  /* an ApiVersions that we answer ourselves */
+    bool token;            /* raw: a length and bytes, no header; the answer likewise */
     int32_t partitions;    /* of a Produce, over all topics */
     enum request_fate fate;
     struct placed placed[PRODUCER_PARTITIONS];
@@ -136,7 +137,16 @@ enum peer_kind {
     PEER_BAD_BROKER, /* the same on the other side */
     PEER_PRODUCER,   /* idempotent, with retries */
     PEER_WANDERER,   /* writes to many topics in turn */
-    PEER_RAW         /* SaslHandshake v0, then tokens */
+    PEER_SASL        /* says who it is, as often as it likes, in both handshakes, between and behind other requests */
+};
+
+/* What a PEER_SASL does (exchange.c). */
+struct exchange {
+    uint32_t mechanism;      /* of exchange.c's table */
+    int16_t version;         /* of the handshake: 0 is followed by raw tokens */
+    uint32_t tokens_left;    /* that the client has yet to send */
+    uint32_t round;          /* of the token sent last */
+    uint32_t name, accepted; /* claimed in this exchange; as the broker accepted it last. 0: none */
 };
 
 struct peer {
@@ -160,7 +170,8 @@ struct peer {
     ps_ns held;              /* ... and was so long before */
     struct producer *producer;
     uint32_t wandered;       /* PEER_WANDERER: topics written to */
-    bool raw;                /* the handshake was agreed to: no frames any more */
+    struct exchange exchange;
+    bool raw;                /* tokens whose end nobody knows: no frames any more */
     uint64_t reserved[2];    /* for the frame in hand, by side */
     uint64_t claimed[2];     /* ... or waited for */
     uint64_t in_line[2];     /* number of that wait: the smaller goes first; 0: none */
@@ -208,7 +219,7 @@ _Noreturn void world_fail(const struct world *w, const char *what, const char *f
     XX(MAYBE) XX(VERSION_REFUSED) XX(BROKER_REFUSED_VERSION) XX(BLIND) XX(HANDSHAKE_REFUSED) XX(DRAINED)               \
     XX(CLIENT_GONE) XX(BROKER_GONE) XX(LEFT_WAITING) XX(OUTLIVED) XX(BAD_REQUEST) XX(BAD_RESPONSE) XX(CORRELATION)     \
     XX(MEMORY) XX(RESERVE_WAITED) XX(RESPONSE_WAITED) XX(NAMED) XX(UNNAMED) XX(ASKED_SEVERAL)                          \
-    XX(NEVER_NAMED)
+    XX(NEVER_NAMED) XX(RAW) XX(PRINCIPAL) XX(PRINCIPAL_REFUSED)
 enum cover {
 #define XX(name) COVER_##name,
     COVER_MAP(XX)
@@ -257,6 +268,13 @@ void producer_broker_got(struct world *w, struct producer *producer, struct requ
 void producer_answered(struct producer *producer, const struct request *r);
 bool producer_is_transactional(const struct producer *producer);
 bool producer_done(const struct producer *producer); /* all that was made is in the log */
+
+/* exchange.c */
+int16_t exchange_key(struct world *w, struct peer *p); /* of the next request; -1: none of SASL */
+bool exchange_waits(const struct peer *p);             /* for an answer, before anything else is sent */
+void exchange_put_request(struct world *w, struct peer *p, struct request *r, struct ps_writer *out);
+void exchange_put_response(struct world *w, const struct peer *p, const struct request *r, struct ps_writer *out);
+void exchange_answered(struct world *w, struct peer *p, const struct request *r, const uint8_t *answer);
 
 /* frames.c */
 void make_request(struct world *w, struct peer *p, struct request *r, int32_t correlation_id);
