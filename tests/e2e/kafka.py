@@ -122,13 +122,21 @@ class Broker:
             self.hop.close()
 
 
+def cluster_id():
+    """As Kafka's own: one that began with a dash would be taken for an option of kafka-storage."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
+
+
 class Cluster:
     def __init__(self, nodes, hops=False, sasl=False, version=KAFKA_VERSION, settings=None):
         """settings: what server.properties says besides, or instead."""
         classes()
         self.version, self.settings = version, settings or {}
         self.hops, self.sasl = hops, sasl
-        self.uuid = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self.uuid = cluster_id()
         self.folder = WORK / "clusters" / f"{os.getpid()}-{nodes}{'-hops' if hops else ''}{'-sasl' if sasl else ''}"
         self._tidy()
         self.brokers = {}
