@@ -24,7 +24,8 @@ async function perform(lib, prefix, name) {
     try {
         return { result: 'ok', detail: await Promise.race([EXERCISES[name](run), late]) }
     } catch (error) {
-        return { result: 'failed', detail: `${run.stage}: ${error.message}`.replace(/\n/g, '; ') }
+        const missing = run.tally ? ` (${run.tally.missing} records missing)` : ''
+        return { result: 'failed', detail: `${run.stage}: ${error.message}${missing}`.replace(/\n/g, '; ') }
     } finally {
         clearTimeout(timer)
     }

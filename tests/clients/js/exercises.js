@@ -18,6 +18,7 @@ class Run {
         this.topic = `${prefix}-${name}` // of its group and its transactional id as well
         this.stage = 'beginning'
         this.over = false // its time is up
+        this.tally = null // of the comparison under way
     }
 
     /** Every client.id begins with the prefix, so that its connections can be recognised. */
@@ -44,7 +45,7 @@ class Run {
     /** Reads the topic up to the last of its ends and judges all before it. */
     async compare(committedOnly, ...expected) {
         this.stage = committedOnly ? 'reading what is committed' : 'reading back'
-        const tally = new Tally()
+        const tally = (this.tally = new Tally())
         expected.forEach(records => tally.expect(records))
         const ended = new Set()
         const role = committedOnly ? 'committed-reader' : 'reader'
@@ -56,6 +57,7 @@ class Run {
             }
             return ended.size < PARTITIONS
         })
+        this.tally = null
         tally.judge()
     }
 

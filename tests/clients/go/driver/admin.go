@@ -88,7 +88,7 @@ func (r *run) watchGroup(admin Admin, made string) error {
 	if err != nil {
 		return err
 	}
-	err = r.until("reading", func() (bool, error) { return tally.Missing() == 0, nil })
+	err = r.until("reading", func() (bool, error) { return tally.Missing() == 0, broken(member) })
 	if err == nil {
 		r.stage("describing the group")
 		err = r.lookAtGroup(admin)

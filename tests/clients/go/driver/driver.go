@@ -17,8 +17,11 @@ import (
 	"time"
 )
 
-// The harness gives an exercise 60 s.
-const deadline = 55 * time.Second
+// The harness gives an exercise 60 s. Most libraries can be interrupted, and then say what they were doing.
+const (
+	deadline = 55 * time.Second
+	grace    = 2 * time.Second
+)
 
 type exercise func(*run) (string, error)
 
@@ -91,16 +94,20 @@ func perform(lib Library, prefix, name string, do exercise) (string, error) {
 		ended <- end{detail, err}
 	}()
 	stage := "beginning"
+	late := time.After(deadline + grace)
 	for {
 		select {
 		case stage = <-r.stages:
 		case e := <-ended:
+			if ctx.Err() != nil && e.err != nil {
+				e.err = fmt.Errorf("timeout after %v: %w", deadline, e.err)
+			}
 			if e.err != nil {
 				e.err = fmt.Errorf("%s: %w", stage, e.err)
 			}
 			return e.detail, e.err
-		case <-ctx.Done():
-			return "", fmt.Errorf("timeout after %v while %s", deadline, stage)
+		case <-late:
+			return "", fmt.Errorf("%s: timeout after %v", stage, deadline)
 		}
 	}
 }

@@ -38,16 +38,27 @@ func (r *run) join(role, protocol string, tally *Tally) (*attendant, error) {
 	return a, err
 }
 
+// broken gives the errors of those that cannot go on.
+func broken(members ...Member) error {
+	var err error
+	for _, member := range members {
+		err = errors.Join(err, member.Err())
+	}
+	return err
+}
+
 const round = 120 // records, 40 for each partition
 
 // all sends another round and waits until the group has read everything so far.
-func (r *run) all(tally *Tally, which string) error {
+func (r *run) all(tally *Tally, which string, members ...Member) error {
 	records := Make(r.name+"-"+which, round, Noise)
 	tally.Expect(records)
 	if err := r.send(plain(AcksAll), records); err != nil {
 		return err
 	}
-	return r.until("reading the "+which+" records", func() (bool, error) { return tally.Missing() == 0, nil })
+	return r.until("reading the "+which+" records", func() (bool, error) {
+		return tally.Missing() == 0, broken(members...)
+	})
 }
 
 // halves: both hold something, and together each partition once.
@@ -66,7 +77,7 @@ func rebalance(protocol string) exercise {
 		if err != nil {
 			return "", err
 		}
-		if err := r.all(&tally, "early"); err != nil {
+		if err := r.all(&tally, "early", first); err != nil {
 			return "", errors.Join(err, first.Leave(r.ctx))
 		}
 		second, err := r.join("second", protocol, &tally)
@@ -88,18 +99,20 @@ func rebalance(protocol string) exercise {
 
 func (r *run) handOver(tally *Tally, first, second *attendant) error {
 	err := r.until("sharing the partitions", func() (bool, error) {
-		return halves(first.Assigned(), second.Assigned()), nil
+		return halves(first.Assigned(), second.Assigned()), broken(first, second)
 	})
 	if err == nil {
-		err = r.all(tally, "shared")
+		err = r.all(tally, "shared", first, second)
 	}
 	r.stage("the first leaving")
 	if err = errors.Join(err, first.Leave(r.ctx)); err != nil {
 		return errors.Join(err, second.Leave(r.ctx))
 	}
-	err = r.until("the second taking over", func() (bool, error) { return len(second.Assigned()) == Partitions, nil })
+	err = r.until("the second taking over", func() (bool, error) {
+		return len(second.Assigned()) == Partitions, broken(second)
+	})
 	if err == nil {
-		err = r.all(tally, "late")
+		err = r.all(tally, "late", second)
 	}
 	if err == nil && second.partitions() != Partitions {
 		err = fmt.Errorf("the second read only %d partitions", second.partitions())
@@ -144,7 +157,7 @@ func share(r *run) (string, error) {
 		}
 		members[i] = member
 	}
-	err := r.until("sharing the records", func() (bool, error) { return tally.Missing() == 0, nil })
+	err := r.until("sharing the records", func() (bool, error) { return tally.Missing() == 0, broken(members[:]...) })
 	r.stage("leaving")
 	if err = errors.Join(err, members[0].Leave(r.ctx), members[1].Leave(r.ctx)); err != nil {
 		return "", err

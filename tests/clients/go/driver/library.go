@@ -40,6 +40,8 @@ type Joining struct {
 type Member interface {
 	// Assigned gives the partitions that it holds now.
 	Assigned() []int32
+	// Err is not nil once it cannot go on.
+	Err() error
 	// Leave commits (or acknowledges) what was read, leaves the group and gives the first error that the member met.
 	Leave(ctx context.Context) error
 }

@@ -76,14 +76,18 @@ func (m *member) Assigned() []int32 {
 	return parts
 }
 
+func (m *member) Err() error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.failure
+}
+
 func (m *member) Leave(ctx context.Context) error {
 	m.cancel()
 	m.polled.Wait()
 	err := m.finish(ctx)
 	m.client.Close()
-	m.mutex.Lock()
-	defer m.mutex.Unlock()
-	return errors.Join(m.failure, err)
+	return errors.Join(m.Err(), err)
 }
 
 func (l library) Join(_ context.Context, joining driver.Joining, got func(driver.Record)) (driver.Member, error) {

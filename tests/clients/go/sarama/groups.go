@@ -21,10 +21,11 @@ type member struct {
 	marks  bool // commits what it reads; otherwise somebody else does
 	got    func(*sarama.ConsumerMessage)
 	cancel context.CancelFunc
-	ended  chan error
+	ended  sync.WaitGroup
 
 	mutex   sync.Mutex
 	session sarama.ConsumerGroupSession // nil between two sessions
+	failure error
 }
 
 func (l library) join(joining driver.Joining, marks bool, got func(*sarama.ConsumerMessage)) (*member, error) {
@@ -37,14 +38,12 @@ func (l library) join(joining driver.Joining, marks bool, got func(*sarama.Consu
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &member{group: group, topic: joining.Topic, marks: marks, got: got, cancel: cancel, ended: make(chan error, 1)}
-	go func() {
-		var err error
-		for ctx.Err() == nil && err == nil {
-			err = group.Consume(ctx, []string{joining.Topic}, m)
+	m := &member{group: group, topic: joining.Topic, marks: marks, got: got, cancel: cancel}
+	m.ended.Go(func() {
+		for ctx.Err() == nil && m.Err() == nil {
+			m.fail(group.Consume(ctx, []string{joining.Topic}, m))
 		}
-		m.ended <- err
-	}()
+	})
 	return m, nil
 }
 
@@ -56,6 +55,18 @@ func (m *member) enter(session sarama.ConsumerGroupSession) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.session = session
+}
+
+func (m *member) fail(err error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	m.failure = err
+}
+
+func (m *member) Err() error {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	return m.failure
 }
 
 func (m *member) Setup(session sarama.ConsumerGroupSession) error {
@@ -97,7 +108,8 @@ func (m *member) Assigned() []int32 {
 // Leave: the end of a session commits what was marked.
 func (m *member) Leave(context.Context) error {
 	m.cancel()
-	return errors.Join(<-m.ended, m.group.Close())
+	m.ended.Wait()
+	return errors.Join(m.group.Close(), m.Err())
 }
 
 // A transactor gives the offsets of its member's session to the producer's transaction.
