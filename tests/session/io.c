@@ -71,7 +71,7 @@ static bool carry_out(struct world *w, struct peer *p, enum ps_side side, const 
     case PS_ORDER_GATHER:
         CHECK(w, order->n > pipe_len(in));
         CHECK(w, order->n <= p->reserved[side] || (side == PS_BROKER && order->n <= PS_KEEP_FREE));
-        CHECK(w, side == PS_BROKER || order->n <= WORLD_GATHER);
+        CHECK(w, side == PS_BROKER || order->n <= w->limits.gather);
         p->need[side] = order->n;
         note_no_wait(w, p, side);
         cover[COVER_GATHERED] += side == PS_CLIENT;

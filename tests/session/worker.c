@@ -293,3 +293,17 @@ void worker_open_valves(struct world *w)
 {
     set_all(w, true);
 }
+
+void worker_shut_valves(struct world *w, uint32_t count)
+{
+    struct ps_setting settings[WORLD_SLOTS];
+    for (uint32_t i = 0; i < WORLD_SLOTS; i++) {
+        bool shut = i + count >= WORLD_SLOTS;
+        settings[i] = (struct ps_setting){.rate = shut ? 0 : (double)INFINITY,
+                                          .burst = shut ? 0 : (double)INFINITY,
+                                          .level = PS_LEVEL_SLOW,
+                                          .lag = 1234,
+                                          .group = "g"};
+    }
+    ps_governor_settings(&w->governor, settings, WORLD_SLOTS, w->now);
+}

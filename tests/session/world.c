@@ -62,11 +62,18 @@ void pipe_free(struct pipe *p)
 }
 
 static uint64_t current_seed;
+static const char *current_driver = "session_schedules";
+
+void world_name(uint64_t seed, const char *driver)
+{
+    current_seed = seed;
+    current_driver = driver;
+}
 
 void world_fail(const struct world *w, const char *what, const char *file, int line)
 {
-    fprintf(stderr, "seed %llu, step %llu: %s (%s:%d)\n  replay: session_schedules 1 %llu\n",
-            (unsigned long long)current_seed, (unsigned long long)w->steps, what, file, line,
+    fprintf(stderr, "seed %llu, step %llu: %s (%s:%d)\n  replay: %s 1 %llu\n",
+            (unsigned long long)current_seed, (unsigned long long)w->steps, what, file, line, current_driver,
             (unsigned long long)current_seed);
     abort();
 }

@@ -210,6 +210,8 @@ uint64_t world_run(uint64_t seed);
             world_fail(w, #condition, __FILE__, __LINE__);                                                             \
         }                                                                                                              \
     } while (0)
+/* What a failure should name: the seed and the program that replays it. */
+void world_name(uint64_t seed, const char *driver);
 _Noreturn void world_fail(const struct world *w, const char *what, const char *file, int line);
 
 /* What schedules have reached: a check that is never reached checks nothing. */
@@ -242,6 +244,7 @@ void worker_init(struct world *w); /* env, limits, governor */
 void worker_next_rules(struct world *w);
 void worker_next_settings(struct world *w);
 void worker_open_valves(struct world *w);
+void worker_shut_valves(struct world *w, uint32_t count); /* the last so many slots for good, the others not at all */
 uint64_t worker_reserved(const struct world *w, enum ps_side side, size_t *peers); /* by all peers, and by how many */
 void worker_take_turns(struct world *w); /* whoever waits for memory and is the first to have room goes on */
 
