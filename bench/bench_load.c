@@ -21,7 +21,7 @@ enum mode { MODE_PRODUCE_LARGE = 1, MODE_PRODUCE_SMALL, MODE_FETCH, MODE_IDLE };
 struct options {
     enum mode mode;
     struct net_address address;
-    uint32_t connections, depth, records, record_bytes, partitions, topics;
+    uint32_t connections, depth, records, record_bytes, partitions, topics, together;
     const char *topic, *client_id;
     double rate, seconds;
     uint64_t bytes, requests, warmup;
@@ -43,6 +43,7 @@ static void usage(void)
          "  --bytes N (of requests) | --requests N | --seconds S   when to stop\n"
          "  --warmup N       requests before, which count for nothing\n"
          "  --records N  --record-bytes N  --partitions N (per request)  --topics N (in turn)\n"
+         "  --together N     topics NAME-0 .. NAME-<N-1> in each request; by name\n"
          "  --acks 0|1|-1  --version N  --topic NAME  --client-id NAME\n"
          "  --hold           say {\"event\": \"ready\"} and wait for a line on stdin before measuring, and for the\n"
          "                   end of stdin before closing the connections\n"
@@ -138,6 +139,9 @@ static bool option_set(struct options *o, int c, const char *arg)
     case 't':
         o->topics = (uint32_t)number;
         break;
+    case 'g':
+        o->together = (uint32_t)number;
+        break;
     case 'k':
         o->acks = (int16_t)strtol(arg, NULL, 10);
         break;
@@ -161,7 +165,8 @@ static void options_check(const struct options *o)
     bool sensible = o->address.port != 0 && o->threads > 0 && o->connections >= o->threads && o->depth > 0 &&
                     o->depth <= LOAD_RING && o->records > 0 && o->partitions > 0 && o->topics > 0 && o->rate >= 0 &&
                     o->acks >= -1 && o->acks <= 1 && o->version >= (o->mode == MODE_FETCH ? 4 : 3) &&
-                    o->version <= (o->mode == MODE_FETCH ? 18 : 13);
+                    o->version <= (o->mode == MODE_FETCH ? 18 : 13) &&
+                    (o->together == 0 || (o->version < ID_VERSION && o->topics == 1));
     if (!sensible) {
         usage();
         exit(2);
@@ -177,7 +182,7 @@ static void options_read(struct options *o, int argc, char **argv)
         {"warmup", 1, NULL, 'w'},     {"records", 1, NULL, 'R'},  {"record-bytes", 1, NULL, 'B'},
         {"partitions", 1, NULL, 'p'}, {"topics", 1, NULL, 't'},   {"acks", 1, NULL, 'k'},
         {"version", 1, NULL, 'v'},    {"topic", 1, NULL, 'T'},    {"client-id", 1, NULL, 'i'},
-        {"hold", 0, NULL, 'H'},       {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0},
+        {"together", 1, NULL, 'g'},   {"hold", 0, NULL, 'H'},   {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0},
     };
     options_default(o, MODE_PRODUCE_LARGE);
     for (int i = 1; i + 1 < argc; i++) { /* the mode first: it sets what others change */
@@ -248,6 +253,8 @@ static struct ps_span *frames_new(const struct options *o)
                                 .acks = o->acks,
                                 .client_id = o->client_id,
                                 .partitions = o->partitions,
+                                .topics = o->together,
+                                .numbered = o->together > 0,
                                 .batch = batch_new(o->records, o->record_bytes)};
     struct ps_span *frames = calloc(o->topics, sizeof(*frames));
     PS_ASSERT(frames != NULL);

@@ -97,7 +97,13 @@ struct ps_span batch_new(uint32_t records, uint32_t value_bytes)
 struct filling {
     const struct frame_shape *shape;
     int64_t partition; /* the one that is being written */
+    char name[64];     /* of the topic, if they are numbered */
 };
+
+static struct ps_span topic_name(const struct filling *filling)
+{
+    return ps_span_of(filling->shape->numbered ? filling->name : filling->shape->topic);
+}
 
 /* What these requests give a value, by name; everything else keeps its default. */
 static void fill(void *ctx, enum message_event event, const struct ps_field *field, struct message_value *value)
@@ -106,12 +112,15 @@ static void fill(void *ctx, enum message_event event, const struct ps_field *fie
     const struct frame_shape *shape = filling->shape;
     if (event == MESSAGE_ELEMENT) {
         filling->partition = value->number; /* of topics too, but those come before */
+        if (message_is(field, "TopicData") || message_is(field, "Topics")) {
+            snprintf(filling->name, sizeof(filling->name), "%s-%d", shape->topic, (int)value->number);
+        }
     } else if (message_is(field, "TopicData") || message_is(field, "Topics")) {
         value->number = shape->topics == 0 ? 1 : shape->topics;
     } else if (message_is(field, "PartitionData") || message_is(field, "Partitions")) {
         value->number = shape->partitions;
     } else if (message_is(field, "Name") || message_is(field, "Topic")) {
-        value->text = ps_span_of(shape->topic);
+        value->text = topic_name(filling);
     } else if (message_is(field, "TopicId")) {
         value->text = (struct ps_span){shape->topic_id, sizeof(shape->topic_id)};
     } else if (message_is(field, "Index") || message_is(field, "Partition")) {
@@ -136,7 +145,7 @@ static struct ps_span frame_new(const struct frame_shape *shape, int16_t key, in
     size_t topics = shape->topics == 0 ? 1 : shape->topics;
     size_t cap = 4096 + topics * (256 + (size_t)shape->partitions * (shape->batch.len + 64));
     struct message_out out = {.w = {.base = checked_malloc(cap), .cap = cap}};
-    struct filling filling = {shape, 0};
+    struct filling filling = {.shape = shape};
     message_request(&out, ps_api_find(key), version, 0, ps_span_of(shape->client_id), fill, &filling);
     PS_ASSERT(!out.w.full);
     return (struct ps_span){out.w.base, out.w.len};

@@ -18,6 +18,7 @@ struct frame_shape {
     const char *client_id;
     const char *topic;
     uint32_t topics;      /* times that the topic stands in the request; 0 counts as 1 */
+    bool numbered;        /* ... as topic-0, topic-1 and so on */
     uint8_t topic_id[16]; /* stands in place of the name in Produce v13+ and Fetch v13+ */
     uint32_t partitions;  /* of the topic, from 0 on: each gets the same batch */
     struct ps_span batch;

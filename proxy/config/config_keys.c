@@ -345,7 +345,8 @@ static const struct ps_key limits_keys[] = {
      .fallback = "256MiB",
      .least = "1MiB",
      .most = "1TiB",
-     .help = "All requests that are kept whole, together"},
+     .help = "What all connections hold together: frames that are kept whole, and bytes that the other side has not "
+             "taken yet"},
     {.name = "idle",
      .kind = PS_KEY_DURATION,
      AT(ps_config, limits.idle),

@@ -62,15 +62,16 @@ class Penstock:
     """A running proxy. Its end is part of every scenario: SIGTERM, exit 0, and no sanitizer has spoken."""
 
     def __init__(self, context, cluster, policies=(), preset="asan", name="penstock", bind="127.0.0.1",
-                 advertise=None, extra=None):
+                 advertise=None, extra=None, first_id=1):
         if context.options.direct:
             raise RuntimeError("this scenario says nothing without Penstock")
         self.context = context
         self.name = name
+        self.bind = bind
         self.port = ports(1 + BROKER_PORTS, bind)
         self.admin = ports()
         listener = {"name": "public", "bind": f"{bind}:{self.port}",
-                    "broker_ports": f"{self.port + 1}-{self.port + BROKER_PORTS}", "first_id": 1}
+                    "broker_ports": f"{self.port + 1}-{self.port + BROKER_PORTS}", "first_id": first_id}
         if advertise:
             listener["advertise"] = advertise
         self.config = {"upstream": {"bootstrap": cluster.bootstrap}, "listeners": [listener]}

@@ -14,6 +14,7 @@ BATCHES = {
     "broker killed": (3, True),
     "sasl": (1, True, True),
     "demo": None,
+    "memory": None,
 }
 _members = {batch: [] for batch in BATCHES}
 
@@ -42,5 +43,5 @@ def all_of_them():
     return [one for members in _members.values() for one in members]
 
 
-for _module in ("wire", "admin", "signals", "lag", "fairness", "brokers", "sasl", "demo"):
+for _module in ("wire", "admin", "signals", "lag", "fairness", "brokers", "sasl", "demo", "memory"):
     importlib.import_module(f"scenarios.{_module}")
