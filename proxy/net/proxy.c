@@ -119,8 +119,8 @@ struct ps_proxy *ps_proxy_start(const struct ps_config *config, char *error, siz
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->acceptor_lock, NULL);
     p->config = ps_config_get(config);
-    /* Frames that are kept whole go back to the system with their last byte. Left to itself the allocator raises this to
-     * the largest one seen, and every thread keeps room for some. */
+    /* Frames that are kept whole go back to the system with their last byte. Left to itself the allocator raises this
+     * to the largest one seen, and every thread keeps room for some. */
     (void)mallopt(M_MMAP_THRESHOLD, PS_READ_MAX);
     ps_budget_init(&p->shared.budget, config->limits.memory, ps_worker_wake);
     if (!start_parts(p, error, error_size)) {
