@@ -18,13 +18,13 @@ enum { REQUESTS = 24, ROUNDS = 400 };
 enum valves { VALVES_OPEN, VALVES_ENGAGED, VALVES_SHUT, VALVES_COUNT };
 enum chunking { CHUNKS_WHOLE, CHUNKS_BYTES, CHUNKS_RANDOM, CHUNKS_COUNT };
 
-struct exchange {
+struct turn {
     uint8_t *request, *response;
     size_t request_len, response_len; /* response_len 0: none is expected */
 };
 
 struct script {
-    struct exchange exchanges[REQUESTS];
+    struct turn turns[REQUESTS];
     enum valves valves;
     int map_refusals;
 };
@@ -60,7 +60,7 @@ static uint8_t *copy(const void *bytes, size_t len)
     return at;
 }
 
-static void write_any_request(struct rng *rng, struct exchange *x, const struct ps_api *api, int16_t version,
+static void write_any_request(struct rng *rng, struct turn *x, const struct ps_api *api, int16_t version,
                               int32_t correlation_id)
 {
     struct message body = {0};
@@ -84,7 +84,7 @@ static void write_any_request(struct rng *rng, struct exchange *x, const struct 
     message_free(&body);
 }
 
-static void write_response(struct rng *rng, struct exchange *x, const struct ps_api *api, int16_t version,
+static void write_response(struct rng *rng, struct turn *x, const struct ps_api *api, int16_t version,
                            int32_t correlation_id)
 {
     bool large = rng_one_in(rng, 4);
@@ -103,7 +103,7 @@ static void write_response(struct rng *rng, struct exchange *x, const struct ps_
 }
 
 /* The client says what it is: some are refused what waits too long, some are not. */
-static void write_hello(struct world *w, struct exchange *x, int32_t correlation_id)
+static void write_hello(struct world *w, struct turn *x, int32_t correlation_id)
 {
     struct request r = {0};
     while (r.api_key != PS_API_API_VERSIONS || r.api_version != 3) {
@@ -117,7 +117,7 @@ static void write_hello(struct world *w, struct exchange *x, int32_t correlation
 
 /* A Produce as the schedules make it: to topics with a rule, without, or unknown. By name: an unknown id is asked for,
  * and answers to what a proxy asks are no part of a script. */
-static void write_produce(struct world *w, struct exchange *x, int32_t correlation_id)
+static void write_produce(struct world *w, struct turn *x, int32_t correlation_id)
 {
     struct request r = {.api_key = -1};
     while (r.api_key != PS_API_PRODUCE || r.api_version > 12) {
@@ -140,8 +140,8 @@ static void write_script(struct script *s, uint64_t seed)
     s->valves = (enum valves)(seed % VALVES_COUNT);
     s->map_refusals = (int)rng_below(&w.rng, 3);
     for (int32_t i = 0; i < REQUESTS; i++) {
-        struct exchange *x = &s->exchanges[i];
-        *x = (struct exchange){0};
+        struct turn *x = &s->turns[i];
+        *x = (struct turn){0};
         if (i == 0) {
             write_hello(&w, x, i);
         } else if (rng_one_in(&w.rng, 3)) {
@@ -159,8 +159,8 @@ static void write_script(struct script *s, uint64_t seed)
 static void free_script(struct script *s)
 {
     for (size_t i = 0; i < REQUESTS; i++) {
-        free(s->exchanges[i].request);
-        free(s->exchanges[i].response);
+        free(s->turns[i].request);
+        free(s->turns[i].response);
     }
 }
 
@@ -192,7 +192,7 @@ static void answer(struct world *w, struct peer *p, const struct script *s, size
         }
         uint32_t number = ps_load32(frame + 8);
         CHECK(w, number < REQUESTS);
-        const struct exchange *x = &s->exchanges[number];
+        const struct turn *x = &s->turns[number];
         CHECK(w, len == x->request_len && memcmp(frame, x->request, len) == 0);
         pipe_add(&p->wire[PS_BROKER], x->response, x->response_len);
         *parsed += len;
@@ -240,7 +240,7 @@ static struct outcome play(const struct script *s, enum chunking chunking, uint6
     ps_session_init(p->session, &w->env, p, ps_span_of("127.0.0.1"), w->now);
     ps_session_connected(p->session, w->now);
     for (size_t i = 0; i < REQUESTS; i++) {
-        pipe_add(&p->wire[PS_CLIENT], s->exchanges[i].request, s->exchanges[i].request_len);
+        pipe_add(&p->wire[PS_CLIENT], s->turns[i].request, s->turns[i].request_len);
     }
     size_t parsed = 0;
     uint64_t before = UINT64_MAX;
