@@ -371,7 +371,7 @@ static bool append_response(struct null_out *out, const struct ps_api *api, int1
 
 static bool append_default(struct null_out *out, const struct message_head *head)
 {
-    struct ps_answer answer = {.api = head->api, .version = head->version, .correlation_id = head->correlation_id};
+    struct ps_answer_spec answer = {.api = head->api, .version = head->version, .correlation_id = head->correlation_id};
     uint8_t *at = null_out_room(out, OUT_START);
     size_t len;
     if (ps_answer_write(&answer, at, out->cap - out->len, &len) != PS_ANSWER_WRITTEN) {

@@ -7,7 +7,7 @@
 #define SIZE_PREFIX_LEN 4
 
 struct writing {
-    const struct ps_answer *answer;
+    const struct ps_answer_spec *answer;
     struct ps_body request;
     bool flexible;
     uint8_t *base;
@@ -220,7 +220,7 @@ static enum ps_answer_result end(size_t cap, size_t *len, size_t wanted)
     return wanted > INT32_MAX ? PS_ANSWER_BAD : wanted > cap ? PS_ANSWER_TOO_SMALL : PS_ANSWER_WRITTEN;
 }
 
-enum ps_answer_result ps_answer_write(const struct ps_answer *answer, uint8_t *buffer, size_t cap, size_t *len)
+enum ps_answer_result ps_answer_write(const struct ps_answer_spec *answer, uint8_t *buffer, size_t cap, size_t *len)
 {
     const struct ps_api *api = answer->api;
     struct writing w = {

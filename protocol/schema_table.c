@@ -757,11 +757,12 @@ static const struct ps_field init_producer_id_request[] = {
 static const struct ps_schema schema_init_producer_id_request = {
     "InitProducerIdRequest", 0, 6, 2, init_producer_id_request, PS_ARRAY_LEN(init_producer_id_request)};
 
+static const struct ps_fill fill_init_producer_id_response_producer_epoch[] = {{NUMBER(-1), SPAN(0, MAX)}};
 static const struct ps_field init_producer_id_response[] = {
     {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
     {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
     {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
-    {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_init_producer_id_response_producer_epoch)},
     {FIELD("OngoingTxnProducerId", INT64, 6, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("OngoingTxnProducerEpoch", INT16, 6, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };

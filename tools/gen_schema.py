@@ -93,8 +93,8 @@ TAPS = {
     "ConsumerGroupHeartbeatRequest.MemberId": "MEMBER_ID",
 }
 
-# How an answer of our own (include/penstock/answer.h) differs from the schema's defaults, API by API: what stands on the
-# left, a path in the response, is filled from what stands on the right.
+# How an answer of our own (include/penstock/answer.h) differs from the schema's defaults, API by API: what stands on
+# the left, a path in the response, is filled from what stands on the right.
 #     TopicData     a row of the request, sought where the response stands in it. An array gets one element for each of
 #                   the request's, and what names an element (NAMES below) is copied without being listed
 #     A B           both rows, one after the other, as far as the version has them
@@ -122,6 +122,7 @@ ANSWERS = {
     "CreateTopics": {"Topics": "Topics"},
     "DeleteTopics": {"Responses": "Topics TopicNames"},
     "DeleteRecords": {"Topics": "Topics", "Topics.Partitions": "Partitions", "Topics.Partitions.LowWatermark": "=-1"},
+    "InitProducerId": {"ProducerEpoch": "=-1"},
     "OffsetForLeaderEpoch": {"Topics": "Topics", "Topics.Partitions": "Partitions"},
     "AddPartitionsToTxn": {"ResultsByTopicV3AndBelow": "V3AndBelowTopics",
                            "ResultsByTopicV3AndBelow.ResultsByPartition": "Partitions"},
@@ -139,7 +140,8 @@ ANSWERS = {
         "TokenRequesterPrincipalName": '="ANONYMOUS"', "IssueTimestampMs": "=-1", "ExpiryTimestampMs": "=-1",
         "MaxTimestampMs": "=-1"},
     "DeleteGroups": {"Results": "GroupsNames"},
-    "ElectLeaders": {"ReplicaElectionResults": "TopicPartitions", "ReplicaElectionResults.PartitionResult": "Partitions"},
+    "ElectLeaders": {"ReplicaElectionResults": "TopicPartitions",
+                     "ReplicaElectionResults.PartitionResult": "Partitions"},
     "IncrementalAlterConfigs": {"Responses": "Resources"},
     "AlterPartitionReassignments": {"Responses": "Topics", "Responses.Partitions": "Partitions"},
     "ListPartitionReassignments": {"Topics": "Topics", "Topics.Partitions": "PartitionIndexes"},
@@ -585,11 +587,32 @@ def self_test():
         except Refused:
             continue
         sys.exit(f"gen_schema: not refused: {field} {more}")
+    refuses("taps without fields", check_taps, {})
+    # Answers: a response whose errors stand in an array, which echoes one of the request's.
+    def field(name, kind, *fields, **more):
+        return {"name": name, "type": kind, "versions": "0+", **({"fields": list(fields)} if fields else {}), **more}
+    def answer(spec, *response):
+        ANSWERS["Test"] = spec
+        fill_answer("Test", message(field("Topics", "[]T", field("Name", "string"), field("Ids", "[]int32"))),
+                    message(field("Results", "[]R", field("Name", "string"), *response)))
+    error = field("ErrorCode", "int16")
+    answer({"Results": "Topics"}, error)
+    refuses("an answer without an error", answer, {"Results": "Topics"})
+    refuses("an error that is never written", answer, {}, error)
+    refuses("an answer to no field", answer, {"Results": "Topics", "Other": "Topics"}, error)
+    refuses("an echo of no field", answer, {"Results": "Groups"}, error)
+    refuses("an echo of another type", answer, {"Results": "Topics", "Results.Size": "Name"}, error,
+            field("Size", "int32"))
+    refuses("a tagged field in an answer", answer, {"Results": "Topics"},
+            field("ErrorCode", "int16", taggedVersions="1+", tag=0))
+
+
+def refuses(what, call, *args):
     try:
-        check_taps({})
+        call(*args)
     except Refused:
         return
-    sys.exit("gen_schema: taps without fields are not refused")
+    sys.exit(f"gen_schema: not refused: {what}")
 
 
 def main():

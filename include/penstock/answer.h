@@ -13,7 +13,8 @@
 
 #define PS_ANSWER_MESSAGE_MAX 32767 /* bytes: what a string of an old version holds */
 
-struct ps_answer {
+/* What is to be said, and to what. */
+struct ps_answer_spec {
     const struct ps_api *api;
     int16_t version;          /* known to the tables */
     int32_t correlation_id;   /* of the request */
@@ -34,7 +35,7 @@ enum ps_answer_result {
 /* Writes a whole frame, size prefix and header included, into the caller's buffer (NULL if cap is 0). Nothing is
  * allocated or kept; the time is linear in the request and the response. An ApiVersions refused with error 35 has the
  * layout of version 0 whatever its version (KIP-511). */
-enum ps_answer_result ps_answer_write(const struct ps_answer *answer, uint8_t *buffer, size_t cap,
+enum ps_answer_result ps_answer_write(const struct ps_answer_spec *answer, uint8_t *buffer, size_t cap,
                                       size_t *len) PS_MUST_CHECK;
 
 #endif

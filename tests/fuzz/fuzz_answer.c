@@ -45,7 +45,7 @@ static bool contains(const uint8_t *bytes, size_t len, uint32_t number)
 }
 
 /* In a buffer of just the length asked for, so that a byte more would be seen. */
-static void check_frame(const struct ps_answer *a, size_t len)
+static void check_frame(const struct ps_answer_spec *a, size_t len)
 {
     size_t written;
     uint8_t *frame = malloc(len);
@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     uint8_t option = data[2] >> OPTION_MESSAGE_SHIFT;
     const char *message = messages[option % PS_ARRAY_LEN(messages)];
-    struct ps_answer answer = {.api = shape.api,
+    struct ps_answer_spec answer = {.api = shape.api,
                                .version = shape.version,
                                .correlation_id = CORRELATION_ID,
                                .error = errors[option / PS_ARRAY_LEN(messages) % PS_ARRAY_LEN(errors)],

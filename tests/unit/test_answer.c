@@ -16,9 +16,9 @@
 
 enum { CORRELATION_ID = 7, THROTTLE = 0x01020304, ERROR = 0x1D, FRAME_MAX = 1 << 20 };
 
-static struct ps_answer asking(int16_t key, int16_t version, const void *request, size_t len)
+static struct ps_answer_spec asking(int16_t key, int16_t version, const void *request, size_t len)
 {
-    return (struct ps_answer){.api = ps_api_find(key),
+    return (struct ps_answer_spec){.api = ps_api_find(key),
                               .version = version,
                               .correlation_id = CORRELATION_ID,
                               .error = ERROR,
@@ -27,7 +27,7 @@ static struct ps_answer asking(int16_t key, int16_t version, const void *request
                               .request = {request, len}};
 }
 
-static void expect(const struct ps_answer *answer, const void *want, size_t want_len)
+static void expect(const struct ps_answer_spec *answer, const void *want, size_t want_len)
 {
     uint8_t frame[256];
     size_t len;
@@ -41,7 +41,7 @@ static void an_error_of_the_whole_stands_at_the_top(void **state)
     (void)state;
     static const uint8_t request[] = "\2g\0\0\0\1\2m\0\0"; /* group, generation, member, no instance */
     static const uint8_t want[] = {0, 0, 0, 12, 0, 0, 0, 7, 0, 1, 2, 3, 4, 0, 0x1D, 0};
-    struct ps_answer answer = asking(PS_API_HEARTBEAT, 4, request, 10);
+    struct ps_answer_spec answer = asking(PS_API_HEARTBEAT, 4, request, 10);
     expect(&answer, want, sizeof(want));
     answer.request = (struct ps_span){0};
     expect(&answer, want, sizeof(want));
@@ -66,7 +66,7 @@ static void errors_in_arrays_name_what_the_request_names(void **state)
     ps_write_raw(&w, partition, sizeof(partition));
     ps_write_raw(&w, tail, sizeof(tail));
     ps_store32(want, (uint32_t)w.len - 4);
-    struct ps_answer answer = asking(PS_API_PRODUCE, 9, request, sizeof(request));
+    struct ps_answer_spec answer = asking(PS_API_PRODUCE, 9, request, sizeof(request));
     expect(&answer, want, w.len);
 }
 
@@ -77,7 +77,7 @@ static void elements_that_are_no_structs_name_themselves(void **state)
     static const uint8_t want[] = {0, 0, 0, 41, 0, 0, 0, 7, 1, 2, 3, 4, 0, 0, 0, 2,
                                    0, 0x1D, 0, 1, 'g', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                    0, 0x1D, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
-    struct ps_answer answer = asking(15 /* DescribeGroups */, 1, request, sizeof(request));
+    struct ps_answer_spec answer = asking(15 /* DescribeGroups */, 1, request, sizeof(request));
     expect(&answer, want, sizeof(want));
 }
 
@@ -85,7 +85,7 @@ static void acks_0_has_no_answer(void **state)
 {
     (void)state;
     uint8_t request[] = {0xFF, 0xFF, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0};
-    struct ps_answer answer = asking(PS_API_PRODUCE, 3, request, sizeof(request));
+    struct ps_answer_spec answer = asking(PS_API_PRODUCE, 3, request, sizeof(request));
     uint8_t frame[64];
     size_t len;
     assert_int_equal(ps_answer_write(&answer, frame, sizeof(frame), &len), PS_ANSWER_NONE);
@@ -98,7 +98,7 @@ static void a_refused_version_is_answered_in_the_oldest_layout(void **state)
     (void)state;
     uint8_t want[PS_REPLY_API_VERSIONS_LEN];
     assert_int_equal(ps_reply_api_versions(want, sizeof(want), CORRELATION_ID), sizeof(want));
-    struct ps_answer answer = asking(PS_API_API_VERSIONS, 4, NULL, 0);
+    struct ps_answer_spec answer = asking(PS_API_API_VERSIONS, 4, NULL, 0);
     answer.error = PS_ERROR_UNSUPPORTED_VERSION;
     expect(&answer, want, sizeof(want));
     size_t len;
@@ -116,7 +116,7 @@ static void a_frame_too_long_for_any_is_not_written(void **state)
     ps_write_uvarint(&w, (uint32_t)count + 1);
     memset(request + w.len, 1, count); /* "" */
     memset(message, 'm', sizeof(message));
-    struct ps_answer answer = asking(42 /* DeleteGroups */, 3, request, w.len + count + 1);
+    struct ps_answer_spec answer = asking(42 /* DeleteGroups */, 3, request, w.len + count + 1);
     answer.message = (struct ps_span){(const uint8_t *)message, sizeof(message)};
     size_t len;
     assert_int_equal(ps_answer_write(&answer, NULL, 0, &len), PS_ANSWER_BAD);
@@ -125,7 +125,7 @@ static void a_frame_too_long_for_any_is_not_written(void **state)
 }
 
 /* A buffer of just the length that was asked for, so that a byte more would be seen. */
-static void expect_readable(const struct ps_answer *answer)
+static void expect_readable(const struct ps_answer_spec *answer)
 {
     size_t len, again;
     enum ps_answer_result result = ps_answer_write(answer, NULL, 0, &len);
@@ -156,7 +156,7 @@ static void expect_readable(const struct ps_answer *answer)
 }
 
 /* Cut anywhere, or with a byte more, a request is refused and never read past its end. */
-static void expect_bad_when_cut(struct ps_answer answer)
+static void expect_bad_when_cut(struct ps_answer_spec answer)
 {
     struct ps_span whole = answer.request;
     size_t ignored;
@@ -182,7 +182,7 @@ static void every_request_can_be_answered(void **state)
                     .seed = seed, .elements_max = 4, .string_max = 300, .unknown_tags = seed > 1};
                 struct message request = {0};
                 message_write(&request, api->request, (int16_t)version, &options);
-                struct ps_answer answer = asking(key, (int16_t)version, request.base, request.len);
+                struct ps_answer_spec answer = asking(key, (int16_t)version, request.base, request.len);
                 answer.request.base = request.len == 0 ? (const uint8_t *)"" : request.base;
                 expect_readable(&answer);
                 expect_bad_when_cut(answer);

@@ -58,6 +58,40 @@ static void test_rows_are_consistent(void **state)
     assert_int_equal(known, 79);
 }
 
+/* The newest versions that clients of old speak, by org.apache.kafka.common.protocol.ApiKeys.latestVersion() of
+ * kafka-clients 2.1.1 and 2.8.2, without the APIs that only brokers call. A client takes the newest that both sides
+ * know, so with these inside the tables every 2.x client finds one. */
+struct newest {
+    int16_t key, version;
+};
+
+static const struct newest of_2_1[] = {
+    {0, 7}, {1, 10}, {2, 4}, {3, 7}, {8, 6}, {9, 5}, {10, 2}, {11, 3}, {12, 2}, {13, 2}, {14, 2}, {15, 2}, {16, 2},
+    {17, 1}, {18, 2}, {19, 3}, {20, 3}, {21, 1}, {22, 1}, {23, 2}, {24, 1}, {25, 1}, {26, 1}, {28, 2}, {29, 1},
+    {30, 1}, {31, 1}, {32, 2}, {33, 1}, {34, 1}, {35, 1}, {36, 0}, {37, 1}, {38, 1}, {39, 1}, {40, 1}, {41, 1},
+    {42, 1},
+};
+
+static const struct newest of_2_8[] = {
+    {0, 9}, {1, 12}, {2, 6}, {3, 11}, {8, 8}, {9, 7}, {10, 3}, {11, 7}, {12, 4}, {13, 4}, {14, 5}, {15, 5}, {16, 4},
+    {17, 1}, {18, 3}, {19, 7}, {20, 6}, {21, 2}, {22, 4}, {23, 4}, {24, 3}, {25, 3}, {26, 3}, {28, 3}, {29, 2},
+    {30, 2}, {31, 2}, {32, 4}, {33, 2}, {34, 2}, {35, 2}, {36, 2}, {37, 3}, {38, 2}, {39, 2}, {40, 2}, {41, 2},
+    {42, 2}, {43, 2}, {44, 1}, {45, 0}, {46, 0}, {47, 0}, {48, 1}, {49, 1}, {50, 0}, {51, 0}, {55, 0}, {57, 0},
+    {60, 0}, {61, 0}, {64, 0},
+};
+
+static void test_clients_of_2_x_find_a_version(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PS_ARRAY_LEN(of_2_1) + PS_ARRAY_LEN(of_2_8); i++) {
+        size_t first = PS_ARRAY_LEN(of_2_1);
+        const struct newest *newest = i < first ? &of_2_1[i] : &of_2_8[i - first];
+        const struct ps_api *api = ps_api_find(newest->key);
+        assert_non_null(api);
+        assert_true(ps_api_knows(api, newest->version));
+    }
+}
+
 static void test_unknown_and_controller_keys_are_not_found(void **state)
 {
     (void)state;
@@ -126,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_versions_are_those_of_kafka),
         cmocka_unit_test(test_rows_are_consistent),
+        cmocka_unit_test(test_clients_of_2_x_find_a_version),
         cmocka_unit_test(test_unknown_and_controller_keys_are_not_found),
         cmocka_unit_test(test_produce_is_advertised_from_0_but_walked_from_3),
         cmocka_unit_test(test_headers),
