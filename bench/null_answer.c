@@ -381,13 +381,26 @@ static bool append_default(struct null_out *out, const struct message_head *head
     return true;
 }
 
-static bool append_stub(struct null_session *s, const struct message_head *head)
+/* A Produce of a version to come, if its body begins like that of the versions known: it wants no answer. */
+static bool is_silent(const struct message_head *head, struct ps_span body)
+{
+    struct ps_reader in = {body.base, body.base + body.len, false};
+    ps_read_tags(&in);
+    uint32_t transactional_id = ps_read_uvarint(&in);
+    ps_read_raw(&in, transactional_id > 0 ? transactional_id - 1 : 0);
+    return head->key == PS_API_PRODUCE && ps_read_i16(&in) == 0 && !in.bad;
+}
+
+static bool append_stub(struct null_session *s, const struct message_head *head, struct ps_span body)
 {
     if (s->broker->stub == NULL_STUB_DEFAULT && head->api != NULL) {
         return append_default(&s->out, head);
     }
     if (s->broker->stub != NULL_STUB_BYTES) {
         return false;
+    }
+    if (is_silent(head, body)) {
+        return true;
     }
     size_t len = 8 + (size_t)s->broker->stub_bytes;
     uint8_t *at = null_out_room(&s->out, len);
@@ -431,7 +444,7 @@ bool null_answer(struct null_session *s, const struct message_head *head, struct
         return append_response(&s->out, ps_api_find(head->key), 0, head->correlation_id, answer, a);
     }
     if (head->api == NULL || !is_answered(head->key)) {
-        return append_stub(s, head);
+        return append_stub(s, head, body);
     }
     if (!message_read(head->api->request, head->version, body, ask, a) || a->broken) {
         return false;

@@ -214,10 +214,7 @@ static int64_t request_begin(struct null_session *s, struct ps_span in)
         return read;
     }
     uint64_t frame_len = 4 + (uint64_t)ps_load32(in.base);
-    if (head.key == PS_API_PRODUCE) {
-        if (head.api == NULL) {
-            return -1; /* as a broker does with versions it does not know */
-        }
+    if (head.key == PS_API_PRODUCE && head.api != NULL) {
         produce_begin(s, &head, frame_len - head.len);
         return (int64_t)head.len;
     }

@@ -19,6 +19,8 @@ import scenarios  # noqa: E402
 from harness import Context, say  # noqa: E402
 from kafka import Cluster  # noqa: E402
 
+SETTINGS = {"metric.reporters": "TelemetryReceiver"}  # so that brokers offer the telemetry APIs
+
 
 def run_one(scenario, options, cluster, results):
     context = Context(scenario.name, options)
@@ -86,7 +88,7 @@ def main():
             if wanted != shape:
                 if cluster:
                     cluster.stop()
-                cluster, shape = (Cluster(*wanted).start() if wanted else None), wanted
+                cluster, shape = (Cluster(*wanted, settings=SETTINGS).start() if wanted else None), wanted
             run_together(batch, options, cluster, results)
     finally:
         if cluster:

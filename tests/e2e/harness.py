@@ -156,7 +156,7 @@ def jars(version=KAFKA_VERSION):
 def classes():
     """Compiles tests/java once; again when a source is newer."""
     sources = [ROOT / "tests/java" / f"{name}.java"
-               for name in ("Common", "ProducerLoad", "ConsumerLoad", "AdminTool")]
+               for name in ("Common", "ProducerLoad", "ConsumerLoad", "AdminTool", "TelemetryReceiver")]
     target = WORK / "classes"
     stamp = target / "stamp"
     if not stamp.exists() or any(s.stat().st_mtime > stamp.stat().st_mtime for s in sources):

@@ -203,6 +203,12 @@ class Cluster:
     def in_sync(self, topic):
         return min(self.ask(op="leaders", topic=topic)["insync"])
 
+    def pushed(self, client_id):
+        """How often this client has pushed its metrics to the brokers' plugin (TelemetryReceiver)."""
+        files = [b.folder / "telemetry" for b in self.brokers.values()]
+        lines = [line.split() for f in files if f.exists() for line in f.read_text().splitlines()]
+        return sum(1 for line in lines if len(line) == 2 and line[0] == client_id and int(line[1]) > 0)
+
     def lead(self, topic, leaders):
         """leaders: {partition: broker}; each must be a replica already."""
         self.ask(op="lead", topic=topic, leaders={str(partition): broker for partition, broker in leaders.items()})

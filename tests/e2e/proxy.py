@@ -83,7 +83,8 @@ class Penstock:
         self.path = context.folder / f"{name}.yaml"
         self.write()
         self.bootstrap = f"{bind}:{self.port}"
-        self.process = context.spawn(name, [BUILD / preset / "penstock", "run", "-c", self.path], SANITIZERS)
+        self.argv = [BUILD / preset / "penstock", "run", "-c", self.path]
+        self.process = context.spawn(name, self.argv, SANITIZERS)
         context.at_end(self._tell_death)
         self._ready()
 
@@ -141,6 +142,12 @@ class Penstock:
         """The sum of a metric's series that carry these labels; 0 if there are none."""
         return sum(value for have, value in self.metrics().get(metric, [])
                    if all(have.get(key) == wanted for key, wanted in labels.items()))
+
+    def restart(self):
+        """Another process with the same configuration and ports, that knows nothing yet."""
+        self.stop()
+        self.process = self.context.spawn(self.name, self.argv, SANITIZERS)
+        self._ready()
 
     def stop(self):
         """Drains and judges. Call once, when the scenario's traffic has ended."""

@@ -12,6 +12,8 @@ import java.util.Properties;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
@@ -20,6 +22,7 @@ import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.config.ConfigResource;
 
 /** Topics, leaders and brokers for the scenarios: one JSON command per line in, one JSON answer per line out. */
@@ -36,6 +39,16 @@ public final class AdminTool {
         command.get("topics").forEach(name -> topics.add(new NewTopic(name.asText(),
             command.get("partitions").asInt(), (short) command.get("replication").asInt()).configs(configs)));
         admin.createTopics(topics).all().get();
+    }
+
+    /** Clients whose ids begin like this push their producers' metrics every second (KIP-714). */
+    private static void telemetry(JsonNode command) throws Exception {
+        ConfigResource all = new ConfigResource(ConfigResource.Type.CLIENT_METRICS, command.get("name").asText());
+        List<AlterConfigOp> ops = new ArrayList<>();
+        Map.of("interval.ms", "1000", "metrics", "org.apache.kafka.producer.",
+            "match", "client_id=" + command.get("clients").asText() + ".*").forEach((key, value) ->
+            ops.add(new AlterConfigOp(new ConfigEntry(key, value), AlterConfigOp.OpType.SET)));
+        admin.incrementalAlterConfigs(Map.of(all, ops)).all().get();
     }
 
     private static List<TopicPartitionInfo> partitions(String topic) throws Exception {
@@ -92,6 +105,8 @@ public final class AdminTool {
     private static void obey(JsonNode command, ObjectNode answer) throws Exception {
         switch (command.get("op").asText()) {
             case "create" -> create(command);
+            case "delete" -> admin.deleteTopics(List.of(command.get("topic").asText())).all().get();
+            case "telemetry" -> telemetry(command);
             case "leaders" -> leaders(command, answer);
             case "lead" -> lead(command);
             case "commit_zero" -> commitZero(command);

@@ -7,6 +7,7 @@ BATCHES = {
     "transparent": (1, True),
     "wire": (1, True),
     "races": (1, True),
+    "unknown": None,
     "signals": (1, True),
     "lag": (1, False),
     "fairness": (1, False),
@@ -43,5 +44,5 @@ def all_of_them():
     return [one for members in _members.values() for one in members]
 
 
-for _module in ("wire", "admin", "signals", "lag", "fairness", "brokers", "sasl", "demo", "memory"):
+for _module in ("wire", "admin", "signals", "ids", "unknown", "lag", "fairness", "brokers", "sasl", "demo", "memory"):
     importlib.import_module(f"scenarios.{_module}")

@@ -149,11 +149,11 @@ def request(api, version, body, correlation=7, client_id=b"g-cut", tagged=False)
     return struct.pack(">i", len(head) + len(body)) + head + body
 
 
-def produce_request(topics=1):
+def produce_request(topics=1, correlation=7):
     """A Produce v7 of an unknown topic with one little batch, whose checksum nobody will get to see."""
     batch = struct.pack(">qiibIhiqqqhii", 0, 61 - 12 + 10, -1, 2, 0, 0, 0, 0, 0, -1, -1, -1, 1) + bytes(10)
     body = struct.pack(">hhii", -1, 1, 1000, topics) + struct.pack(">h", 4) + b"none" + struct.pack(">ii", 1, 0)
-    return request(PRODUCE, 7, body + struct.pack(">i", len(batch)) + batch)
+    return request(PRODUCE, 7, body + struct.pack(">i", len(batch)) + batch, correlation)
 
 
 VALID = {
