@@ -43,9 +43,11 @@ static struct bytes api_versions(int16_t version, const struct range *ranges, si
         ps_write_i32(&w, 0);
     }
     if (layout >= 3) {
-        /* Supported features, an epoch, and one tag of tomorrow: none of it is ours to change. */
-        static const uint8_t tags[] = {3, 0, 12, 2, 6, 'k', 'r', 'a', 'f', 't', 0, 0,  0, 1,
-                                       0, 1, 8,  0, 0, 0,   0,   0,   0,   0,   7, 32, 1, 'z'};
+        /* Supported features, an epoch, finalized features, ZkMigrationReady, and one tag of tomorrow: none of it is
+         * ours to change. */
+        static const uint8_t tags[] = {5, 0,  12, 2, 6, 'k', 'r', 'a', 'f', 't', 0,   0,   0,   1, 0, 1, 8, 0, 0, 0, 0,
+                                       0, 0,  0,  7, 2, 12,  2,   6,   'k', 'r', 'a', 'f', 't', 0, 9, 0, 9, 0, 3, 1, 1,
+                                       32, 1, 'z'};
         ps_write_raw(&w, tags, sizeof(tags));
     }
     assert_false(w.full);
