@@ -321,8 +321,11 @@ def main():
             client.install()
     wrong, stored_before = [], matrix_table.stored()
     for version in options.server or SERVERS:
-        clients.server_jars(version)
-        wrong += run_server(version, chosen, options.exercise or EXERCISES, options)
+        try:
+            clients.server_jars(version)
+            wrong += run_server(version, chosen, options.exercise or EXERCISES, options)
+        except Exception as error:  # the other servers must still run
+            wrong.append(f"{version}: {error!r:.600}")
     if matrix_table.stored() != stored_before:
         matrix_table.write_page()
     for text in wrong:
