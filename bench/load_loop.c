@@ -21,7 +21,7 @@
 #define SKIP_MAX   (1024 * 1024)
 #define EVENTS_MAX 256
 #define WAVE       64               /* connections opened at once */
-#define STALL_MAX  (30 * PS_SECOND) /* nothing moves for so long: give up */
+#define STALL_MAX  (90 * PS_SECOND) /* nothing moves for so long: give up */
 #define HEAD_LEN   (FRAME_CORRELATION_AT + 4)
 
 static void conn_lost(struct load_loop *loop, struct load_conn *conn)
@@ -258,7 +258,7 @@ static void loop_wait(struct load_loop *loop, ps_ns now, bool more_to_come)
     struct timespec timeout = {(time_t)(wait / PS_SECOND), (long)(wait % PS_SECOND)};
     int count = epoll_pwait2(loop->epoll, events, EVENTS_MAX, &timeout, NULL);
     if (count == 0 && wait == STALL_MAX) {
-        net_die("bench_load", "no answer for 30 s");
+        net_die("bench_load", "no answer for 90 s");
     }
     for (int i = 0; i < count; i++) {
         struct load_conn *conn = events[i].data.ptr;
