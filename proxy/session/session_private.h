@@ -169,7 +169,7 @@ enum ps_auth {
 };
 
 /* What is remembered while an exchange is under way; a block. */
-struct ps_exchange {
+struct ps_sasl_exchange {
     enum ps_sasl_mechanism mechanism;
     bool client_spoke;       /* its first token has passed */
     uint8_t server_tokens;
@@ -284,7 +284,7 @@ struct ps_session {
     uint64_t identity;                /* ps_member_identity */
     const struct ps_tenant_config *tenant; /* under tenant_version of the rules; not looked at under any other */
     uint64_t tenant_version;
-    struct ps_exchange *exchange;     /* a block; NULL: none is under way */
+    struct ps_sasl_exchange *exchange;     /* a block; NULL: none is under way */
     char *principal;                  /* a block of principal_len bytes: "User:alice"; NULL: nobody, so far */
     uint8_t principal_len;
     uint8_t auth;                     /* enum ps_auth; set_auth in session_sasl.c only */

@@ -78,7 +78,7 @@ void ps_sasl_free(struct ps_session *s)
  * before: a broker lets nobody become somebody else in mid-stream (KIP-368). False: no memory. */
 static bool adopt_principal(struct ps_session *s)
 {
-    const struct ps_exchange *x = s->exchange;
+    const struct ps_sasl_exchange *x = s->exchange;
     struct ps_span name = {(const uint8_t *)x->principal, x->principal_len};
     if (name.len == 0 || ps_span_equal(name, ps_session_principal(s))) {
         return true;
@@ -109,7 +109,7 @@ static bool in_flight(const struct ps_session *s, int16_t api_key)
 /* A token of the client that is about to pass. absent: it could not be read. */
 static void client_token(struct ps_session *s, struct ps_span token)
 {
-    struct ps_exchange *x = s->exchange;
+    struct ps_sasl_exchange *x = s->exchange;
     bool first = !x->client_spoke;
     x->client_spoke = true;
     if (token.base == NULL || in_flight(s, PS_API_SASL_AUTHENTICATE)) {
@@ -122,7 +122,7 @@ static void client_token(struct ps_session *s, struct ps_span token)
 /* A token of the server. False: no memory. */
 static bool server_token(struct ps_session *s, struct ps_span token)
 {
-    struct ps_exchange *x = s->exchange;
+    struct ps_sasl_exchange *x = s->exchange;
     switch (ps_sasl_verdict_of(x->mechanism, x->server_tokens, token)) {
     case PS_SASL_MORE:
         x->server_tokens = 1; /* the number of a later one says no more */

@@ -281,6 +281,8 @@ def sasl(context, cluster):
     refused(context, bootstrap)
     raw = raw_clients(context, proxy, ("127.0.0.2", proxy.port))
     time.sleep(max(0.0, begun + 14 - time.monotonic()))  # two terms of 5 s, of which a client waits for 85 % to 95 %
+    lags = {labels["group"] for labels, _ in proxy.metrics().get("penstock_consumer_lag_records", [])}
+    context.check("Penstock reads the lag under its own name", name in lags, lags)
     java.stop()
     consumers.drain()
     wrong.process.kill()
