@@ -33,7 +33,7 @@ final class WireMessages {
 
     final Random random;
     private final Kind kind;
-    private int scalars = 20000; /* how many more the message may have */
+    private int scalars = 8000; /* how many more the message may have */
     private int bytes = 300000;  /* how many more its long strings may take */
     private int crowds;          /* long arrays around: Kafka's collections are slow where names are alike in them */
 
@@ -95,7 +95,8 @@ final class WireMessages {
         }
         for (int i = random.nextInt(3); i >= 0; i--) {
             int tag = kind == Kind.EXTREME && chance(3) ? 16384 + random.nextInt(1 << 30) : 20 + random.nextInt(100);
-            tags.put(tag, new RawTaggedField(tag, new byte[random.nextInt(chance(30) ? 20000 : 200)]));
+            int length = random.nextInt(crowds > 0 ? 4 : chance(30) ? 20000 : 200);
+            tags.put(tag, new RawTaggedField(tag, new byte[length]));
         }
     }
 
@@ -137,7 +138,7 @@ final class WireMessages {
         if (scalars <= 0) {
             return 0;
         }
-        if (kind == Kind.EXTREME && chance(40)) {
+        if (kind == Kind.EXTREME && chance(60)) {
             int wanted = chance(3) ? 1000 + random.nextInt(5000) : 125 + random.nextInt(5);
             return Math.min(wanted, scalars / weight(element));
         }
