@@ -4,8 +4,10 @@
  * tools/gen_schema.py): every field has its schema's default, except the error code, its message, the throttle time,
  * and what is echoed of the request. Where the errors of an API stand in nested arrays (topics, partitions, groups,
  * resources), the arrays name what the request names, with the error in each element. It is the answer of Kafka's own
- * AbstractRequest.getErrorResponse, which tests/java/WireCheck.java proves of every API and version, except that the
- * throttle time and the message are given wherever the version has a place for them; Kafka forgets some. */
+ * AbstractRequest.getErrorResponse, as tests/java/WireCheck.java proves of every API and version, with differences: the
+ * throttle time and the message are given wherever the version has a place for them (Kafka forgets some), elements come
+ * in the order of the request, one for each (Kafka keeps those of a few APIs in hash maps), and a topic of Metadata
+ * without a name is answered without one. */
 #ifndef PENSTOCK_ANSWER_H
 #define PENSTOCK_ANSWER_H
 
