@@ -1,15 +1,18 @@
 """Line coverage of the pure layers, of what is run under build/coverage (clang's source-based coverage).
 
-    coverage.py [--corpus FOLDER]... fuzz     the fuzz drivers, over tests/fuzz/corpus and each FOLDER
+    coverage.py [--missing] [--corpus FOLDER]... fuzz
+                                              the fuzz drivers, over tests/fuzz/corpus and each FOLDER
     coverage.py unit                          the unit tests and session schedules: no fuzz driver
 
-The folders hold one folder of inputs for each driver. Prints a row for each file of protocol/ and proxy/session/.
+The folders hold one folder of inputs for each driver. Prints a row for each file of protocol/ and proxy/session/, and
+with --missing the lines that are not reached.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,6 +69,22 @@ def lines_of(profile, objects):
     return lines
 
 
+def missing_of(profile, objects):
+    """Prints 'file:line: text' of what was never run."""
+    command = ["llvm-cov-14", "show", f"-instr-profile={profile}", objects[0]]
+    for more in objects[1:]:
+        command += ["-object", more]
+    sources = [str(source) for layer in LAYERS for source in sorted((ROOT / layer).glob("*.c"))]
+    shown = subprocess.run([*command, *sources], check=True, stdout=subprocess.PIPE, text=True).stdout
+    name = ""
+    for line in shown.splitlines():
+        if line.endswith(".c:"):
+            name = pathlib.Path(line[:-1]).relative_to(ROOT)
+        match = re.match(r" *(\d+)\| *0\|(.*)", line)
+        if match:
+            print(f"{name}:{match[1]}: {match[2].strip()}")
+
+
 def row(name, count, covered):
     print(f"{name:<44} {covered:>6} of {count:>5} lines {100 * covered / max(count, 1):>6.1f} %")
 
@@ -81,11 +100,15 @@ def report(lines):
 def main():
     parser = argparse.ArgumentParser(prog="coverage.py", description=__doc__.split("\n")[0])
     parser.add_argument("--corpus", action="append", default=[], type=pathlib.Path)
+    parser.add_argument("--missing", action="store_true", help="print the lines that are not reached")
     parser.add_argument("what", choices=["fuzz", "unit"])
     options = parser.parse_args()
     commands = list(unit_commands() if options.what == "unit" else fuzz_commands(options.corpus))
     with tempfile.TemporaryDirectory(prefix="penstock-coverage-") as folder:
-        report(lines_of(*run(commands, pathlib.Path(folder))))
+        ran = run(commands, pathlib.Path(folder))
+        report(lines_of(*ran))
+        if options.missing:
+            missing_of(*ran)
 
 
 if __name__ == "__main__":

@@ -92,6 +92,19 @@ static void end(struct run *run, uint8_t how)
     }
 }
 
+/* Frames that another session keeps, if there is room: those of this one may have to wait. */
+static void keep_elsewhere(struct world *w, uint64_t bytes)
+{
+    struct peer *other = &w->peers[1];
+    for (int side = 0; side < 2; side++) {
+        bool room = w->peers[0].reserved[side] == 0 || w->peers[0].reserved[side] + bytes <= WORLD_RESERVE;
+        uint64_t kept = room ? bytes : 0;
+        w->stats.gathered_bytes += kept - other->reserved[side];
+        other->reserved[side] = kept;
+    }
+    worker_take_turns(w);
+}
+
 static void step(struct run *run, const struct session_step *step)
 {
     struct world *w = &run->world;
@@ -113,6 +126,9 @@ static void step(struct run *run, const struct session_step *step)
         break;
     case STEP_MEMORY:
         w->limits.memory = step->argument == 0 ? MEMORY_ENOUGH : w->memory + 64u * step->argument;
+        break;
+    case STEP_KEPT:
+        keep_elsewhere(w, step->argument < WORLD_RESERVE / 2 ? 2u * step->argument : WORLD_RESERVE);
         break;
     default:
         end(run, step->argument);
@@ -160,9 +176,10 @@ static bool holds_frame(const struct pipe *in, size_t head)
     return pipe_len(in) >= head && pipe_len(in) - 4 >= ps_load32(in->bytes + in->at);
 }
 
-static bool is_waiting(const struct peer *p)
+/* ... for something that time alone brings. */
+static bool is_waiting(const struct peer *p, enum ps_side side)
 {
-    return p->wait_until[PS_CLIENT] + p->wait_until[PS_BROKER] != 0;
+    return p->wait_until[side] != 0 && p->wait_until[side] != PS_NEVER;
 }
 
 /* With open valves, memory and time, whatever is whole goes on: nothing stands still. */
@@ -172,12 +189,15 @@ static void check_liveness(struct run *run)
     struct peer *p = run->peer;
     w->map_refusals = 0;
     w->limits.memory = MEMORY_ENOUGH;
+    keep_elsewhere(w, 0);
     worker_open_valves(w);
     world_run_valves(w);
-    for (int second = 0; second < SECONDS_ENOUGH && !p->closed && (second == 0 || is_waiting(p)); second++) {
+    bool waiting = true;
+    for (int second = 0; second < SECONDS_ENOUGH && !p->closed && waiting; second++) {
         world_advance(w, PS_SECOND);
         deliver(run, PS_CLIENT);
         deliver(run, PS_BROKER);
+        waiting = is_waiting(p, PS_CLIENT) || is_waiting(p, PS_BROKER);
     }
     if (p->closed || ps_session_state(p->session) == PS_SESSION_DRAINING) {
         return;
@@ -189,6 +209,17 @@ static void check_liveness(struct run *run)
     world_check(w);
 }
 
+static struct peer *add_peer(struct world *w)
+{
+    struct peer *p = &w->peers[w->peer_count++];
+    p->kind = PEER_BAD_CLIENT; /* no model of the world knows what it will say */
+    p->connected = true;
+    p->session = calloc(1, ps_session_size());
+    ps_session_init(p->session, &w->env, p, ps_span_of("127.0.0.1"), w->now);
+    ps_session_connected(p->session, w->now);
+    return p;
+}
+
 static struct outcome play(const uint8_t *data, size_t size, uint8_t options, size_t chunk)
 {
     static struct run run;
@@ -198,13 +229,8 @@ static struct outcome play(const uint8_t *data, size_t size, uint8_t options, si
     w->now = PS_SECOND;
     worker_init(w);
     w->limits.memory = (options & OPTION_LITTLE_MEMORY) != 0 ? MEMORY_LITTLE : MEMORY_ENOUGH;
-    w->peer_count = 1;
-    struct peer *p = run.peer = &w->peers[0];
-    p->kind = PEER_BAD_CLIENT; /* no model knows what it will say */
-    p->connected = true;
-    p->session = calloc(1, ps_session_size());
-    ps_session_init(p->session, &w->env, p, ps_span_of("127.0.0.1"), w->now);
-    ps_session_connected(p->session, w->now);
+    struct peer *p = run.peer = add_peer(w);
+    add_peer(w); /* which only keeps memory */
     run_steps(&run, data, size, (options & OPTION_ANY_TIME) != 0);
     struct outcome o = {.closed = p->closed, .malformed = p->closed && p->reason == PS_CLOSE_MALFORMED_REQUEST};
     o.cut_short = pipe_len(&p->in[PS_CLIENT]) + pipe_len(&p->in[PS_BROKER]) > 0;

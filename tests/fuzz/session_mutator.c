@@ -42,14 +42,23 @@ static void put_bytes(struct ps_writer *w, enum session_step_kind kind, const ui
 
 static void put_event(struct ps_writer *w)
 {
-    static const uint8_t kinds[] = {STEP_TICK,  STEP_TICK,  STEP_SETTINGS, STEP_SETTINGS, STEP_RULES,
-                                    STEP_RULES, STEP_END,   STEP_MAP,      STEP_MEMORY,   STEP_SILENCE};
+    static const uint8_t kinds[] = {STEP_TICK,  STEP_TICK, STEP_SETTINGS, STEP_SETTINGS, STEP_RULES, STEP_RULES,
+                                    STEP_END,   STEP_MAP,  STEP_MEMORY,   STEP_SILENCE,  STEP_KEPT,  STEP_KEPT};
     uint8_t kind = kinds[rng_below(&world.rng, PS_ARRAY_LEN(kinds))], argument = (uint8_t)rng_next(&world.rng);
     if (kind == STEP_TICK && rng_one_in(&world.rng, 2)) {
         argument = rng_one_in(&world.rng, 2) ? 75 : 10; /* 5.6 s, or 0.1 s */
     }
     uint8_t both[2] = {kind, argument};
     ps_write_raw(w, both, sizeof both);
+}
+
+/* The answer to a question for the names of topic ids, if one was asked. */
+static void put_names(struct ps_writer *w)
+{
+    static struct message m;
+    struct message_options options = {.seed = rng_next(&world.rng), .elements_max = 2, .string_max = 12};
+    message_write_response(&m, ps_api_find(PS_API_METADATA), PS_ASK_VERSION, PS_ASK_CORRELATION_ID, &options);
+    put_bytes(w, STEP_ANSWER, m.base + 8, m.len - 8);
 }
 
 /* In the frames of the schedules: topics that are governed, batches. */
@@ -63,6 +72,9 @@ static void put_scheduled(struct ps_writer *w, int32_t id)
     if (r.frame != NULL) {
         make_response(&world, p, &r);
         put_bytes(w, STEP_CLIENT, r.frame, r.len);
+        if (r.api_key == PS_API_PRODUCE && r.api_version >= 13 && rng_one_in(&world.rng, 2)) {
+            put_names(w);
+        }
         if (r.expects_answer && !r.version_refused && !rng_one_in(&world.rng, 4)) {
             put_bytes(w, STEP_ANSWER, r.response + 8, r.response_len - 8);
         }

@@ -16,6 +16,7 @@ enum session_step_kind {
     STEP_END,      /* one byte: one side closes, or the proxy drains */
     STEP_MAP,      /* one byte: addresses are not bound yet when they are asked for, so often (modulo 8) */
     STEP_MEMORY,   /* one byte: so much memory is left, in 64 bytes; 0: enough */
+    STEP_KEPT,     /* one byte: twice so many bytes of each side are kept by other sessions */
     STEP_COUNT
 };
 
