@@ -4,9 +4,10 @@
  *                         │            │                       ▲
  *                         └────────────┴───────────────────────┘  (nothing to flush, or no time for it)
  *
- * LINGERING: the session has ended. What it ordered is flushed, our end of both sockets is shut, and what the peers
- * still send is read and dropped until they close or a second has passed: a close with unread bytes would be a reset,
- * and a reset can overtake the last answer. CLOSING: libuv gives the handles back one by one; a number counts them.
+ * LINGERING: the session has ended. What it ordered is flushed, however slowly it is taken, as the kernel would do for
+ * a client that writes and closes. Then our end of both sockets is shut, and what the peers still send is read and
+ * dropped until they close or a second has passed: a close with unread bytes would be a reset, and a reset can overtake
+ * the last answer. CLOSING: libuv gives the handles back one by one; a number counts them.
  * */
 #include "conn.h"
 
@@ -21,8 +22,9 @@
 #include "worker_private.h"
 
 #define CONNECT_WITHIN  (10 * PS_SECOND)
-#define LINGER_QUIET    PS_SECOND        /* without a byte moving */
-#define LINGER_AT_MOST  (5 * PS_SECOND)
+#define LINGER_QUIET    PS_SECOND        /* after the last byte was flushed, without a byte moving */
+#define LINGER_AT_MOST  (5 * PS_SECOND)  /* ... and in all */
+#define FLUSH_STALLED   (600 * PS_SECOND) /* a peer takes nothing; limits.idle, if that is given */
 #define UNSETTLED_PAUSE PS_MILLISECOND
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -99,11 +101,33 @@ static bool linger_half(struct ps_half *h)
     return h->broken || (h->shut && h->ended);
 }
 
+static bool is_flushing(const struct ps_conn *c)
+{
+    for (int side = 0; side < 2; side++) {
+        const struct ps_half *h = &c->half[side];
+        if (h->fd >= 0 && !h->broken && h->out.len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* When LINGERING is over if nothing happens until then. */
+static ps_ns linger_end(struct ps_conn *c)
+{
+    if (is_flushing(c)) {
+        ps_ns idle = c->worker->config->limits.idle;
+        c->linger_until = c->worker->now + LINGER_AT_MOST;
+        return c->moved_at + (idle == 0 ? FLUSH_STALLED : idle);
+    }
+    return ps_ns_min(c->linger_until, c->moved_at + LINGER_QUIET);
+}
+
 static void linger(struct ps_conn *c)
 {
     bool client = linger_half(&c->half[PS_CLIENT]);
     bool broker = linger_half(&c->half[PS_BROKER]);
-    if ((client && broker) || c->worker->now >= c->linger_until || c->worker->now >= c->moved_at + LINGER_QUIET) {
+    if ((client && broker) || c->worker->now >= linger_end(c)) {
         tear_down(c);
     } else {
         ps_conn_watch(c);
@@ -278,7 +302,7 @@ void ps_conn_watch(struct ps_conn *c)
             const struct ps_half *h = &c->half[side];
             watch_half(c, (enum ps_side)side, (h->out.len > 0 ? UV_WRITABLE : 0) | (h->ended ? 0 : UV_READABLE));
         }
-        at = ps_ns_min(c->linger_until, c->moved_at + LINGER_QUIET);
+        at = linger_end(c);
         break;
     case PS_CONN_CLOSING:
         return;

@@ -26,7 +26,7 @@ struct ps_worker;
 enum ps_conn_state {
     PS_CONN_CONNECTING = 1, /* the broker is being dialled; the client's bytes stay in the kernel */
     PS_CONN_RELAYING,       /* the session is asked what to do with what comes */
-    PS_CONN_LINGERING,      /* the session has ended; what it ordered is being flushed, for a second */
+    PS_CONN_LINGERING,      /* the session has ended; what it ordered is being flushed */
     PS_CONN_CLOSING         /* libuv still holds handles; the last one frees */
 };
 

@@ -3,12 +3,16 @@
 In front of the null broker (bench/), which answers whatever it does not know with zeros: no Kafka is needed.
 """
 
+import concurrent.futures
 import random
 import socket
 import struct
+import threading
+import time
 import types
 
 from harness import BUILD, ports, until
+from hop import Hop
 from proxy import Penstock
 from scenarios import scenario
 from scenarios.wire import API_VERSIONS, METADATA, PRODUCE, produce_request, request
@@ -90,12 +94,18 @@ def exchange(context, source, proxy, counts):
     return None
 
 
-@scenario(batch="unknown")
-def unknown_apis(context, _):
+def null_broker(context):
+    """The port of a null broker."""
     port = ports()
     broker = context.spawn("null-broker", [BUILD / "asan/bench/bench_null_broker", "--listen", f"127.0.0.1:{port}",
                                            "--stub", STUB])
     until("the null broker listens", lambda: broker.alive() and not socket.socket().connect_ex(("127.0.0.1", port)), 5)
+    return port
+
+
+@scenario(batch="unknown")
+def unknown_apis(context, _):
+    port = null_broker(context)
     proxy = Penstock(context, types.SimpleNamespace(bootstrap=[f"127.0.0.1:{port}"]), first_id=0)
     seed = random.randrange(1 << 32)
     source, counts = random.Random(seed), {}
@@ -108,4 +118,60 @@ def unknown_apis(context, _):
     context.check("unknown versions are counted", proxy.total("penstock_unknown_versions_total") == versions)
     context.check("nobody was cut off", proxy.total("penstock_errors_total") == 0,
                   proxy.total("penstock_errors_total"))
+    proxy.stop()
+
+
+class LateHop(Hop):
+    """Whoever connects while `reads` is clear is read late, and then to the end; the broker behind never hears of it."""
+
+    def __init__(self, *args, **more):
+        self.reads = threading.Event()
+        self.reads.set()
+        super().__init__(*args, **more)
+
+    def open(self):
+        super().open()
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+
+    def _pump(self, link, source, sink, up):
+        if not up or self.reads.is_set():
+            return super()._pump(link, source, sink, up)
+        self.reads.wait()
+        while data := source.recv(1 << 16):
+            link.up += data
+        sink.shutdown(socket.SHUT_WR)
+
+
+def leave_behind(proxy, size):
+    """Sends one request that has no answer, and leaves."""
+    body = b"\0\0" + struct.pack(">h", 0) + bytes(size)
+    frame = request(PRODUCE, UNKNOWN_VERSION, body, client_id=b"leaver")
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as connection:
+        connection.sendall(frame)
+    return len(frame)
+
+
+@scenario(batch="unknown")
+def late_reader(context, _):
+    """As with acks=0: a client may write and leave, and the broker is given it all, whenever it reads it."""
+    hop = LateHop(("127.0.0.1", ports()), ("127.0.0.1", null_broker(context)), record=True)
+    context.at_end(hop.close)
+    proxy = Penstock(context, types.SimpleNamespace(bootstrap=[f"127.0.0.1:{hop.port}"]), first_id=0)
+    hop.reads.clear()
+    sizes = [step * 96 * 1024 for step in range(1, 49)]
+    with concurrent.futures.ThreadPoolExecutor(len(sizes)) as pool:
+        leaving = [pool.submit(leave_behind, proxy, size) for size in sizes]
+        time.sleep(8)  # longer than a proxy waits for a peer that has been told everything
+        hop.reads.set()
+        sent = sorted(one.result() for one in leaving)
+
+    def arrived():
+        return sorted(len(link.up) for link in hop.links if link.up)[-len(sent):]
+    try:
+        until("everything arrives", lambda: arrived() == sent, 20)
+    except TimeoutError:
+        pass
+    short = sum(sent) - sum(arrived())
+    context.check("what a client left behind arrives, however late the broker reads it", not short,
+                  f"{len(sent)} clients" if not short else f"{short} of {sum(sent)} bytes did not")
     proxy.stop()
