@@ -32,7 +32,7 @@ static inline bool session_step_read(struct ps_reader *in, struct session_step *
     if (in->end - in->at < 2) {
         return false;
     }
-    step->kind = (enum session_step_kind)(*in->at++ % STEP_COUNT);
+    *step = (struct session_step){.kind = (enum session_step_kind)(*in->at++ % STEP_COUNT)};
     if (step->kind > STEP_ANSWER) {
         step->argument = *in->at++;
         return true;
