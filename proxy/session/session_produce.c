@@ -317,6 +317,8 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
         if (in.len >= s->request.frame_len || in.len >= PS_NEED_MAX) {
             return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
         }
+        ps_produce_unhold(s, now);
+        s->request_phase = PS_REQUEST_HEAD; /* whatever was waited for: now it is for bytes, and for nothing else */
         return ps_request_need_more(s, in);
     case PS_PEEK_SEEN:
         break;

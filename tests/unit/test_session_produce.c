@@ -334,6 +334,33 @@ static void test_memory_is_not_waited_for_beyond_a_second(void **state)
     assert_true(order.until == began + t->policy.wait_max);
 }
 
+/* While memory is waited for a policy comes to cover the first topic, of which no batch has been seen: the request then
+ * waits for its own bytes and for nothing else, and memory is not asked for again. */
+static void test_more_of_a_head_is_needed_after_the_wait_for_memory(void **state)
+{
+    static const struct part parts[] = {{.topic = "free", .producer_id = -1}, {.topic = "clicks", .producer_id = -1}};
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_shut(t, 0);
+    t->memory_is_out = true;
+    struct ps_span in = frame_parts(&f, 0, 2, parts, 2), head = {in.base, 50};
+    struct ps_order order = story_client(t, head);
+    assert_int_equal(order.kind, PS_ORDER_WAIT);
+    story_rule(t, &t->policy, "free", 1);
+    story_new_rules(t);
+    t->now = order.until;
+    order = story_client(t, head);
+    assert_true(order.kind == PS_ORDER_NEED && order.n > head.len);
+    assert_false(ps_session_ready(t->session, PS_CLIENT, t->now));
+    assert_false(ps_session_ready(t->session, PS_CLIENT, t->now + PS_SECOND));
+    t->memory_is_out = false;
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    assert_true(t->stats.waiting == 1 && t->reserved[PS_CLIENT] == 0);
+    t->now += PS_SECOND;
+    assert_false(ps_session_gone(t->session, PS_BROKER, t->now));
+}
+
 /* A policy that only watches does not say how long others may wait, nor is it asked. */
 static void test_shadows_set_no_bounds(void **state)
 {
@@ -477,6 +504,7 @@ int main(void)
         STORY(test_a_covered_topic_met_while_passing_is_told),
         STORY(test_all_waits_together_stay_within_wait_max),
         STORY(test_memory_is_not_waited_for_beyond_a_second),
+        STORY(test_more_of_a_head_is_needed_after_the_wait_for_memory),
         STORY(test_shadows_set_no_bounds),
         STORY(test_acks_0_outlives_its_client_wherever_it_waits),
         STORY(test_drain_drops_only_what_is_sent_again),

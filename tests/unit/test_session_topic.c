@@ -286,6 +286,31 @@ static void test_an_id_met_midway_is_asked_for_before_the_next_frame(void **stat
     assert_true(t->usage[0].records_forwarded > 0);
 }
 
+/* Of a request that waits for a name that another one lacked, no batch has come; then a policy covers its topic. */
+static void test_more_of_a_head_is_needed_after_the_answer(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    struct ps_span in = produce(&f, "12", -1, 7);
+    asks(t, in, "12");
+    is_told(t, "1=free 2=other", 1000);
+    passes(t, in);
+    answered(t, 7);
+    passes(t, produce(&f, "13", 0, 8));
+    in = produce(&f, "1", -1, 9);
+    struct ps_span head = {in.base, in.len - 80};
+    asks(t, head, "3");
+    story_rule(t, &t->policy, "free", 1);
+    story_new_rules(t);
+    is_told(t, "3=more", 1000);
+    assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
+    assert_int_equal(story_client(t, head).kind, PS_ORDER_NEED);
+    assert_false(ps_session_ready(t->session, PS_CLIENT, t->now)); /* for its own bytes */
+    passes(t, in);
+    answered(t, 9);
+    assert_true(t->usage[1].records_forwarded > 0);
+}
+
 /* Where no policy can apply, names do not matter. */
 static void test_nobody_asks_where_names_do_not_matter(void **state)
 {
@@ -396,6 +421,7 @@ int main(void)
         STORY(test_a_late_answer_holds_nobody),
         STORY(test_several_ids_are_one_question),
         STORY(test_an_id_met_midway_is_asked_for_before_the_next_frame),
+        STORY(test_more_of_a_head_is_needed_after_the_answer),
         STORY(test_nobody_asks_where_names_do_not_matter),
         STORY(test_a_broker_that_cannot_tell_is_not_asked),
         STORY(test_nobody_asks_behind_a_request_that_may_be_silent),
