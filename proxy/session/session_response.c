@@ -147,13 +147,13 @@ static struct ps_order keep(struct ps_session *s, uint64_t n, ps_ns now)
     if (s->response_kept > 0 || n <= PS_KEEP_FREE) {
         return ps_order_move(PS_ORDER_GATHER, n);
     }
-    if (n > s->env->limits->memory || (s->response_until != 0 && now >= s->response_until)) {
+    if (n > s->env->limits->memory) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     s->response_claims = true;
     if (!s->env->reserve(s->env->ctx, s->conn, PS_BROKER, n)) {
         s->response_until = s->response_until == 0 ? now + RESERVE_WAIT : s->response_until;
-        return ps_order_wait(s->response_until);
+        return now < s->response_until ? ps_order_wait(s->response_until) : ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     s->response_kept = n;
     PS_COUNT(s->env->stats->gathered_bytes, n);

@@ -256,6 +256,20 @@ static void test_a_response_does_not_wait_for_ever(void **state)
     assert_true(order.kind == PS_ORDER_CLOSE && order.reason == PS_CLOSE_MEMORY);
 }
 
+/* Whose turn and whose patience's end come together, as on a worker that is late, has its turn. */
+static void test_memory_that_comes_last_is_taken(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    ask(t, PS_API_METADATA, 1, 1);
+    struct ps_span in = write_metadata(&f, 1, 200);
+    t->memory_is_out = true;
+    t->now = story_broker(t, (struct ps_span){in.base, 100}).until;
+    t->memory_is_out = false;
+    assert_int_equal(story_broker(t, (struct ps_span){in.base, 100}).kind, PS_ORDER_GATHER);
+    obey_edits(t, in);
+}
+
 static void test_a_response_longer_than_all_memory_is_told_of(void **state)
 {
     struct story *t = *state;
@@ -279,6 +293,7 @@ int main(void)
         STORY(test_a_kept_response_reserves_its_length),
         STORY(test_a_response_that_is_there_reserves_nothing),
         STORY(test_a_response_does_not_wait_for_ever),
+        STORY(test_memory_that_comes_last_is_taken),
         STORY(test_a_response_longer_than_all_memory_is_told_of),
     };
     return cmocka_run_group_tests_name("session_response", tests, NULL, NULL);
