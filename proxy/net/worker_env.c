@@ -36,8 +36,10 @@ static bool reserve(void *ctx, void *conn, enum ps_side side, uint64_t bytes)
     struct ps_conn *c = conn;
     struct ps_claim *claim = &c->half[side].claim;
     PS_ASSERT(!c->half[side].claim_over); /* of the frame before nothing is left */
-    claim->worker = w;
-    claim->owner = c;
+    if (claim->state == PS_CLAIM_NONE) { /* while it stands in the line, others read it */
+        claim->worker = w;
+        claim->owner = c;
+    }
     if (!ps_budget_claim(&w->shared->budget, line_of(side), claim, bytes)) {
         return false;
     }
