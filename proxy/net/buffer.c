@@ -232,14 +232,19 @@ void ps_queue_consume(struct ps_queue *q, struct ps_pool *pool, size_t n)
     while (n > 0) {
         struct ps_chunk *chunk = q->head;
         size_t len = chunk->end - chunk->start;
-        if (n < len) {
-            chunk->start += n;
+        size_t part = n < len ? n : len;
+        if (q->secret) {
+            explicit_bzero(chunk->data + chunk->start, part);
+        }
+        if (part < len) {
+            chunk->start += part;
             return;
         }
-        n -= len;
+        n -= part;
         q->head = chunk->next;
         if (q->head == NULL) {
             q->tail = NULL;
+            q->secret = false;
         }
         ps_pool_put(pool, chunk, chunk->size);
     }

@@ -56,6 +56,7 @@ struct ps_chunk;
 struct ps_queue {
     struct ps_chunk *head, *tail;
     size_t len;
+    bool secret; /* tokens may be among them: what is taken is wiped; false again when it is empty */
 };
 
 /* False: the system has no memory, and part of the bytes may be missing: the connection must end. */

@@ -185,14 +185,14 @@ static void log_close(const struct ps_conn *c, enum ps_close reason)
 static void end_session(struct ps_conn *c)
 {
     struct ps_worker *w = c->worker;
+    for (int side = 0; side < 2; side++) { /* while the session can tell whether a token is among it */
+        ps_conn_clear_input(c, (enum ps_side)side);
+    }
     w->pumped = c;
     ps_session_deinit(c->session, w->now);
     w->pumped = NULL;
     c->session = NULL;
     w->valves_moved = true;
-    for (int side = 0; side < 2; side++) {
-        ps_conn_clear_input(c, (enum ps_side)side);
-    }
 }
 
 void ps_conn_close(struct ps_conn *c, enum ps_close reason, bool lingers)

@@ -100,13 +100,14 @@ void ps_conn_ended(struct ps_conn *c, enum ps_side side);
 bool ps_conn_may_read(const struct ps_conn *c, enum ps_side side);
 /* Writes the worker's outbox of this side: what the socket does not take goes to `out`. */
 void ps_conn_flush(struct ps_conn *c, enum ps_side to);
-/* Gives back what `in` holds, and the claim if that is over. */
+/* Gives back what `in` holds, wiped if need be, and the claim if that is over. */
 void ps_conn_clear_input(struct ps_conn *c, enum ps_side side);
 
 /* conn_pump.c */
 /* Carries out what the session orders for these bytes of the scratch buffer; what it does not consume is kept. */
 void ps_conn_feed(struct ps_conn *c, enum ps_side side, const uint8_t *bytes, size_t len);
-/* Bytes of that side that are not needed any more: zeroed if there may be a password among them. */
+/* Bytes of that side that are not needed any more: zeroed if there may be a password among them, as there may once the
+ * session has ended. */
 void ps_conn_wipe(const struct ps_conn *c, enum ps_side side, uint8_t *bytes, size_t len);
 /* The same for the bytes kept in `in`. */
 void ps_conn_pump(struct ps_conn *c, enum ps_side side);

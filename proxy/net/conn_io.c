@@ -38,6 +38,7 @@ static void queue_rest(struct ps_conn *c, enum ps_side to, size_t sent)
 {
     struct ps_half *h = &c->half[to];
     const struct ps_outbox *box = &c->worker->outbox[to];
+    h->out.secret = h->out.secret || (to == PS_BROKER && ps_session_authenticating(c->session));
     for (int i = 0; i < box->count && !h->broken; i++) {
         const struct iovec *piece = &box->pieces[i];
         if (sent >= piece->iov_len) {
@@ -130,6 +131,9 @@ static enum read_result receive(struct ps_conn *c, enum ps_side side, uint8_t *t
 void ps_conn_clear_input(struct ps_conn *c, enum ps_side side)
 {
     struct ps_half *h = &c->half[side];
+    if (h->in.base != NULL) {
+        ps_conn_wipe(c, side, h->in.base + h->in.start, ps_inbuf_len(&h->in));
+    }
     ps_inbuf_clear(&h->in, &c->worker->pool);
     if (h->claim_over) {
         ps_worker_end_claim(c->worker, h, side);
@@ -176,7 +180,6 @@ static enum read_result read_scratch(struct ps_conn *c, enum ps_side side, bool 
     if (result == READ_SOME) {
         if (kept > 0) {
             memcpy(w->scratch, h->in.base + h->in.start, kept);
-            ps_conn_wipe(c, side, h->in.base + h->in.start, kept);
             ps_conn_clear_input(c, side);
         }
         ps_conn_feed(c, side, w->scratch, kept + got);

@@ -161,8 +161,8 @@ static void carry_out(struct ps_conn *c, enum ps_side side, struct input *in)
 
 void ps_conn_wipe(const struct ps_conn *c, enum ps_side side, uint8_t *bytes, size_t len)
 {
-    if (side == PS_CLIENT && c->session != NULL && ps_session_authenticating(c->session)) {
-        memset(bytes, 0, len);
+    if (side == PS_CLIENT && (c->session == NULL || ps_session_authenticating(c->session))) {
+        explicit_bzero(bytes, len);
     }
 }
 

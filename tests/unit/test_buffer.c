@@ -114,6 +114,19 @@ static void a_claimed_buffer_is_counted_once(void **state)
     ps_budget_end(&budget, PS_LINE_REQUESTS, &claim);
 }
 
+static void a_secret_queue_wipes_what_is_taken(void **state)
+{
+    (void)state;
+    struct ps_queue q = {.secret = true};
+    struct iovec piece;
+    assert_true(ps_queue_append(&q, &pool, "password", 8));
+    assert_int_equal(ps_queue_pieces(&q, &piece, 1), 1);
+    ps_queue_consume(&q, &pool, 4);
+    assert_memory_equal(piece.iov_base, "\0\0\0\0word", 8);
+    ps_queue_consume(&q, &pool, 4);
+    assert_false(q.secret);
+}
+
 static void a_queue_gives_back_what_it_took_in_order(void **state)
 {
     (void)state;
@@ -162,6 +175,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(at_the_limit_only_what_must_be_is_given, setup, teardown),
         cmocka_unit_test_setup_teardown(kept_bytes_survive_growth_and_moving, setup, teardown),
         cmocka_unit_test_setup_teardown(a_claimed_buffer_is_counted_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_secret_queue_wipes_what_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(a_queue_gives_back_what_it_took_in_order, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
