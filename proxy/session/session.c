@@ -7,13 +7,16 @@
  *     |  ps_request_next           length, API key, version, correlation id, client id    session_request.c
  *     |
  *     |-- what tells something about the client: ps_identity_request                      session_identity.c
- *     |-- SASL: ps_sasl_request, FORWARD the whole frame, look at its token                 session_sasl.c
+ *     |-- SASL: ps_sasl_request, FORWARD the whole frame, look at its token; raw tokens     session_sasl.c
+ *     |         follow a handshake of v0: ps_sasl_client_raw, one by one, each answered before the next
  *     |-- opaque: ps_inflight_push, FORWARD the whole frame                               session_inflight.c
  *     |
  *     '-- Produce: ps_produce_begin                                                       session_produce.c
  *           ps_peek_frame          acks, topics, batch heads; items at the gate           session_peek.c
+ *             ps_sticky_blocks     does a refused batch have to come back first?          session_sticky.c
+ *           reserve                all topics matter: GATHER, once there is memory
  *           ps_topics_hold         an id without a name: the broker is asked first        session_topic.c
- *           ps_sticky_blocks       does a refused batch have to come back first?          session_sticky.c
+ *           await_rule             a topic is covered, its rule is not made yet
  *           ps_gate_ask            one valve after the other                              session_gate.c
  *             open                 FORWARD, or walked while it passes                     session_stream.c
  *             shut                 WAIT on a ticket: released, refused at wait.max, or let through over the limit
@@ -25,8 +28,9 @@
  *     |                            match the oldest request by correlation id
  *     |
  *     |-- to a question of ours: ps_topics_answer, DISCARD                                session_topic.c
+ *     |-- to SASL, or a raw token: what the broker decided is noted, FORWARD              session_sasl.c
  *     |-- nothing to change: FORWARD the whole frame
- *     |-- WHOLE: GATHER, then ps_rewrite: FORWARD what stays, INSERT what is new
+ *     |-- WHOLE: GATHER, once there is memory, then ps_rewrite: FORWARD what stays, INSERT what is new
  *     '-- TAIL: FORWARD through ps_tail, GATHER the end, INSERT it rewritten at equal length
  *
  * Invariants kept here: responses leave in the order of their requests (the ring); a request is answered once; nothing

@@ -141,7 +141,8 @@ static struct ps_order begin_edit(struct ps_session *s, struct ps_span in, ps_ns
 }
 
 /* GATHER for the next n bytes, of which some have not come: once there is memory for them. Meanwhile the broker is not
- * read. Nothing that memory is waited for holds any itself, so waiting ends by itself unless a client reads nothing. */
+ * read. A response that waits holds none, and one that holds some waits for its client at the most, so the line moves
+ * unless clients read nothing. */
 static struct ps_order keep(struct ps_session *s, uint64_t n, ps_ns now)
 {
     if (s->response_kept > 0 || n <= PS_KEEP_FREE) {
