@@ -26,6 +26,8 @@
     XX(IDLE, "idle", "nothing moved for limits.idle")                                              \
     XX(MEMORY, "memory",                                                                           \
        "limits.memory is exhausted, or smaller than a response that must be kept whole")        \
+    XX(SLOW_CLIENT, "slow_client",                                                                 \
+       "the client did not read a response whose memory others were waiting for")                  \
     XX(CONNECTION_LIMIT, "connection_limit", "limits.connections is reached")                      \
     XX(IO_ERROR, "io_error", "the socket failed")
 

@@ -160,6 +160,19 @@ struct ps_claim *ps_budget_turn(struct ps_budget *b, enum ps_line line, const vo
     return is_turn ? head : NULL;
 }
 
+uint64_t ps_budget_wanted(struct ps_budget *b, enum ps_line line)
+{
+    uint64_t wanted = 0;
+    if (atomic_load(&b->waiting) > 0) {
+        pthread_mutex_lock(&b->lock);
+        for (const struct ps_claim *claim = b->lines[line].head; claim != NULL; claim = claim->next) {
+            wanted += claim->bytes;
+        }
+        pthread_mutex_unlock(&b->lock);
+    }
+    return wanted;
+}
+
 size_t ps_budget_read_size(struct ps_budget *b)
 {
     uint64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);

@@ -7,7 +7,8 @@
  *
  * A frame that is kept whole claims its length before its bytes are read: a request while three quarters of the limit
  * hold everything, a response while seven eighths do. So an eighth is left to responses that requests cannot take, and
- * an eighth to blocks that no frame can take. In each of the two lines the first one is served first, over all
+ * an eighth to blocks that no frame can take. A client that does not read its response loses it when others wait for
+ * the memory (worker.c). In each of the two lines the first one is served first, over all
  * workers, and nobody overtakes it, however small; and whoever is the only one of its line always goes. So somebody
  * moves whatever holds the memory, a large frame is not starved by small ones, and no request waits for a response or
  * a response for a request.
@@ -69,6 +70,9 @@ bool ps_budget_claim(struct ps_budget *b, enum ps_line line, struct ps_claim *cl
 void ps_budget_end(struct ps_budget *b, enum ps_line line, struct ps_claim *claim);
 /* The first of the line if it is this worker's and there is room for it, else NULL. */
 struct ps_claim *ps_budget_turn(struct ps_budget *b, enum ps_line line, const void *worker);
+
+/* Bytes that those in the line wait for. */
+uint64_t ps_budget_wanted(struct ps_budget *b, enum ps_line line);
 
 /* How much one recv should ask for. */
 size_t ps_budget_read_size(struct ps_budget *b);

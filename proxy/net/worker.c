@@ -21,6 +21,7 @@
 
 #define HEARTBEAT_MS    500
 #define SWEEP_EVERY     (5 * PS_SECOND)
+#define STALLED_FOR     (2 * PS_SECOND) /* a client that reads nothing; others wait for memory five times as long */
 #define HANDED_MAX      4096  /* connections on their way from the acceptor */
 #define NOTICES_MAX     16384 /* between two ticks of the control thread */
 #define NOTICE_TEXT_MAX 256
@@ -199,12 +200,39 @@ static void sweep_idle(struct ps_worker *w)
     }
 }
 
+/* The client that has not read its kept response for longest, NULL if all of them read. */
+static struct ps_conn *find_stalled(const struct ps_worker *w)
+{
+    struct ps_conn *stalled = NULL;
+    for (struct ps_conn *c = w->conns; c != NULL; c = c->next) {
+        bool holds = c->half[PS_BROKER].claim.state == PS_CLAIM_HELD && c->half[PS_CLIENT].out.len > 0;
+        if (c->state == PS_CONN_RELAYING && holds && w->now - c->moved_at >= STALLED_FOR &&
+            (stalled == NULL || c->moved_at < stalled->moved_at)) {
+            stalled = c;
+        }
+    }
+    return stalled;
+}
+
+/* Memory that others wait for is taken from those who let it lie, and from nobody else. */
+static void sweep_stalled(struct ps_worker *w)
+{
+    uint64_t wanted = ps_budget_wanted(&w->shared->budget, PS_LINE_RESPONSES);
+    struct ps_conn *stalled;
+    while (wanted > 0 && (stalled = find_stalled(w)) != NULL) {
+        uint64_t held = stalled->half[PS_BROKER].claim.bytes;
+        wanted -= held < wanted ? held : wanted;
+        ps_conn_close(stalled, PS_CLOSE_SLOW_CLIENT, false);
+    }
+}
+
 static void on_heartbeat(uv_timer_t *timer)
 {
     struct ps_worker *w = timer->data;
     w->now = ps_now();
     atomic_store_explicit(&w->channel.turned_at, w->now, memory_order_relaxed);
     sweep_idle(w);
+    sweep_stalled(w);
 }
 
 /* ---------------------------------------------------------------------------------- the thread, from outside */

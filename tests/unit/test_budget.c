@@ -93,7 +93,9 @@ static void each_line_has_something_of_its_own(void **state)
     assert_true(claim_request(&b, KIB(68)));
     assert_false(claim_request(&c, 1));
     assert_true(ps_budget_claim(&budget, PS_LINE_RESPONSES, &r, KIB(128)));
+    assert_int_equal(ps_budget_wanted(&budget, PS_LINE_RESPONSES), 0);
     assert_false(ps_budget_claim(&budget, PS_LINE_RESPONSES, &q, 1));
+    assert_int_equal(ps_budget_wanted(&budget, PS_LINE_RESPONSES), 1);
     assert_true(ps_budget_take(&budget, KIB(128), KIB(1024))); /* blocks */
     end_request(&c);
     end_request(&b);

@@ -20,6 +20,8 @@ BESIDES = 64                         # MiB: the program itself, its threads, its
 REQUEST, RESPONSE = 100, 50          # MiB
 LISTED = 4000                        # topics of the cluster: its Metadata, of 0.9 MB, is kept whole
 ASKERS = 16                          # that ask for it at the same time
+MANY = 25000                         # topics whose Metadata, of 5.8 MB, is more than the kernel holds for a client
+STALLED = 20                         # that ask for it and do not read it: more than limits.memory holds
 TOPICS, GOVERNED = 3, "bench-1"      # in each request; the middle one is under the policy
 BATCH = ["--records", 1024, "--record-bytes", 1020]  # a little more than 1 MiB
 PARTITIONS = 34                      # of each topic in a large request, so that it is a little more than 100 MiB
@@ -27,12 +29,12 @@ GATHERED = 2                         # ... in one of 6 MiB, which limits.gather 
 
 
 class NullBroker:
-    def __init__(self, context):
+    def __init__(self, context, topics=LISTED):
         address = f"127.0.0.1:{ports()}"
         self.bootstrap = [address]
         self.process = context.spawn("null-broker", [BUILD / "release/bench/bench_null_broker", "--listen", address,
                                                      "--fetch-bytes", RESPONSE * MIB, "--lag", 1000000, "--threads", 2,
-                                                     "--topics", LISTED])
+                                                     "--topics", topics])
 
 
 class Load:
@@ -157,4 +159,31 @@ def large_frames(context, _):
                   0 < kept <= LIMIT * 3 / 4, f"{kept:.0f} MiB")
     context.check("armed: large requests waited where the governed topic is met",
                   proxy.total("penstock_records_total", policy="large", outcome="over_limit") > 0)
+    proxy.stop()
+
+
+def stall(proxy):
+    """Asks for all topics and reads nothing."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((proxy.bind, proxy.port))
+    connection.sendall(struct.pack(">ihhihi", 14, 3, 1, 1, -1, -1))
+    return connection
+
+
+@scenario(batch="memory")
+def slow_readers(context, _):
+    """Clients that do not read hold responses that are kept whole; those who do read must not pay for it."""
+    proxy = start(context, NullBroker(context, MANY), "penstock", [])
+    stalled = [stall(proxy) for _ in range(STALLED)]
+    until("they hold the memory", lambda: proxy.total("penstock_memory_bytes") > LIMIT * MIB * 3 / 4, 20)
+    begun = time.monotonic()
+    _, received, port = ask_metadata(proxy)
+    seconds = time.monotonic() - begun
+    context.check("whoever reads gets its answer", port == proxy.port + 1, f"{received} bytes after {seconds:.0f} s")
+    context.check("those who did not have given way", proxy.total("penstock_errors_total", reason="slow_client") > 0,
+                  proxy.total("penstock_errors_total", reason="slow_client"))
+    context.check("nobody else was closed", proxy.total("penstock_errors_total", reason="memory") == 0)
+    for connection in stalled:
+        connection.close()
     proxy.stop()
