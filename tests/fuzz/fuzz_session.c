@@ -19,6 +19,7 @@ struct outcome {
     bool closed;
     bool cut_short; /* in the middle of a frame: how much of it has passed may depend on how it came */
     bool malformed; /* a request was: seen or not, because nobody looks further than he must */
+    uint64_t questions; /* of our own */
 };
 
 struct run {
@@ -233,6 +234,7 @@ static struct outcome play(const uint8_t *data, size_t size, uint8_t options, si
     add_peer(w); /* which only keeps memory */
     run_steps(&run, data, size, (options & OPTION_ANY_TIME) != 0);
     struct outcome o = {.closed = p->closed, .malformed = p->closed && p->reason == PS_CLOSE_MALFORMED_REQUEST};
+    o.questions = w->stats.topic_questions;
     o.cut_short = pipe_len(&p->in[PS_CLIENT]) + pipe_len(&p->in[PS_BROKER]) > 0;
     if ((options & OPTION_ANY_TIME) != 0) {
         check_liveness(&run);
@@ -250,9 +252,13 @@ static struct outcome play(const uint8_t *data, size_t size, uint8_t options, si
 }
 
 /* Bytes that were cut differently may end a bit earlier where a frame is malformed or not complete, but never differ.
- */
+ * Whether a question of ours goes between two of them hangs on more than bytes: on what the broker has said by the time
+ * that enough of a request has come. What follows such a question is judged by the model alone. */
 static void compare(const struct outcome *a, const struct outcome *b)
 {
+    if (a->questions + b->questions > 0) {
+        return;
+    }
     bool a_open = !a->closed && !a->cut_short, b_open = !b->closed && !b->cut_short;
     bool malformed = a->malformed || b->malformed;
     PS_ASSERT(malformed || (!(a_open && b->closed) && !(b_open && a->closed)));
