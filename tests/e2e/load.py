@@ -11,9 +11,10 @@ ACK = struct.Struct(">iqiqqi")       # origin, seq, partition, offset, acknowled
 _origins = itertools.count(1)
 
 
-def stream(topic, rate=0, size=1000):
-    """Records for one topic; rate 0 means as fast as the client takes them."""
-    return {"origin": next(_origins), "topic": topic, "rate": rate, "size": size}
+def stream(topic, rate=0, size=1000, partitions=0):
+    """Records for one topic; rate 0 means as fast as the client takes them. With `partitions` librdkafka fills them in
+    turn, else as it likes: with its queue full, what it likes walks away from an even share."""
+    return {"origin": next(_origins), "topic": topic, "rate": rate, "size": size, "partitions": partitions}
 
 
 def producer(client_id, bootstrap, *streams, acks="all", idempotence=False, **props):

@@ -39,6 +39,7 @@ struct stream {
     int32_t origin;
     size_t size;
     double rate; /* records a second; 0: as fast as the queue takes them */
+    int64_t partitions; /* to be filled in turn; 0: as librdkafka likes */
     pthread_t sender;
     atomic_llong sent, acked, errors, slowest_ms;
 };
@@ -227,9 +228,11 @@ static void send_one(struct stream *s, unsigned char *value)
     put32(value, s->origin);
     put64(value + 4, seq);
     put64(value + 12, letter->begun_ms);
+    int32_t partition = s->partitions > 0 ? (int32_t)(seq % s->partitions) : RD_KAFKA_PARTITION_UA;
     rd_kafka_resp_err_t err;
     do { /* a full queue is what a user's program waits for; it must see the end of the test, though */
-        err = rd_kafka_producev(s->producer->handle, RD_KAFKA_V_TOPIC(s->topic), RD_KAFKA_V_VALUE(value, s->size),
+        err = rd_kafka_producev(s->producer->handle, RD_KAFKA_V_TOPIC(s->topic), RD_KAFKA_V_PARTITION(partition),
+                                RD_KAFKA_V_VALUE(value, s->size),
                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(letter), RD_KAFKA_V_END);
         if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             poll(NULL, 0, 2);
@@ -322,6 +325,7 @@ static void stream_init(struct stream *s, struct producer *p, const json_t *spec
     s->origin = (int32_t)json_integer_value(json_object_get(spec, "origin"));
     s->size = (size_t)json_integer_value(json_object_get(spec, "size"));
     s->rate = json_number_value(json_object_get(spec, "rate"));
+    s->partitions = json_integer_value(json_object_get(spec, "partitions"));
     if (s->size < VALUE_HEAD) {
         s->size = VALUE_HEAD;
     }

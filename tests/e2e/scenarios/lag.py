@@ -32,9 +32,11 @@ def open_cells(context, cluster, cells):
 
 
 def start_cells(context, bootstrap, cells, rate):
-    """One process of each kind: {kind: Producers}."""
+    """One process of each kind: {kind: Producers}. Each fills all partitions alike, or a consumer could be idle while the
+    lag of the topic stands at its target in the partitions of the other."""
     return {kind: Producers(context, f"{kind}-producers", kind, [
-        producer(f"p-{name}", bootstrap, stream(f"{context.name}-{name}", rate), acks=acks, idempotence=idempotence)
+        producer(f"p-{name}", bootstrap, stream(f"{context.name}-{name}", rate, partitions=4), acks=acks,
+                 idempotence=idempotence)
         for name, of, acks, idempotence in cells if of == kind]) for kind in ("java", "lrk")}
 
 
