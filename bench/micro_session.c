@@ -21,6 +21,7 @@ struct world {
     struct ps_rule rule;
     struct ps_topic_rules topic[2];
     struct ps_governor governor;
+    struct ps_slots slots;
     uint8_t *request, *response; /* correlation ids are changed in place */
     size_t request_len, response_len;
     uint32_t correlation_id;
@@ -148,9 +149,7 @@ static void world_init(struct world *world, bool governed)
     world->topic[1] = world->topic[0]; /* a table of two, full of the same: found wherever the hash points */
     world->rules = (struct ps_rules){
         .version = 1, .config = &world->config, .topics = world->topic, .topic_cap = governed ? 2 : 0};
-    ps_governor_init(&world->governor, &world->rules, calloc(PS_SLOTS_MAX, sizeof(struct ps_valve)),
-                     calloc(PS_SLOTS_MAX, sizeof(struct ps_setting)), calloc(PS_SLOTS_MAX, sizeof(struct ps_usage)),
-                     world->now);
+    ps_governor_init(&world->governor, &world->rules, &world->slots, world->now);
     struct ps_setting open = {.rate = (double)INFINITY, .burst = (double)INFINITY, .lag = 0.0};
     ps_governor_settings(&world->governor, &open, governed ? 1 : 0, world->now);
     world->env = (struct ps_session_env){.ctx = world,
@@ -175,9 +174,6 @@ static void world_deinit(struct world *world)
 {
     ps_session_deinit(world->session, world->now);
     free(world->session);
-    free(world->governor.valves);
-    free(world->governor.settings);
-    free(world->governor.usage);
     free(world->request);
     free(world->response);
 }

@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#define ENGAGED_VALID (5 * PS_MILLISECOND) /* an open valve uses up its allowance between two ticks of 100 ms */
-
 const struct ps_topic_rules *ps_rules_find(const struct ps_rules *rules, struct ps_span topic)
 {
     return ps_rules_at(rules, topic, ps_hash(topic.base, topic.len));
@@ -27,8 +25,10 @@ const struct ps_topic_rules *ps_rules_at(const struct ps_rules *rules, struct ps
 bool ps_rules_covers(const struct ps_rules *rules, struct ps_span topic)
 {
     const struct ps_config *config = rules->config;
-    for (size_t i = 0; i < config->policy_count; i++) {
-        if (config->policies[i].mode != PS_MODE_OFF && ps_strings_match(&config->policies[i].topics, topic)) {
+    struct ps_names_walk walk;
+    ps_names_find(&walk, &config->names.topics, topic);
+    for (uint32_t index; ps_names_next(&walk, &index);) {
+        if (config->policies[index].mode != PS_MODE_OFF) {
             return true;
         }
     }
@@ -62,24 +62,103 @@ bool ps_rules_exempt(const struct ps_rules *rules, const struct ps_policy_config
     if (identity == 0 || !policy->exempt_members) {
         return false;
     }
-    for (size_t i = 0; i < rules->member_count; i++) {
-        if (rules->members[i].identity == identity && rules->members[i].policy == policy) {
+    for (size_t i = 0; i < rules->member_cap; i++) {
+        const struct ps_member *at = &rules->members[(identity + i) & (rules->member_cap - 1)];
+        if (at->identity == 0) {
+            break;
+        }
+        if (at->identity == identity && ps_strings_match(&policy->groups, ps_span_of(at->group))) {
             return true;
         }
     }
     return false;
 }
 
-void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struct ps_valve *valves,
-                      struct ps_setting *settings, struct ps_usage *usage, ps_ns now)
+/* ------------------------------------------------------------------------------- whose turn it is: the heap */
+
+static bool goes_before(const struct ps_governor *g, uint32_t slot, uint32_t other)
 {
-    *g = (struct ps_governor){.rules = rules, .valves = valves, .settings = settings, .usage = usage};
+    const struct ps_turn *a = &g->turns[slot], *b = &g->turns[other];
+    return a->due < b->due || (a->due == b->due && a->order < b->order);
+}
+
+/* place: from 1, as in struct ps_turn. */
+static void put(struct ps_governor *g, uint32_t place, uint32_t slot)
+{
+    g->heap[place - 1] = slot;
+    g->turns[slot].place = place;
+}
+
+/* Finds the place of a slot whose turn has changed, up from where it stands or down. */
+static void sift(struct ps_governor *g, uint32_t slot)
+{
+    uint32_t at = g->turns[slot].place;
+    for (; at > 1 && goes_before(g, slot, g->heap[at / 2 - 1]); at /= 2) {
+        put(g, at, g->heap[at / 2 - 1]);
+    }
+    for (uint32_t child; (child = 2 * at) <= g->heap_count; at = child) {
+        if (child < g->heap_count && goes_before(g, g->heap[child], g->heap[child - 1])) {
+            child++;
+        }
+        if (!goes_before(g, g->heap[child - 1], slot)) {
+            break;
+        }
+        put(g, at, g->heap[child - 1]);
+    }
+    put(g, at, slot);
+}
+
+static void take_out(struct ps_governor *g, uint32_t slot)
+{
+    uint32_t last = g->heap[--g->heap_count];
+    uint32_t place = g->turns[slot].place;
+    g->turns[slot].place = 0;
+    if (last != slot) {
+        put(g, place, last);
+        sift(g, last);
+    }
+}
+
+/* To be called whenever something moved the valve of a slot. Time alone moves none: what an open valve has left, and
+ * when a finite one lets the next go, is known from the last thing that happened there. */
+static void moved(struct ps_governor *g, uint32_t slot)
+{
+    const struct ps_valve *valve = &g->valves[slot];
+    struct ps_turn *turn = &g->turns[slot];
+    bool engaged = ps_valve_engaged(valve);
+    if (engaged != turn->engaged) {
+        turn->engaged = engaged;
+        g->engaged_count += engaged ? 1 : UINT32_MAX;
+    }
+    if (valve->waiting > 0) {
+        turn->due = ps_valve_release_at(valve);
+        if (turn->place == 0) {
+            turn->place = ++g->heap_count;
+            turn->order = g->order++;
+        }
+        sift(g, slot);
+    } else if (turn->place != 0) {
+        take_out(g, slot);
+    }
+}
+
+/* ---------------------------------------------------------------------------------------- rules and settings */
+
+void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struct ps_slots *slots, ps_ns now)
+{
+    *g = (struct ps_governor){.valves = slots->valves,
+                              .settings = slots->settings,
+                              .usage = slots->usage,
+                              .turns = slots->turns,
+                              .heap = slots->heap};
     ps_governor_rules(g, rules, now);
 }
 
-static void open_valve(struct ps_governor *g, uint32_t slot, ps_ns now)
+static void set_valve(struct ps_governor *g, uint32_t slot, double rate, double burst, ps_ns now)
 {
-    ps_valve_set(&g->valves[slot], (double)INFINITY, (double)INFINITY, now);
+    bool open = g->rules->bypass;
+    ps_valve_set(&g->valves[slot], open ? (double)INFINITY : rate, open ? (double)INFINITY : burst, now);
+    moved(g, slot);
 }
 
 void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_ns now)
@@ -99,61 +178,62 @@ void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_n
     }
     g->slots_used = used;
     g->rules = rules;
-    g->engaged_until = 0;
     if (rules->bypass) {
         for (uint32_t slot = 0; slot < used; slot++) {
-            open_valve(g, slot, now);
+            set_valve(g, slot, (double)INFINITY, (double)INFINITY, now);
         }
     }
 }
 
 void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now)
 {
-    g->engaged_until = 0;
     for (uint32_t slot = 0; slot < count && slot < g->slots_used; slot++) {
         g->settings[slot] = settings[slot];
-        if (g->rules->bypass) {
-            open_valve(g, slot, now);
-        } else {
-            ps_valve_set(&g->valves[slot], settings[slot].rate, settings[slot].burst, now);
-        }
+        set_valve(g, slot, settings[slot].rate, settings[slot].burst, now);
         ps_valve_tick(&g->valves[slot], now);
     }
 }
 
-bool ps_governor_engaged(struct ps_governor *g, ps_ns now)
+/* ------------------------------------------------------------------------------------------------ the valves */
+
+bool ps_governor_ask(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_ticket *ticket, double cost,
+                     ps_ns now)
 {
-    if (now >= g->engaged_until) {
-        g->engaged = false;
-        g->engaged_until = now + ENGAGED_VALID;
-        for (uint32_t slot = 0; slot < g->slots_used && !g->engaged; slot++) {
-            g->engaged = ps_valve_engaged(&g->valves[slot], now);
-        }
-    }
-    return g->engaged;
+    bool admitted = ps_valve_ask(&g->valves[slot], flow, ticket, cost, now);
+    moved(g, slot);
+    return admitted;
 }
 
-/* Goes on where it stopped, so that a series of calls looks at every valve once. */
+void ps_governor_cancel(struct ps_governor *g, uint32_t slot, struct ps_ticket *ticket, bool keep_place, ps_ns now)
+{
+    ps_valve_cancel(&g->valves[slot], ticket, keep_place, now);
+    moved(g, slot);
+}
+
+void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, double records, ps_ns now)
+{
+    ps_valve_charge(&g->valves[slot], flow, records, now);
+    moved(g, slot);
+}
+
+bool ps_governor_engaged(const struct ps_governor *g)
+{
+    return g->engaged_count > 0;
+}
+
 struct ps_ticket *ps_governor_release(struct ps_governor *g, ps_ns now)
 {
-    for (uint32_t i = 0; i < g->slots_used; i++, g->release_from++) {
-        g->release_from = g->release_from < g->slots_used ? g->release_from : 0;
-        struct ps_valve *valve = &g->valves[g->release_from];
-        struct ps_ticket *ticket = valve->waiting > 0 ? ps_valve_release(valve, now) : NULL;
-        if (ticket != NULL) {
-            return ticket;
-        }
+    struct ps_ticket *ticket = NULL;
+    while (ticket == NULL && ps_governor_release_at(g) <= now) {
+        uint32_t slot = g->heap[0];
+        ticket = ps_valve_release(&g->valves[slot], now);
+        g->turns[slot].order = g->order++;
+        moved(g, slot);
     }
-    return NULL;
+    return ticket;
 }
 
 ps_ns ps_governor_release_at(const struct ps_governor *g)
 {
-    ps_ns at = PS_NEVER;
-    for (uint32_t slot = 0; slot < g->slots_used; slot++) {
-        if (g->valves[slot].waiting > 0) {
-            at = ps_ns_min(at, ps_valve_release_at(&g->valves[slot]));
-        }
-    }
-    return at;
+    return g->heap_count == 0 ? PS_NEVER : g->turns[g->heap[0]].due;
 }

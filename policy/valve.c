@@ -353,9 +353,8 @@ ps_ns ps_valve_expected_wait(const struct ps_valve *valve, const struct ps_flow 
     return wait_ns <= 0.0 ? 0 : wait_ns < 1e18 ? (ps_ns)wait_ns : PS_NEVER;
 }
 
-bool ps_valve_engaged(const struct ps_valve *valve, ps_ns now)
+bool ps_valve_engaged(const struct ps_valve *valve)
 {
-    (void)now;
     return isfinite(valve->rate) || valve->heap != NULL || !valve_passes(valve);
 }
 

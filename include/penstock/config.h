@@ -6,7 +6,7 @@
 #ifndef PENSTOCK_CONFIG_H
 #define PENSTOCK_CONFIG_H
 
-#include "penstock/base.h"
+#include "penstock/names.h"
 
 enum ps_mode { PS_MODE_ENFORCE = 1, PS_MODE_SHADOW, PS_MODE_OFF };
 enum ps_aggregate { PS_AGGREGATE_SUM = 1, PS_AGGREGATE_MAX };
@@ -44,6 +44,7 @@ struct ps_policy_config {
     char *name;
     struct ps_strings topics;      /* names or globs */
     struct ps_strings tenants;     /* names or globs */
+    struct ps_names tenant_names;  /* the same, filed */
     enum ps_mode mode;
     struct ps_strings groups;      /* governing groups: names or globs; the lowest rate governs */
     double target_records;         /* lag to hold */
@@ -67,6 +68,13 @@ struct ps_limits_config {
     ps_ns idle;
 };
 
+/* Patterns of a configuration, filed. */
+struct ps_config_names {
+    struct ps_names topics;        /* of all policies; value: the policy's index */
+    struct ps_names principals;    /* of the tenants that ask for one; value: the tenant's index */
+    struct ps_names clients;       /* client ids of the other tenants, "*" for all; the same */
+};
+
 struct ps_config {
     char *path;                    /* NULL: from the command line alone */
     struct ps_host_port *bootstrap;
@@ -79,6 +87,7 @@ struct ps_config {
     size_t tenant_count;
     struct ps_policy_config *policies;
     size_t policy_count;
+    struct ps_config_names names;
     struct ps_host_port admin;     /* host numeric; NULL: no admin; port 0: any free one */
     char *admin_token;             /* content of token_file, NULL if none: then admin is on loopback */
     struct ps_limits_config limits;
@@ -90,5 +99,10 @@ struct ps_config {
 /* True if text matches a name or glob (* and ?; no character classes). Pure. */
 bool ps_glob_match(const char *glob, struct ps_span text);
 bool ps_strings_match(const struct ps_strings *globs, struct ps_span text);
+
+/* Files what stands in policies and tenants: fills in `names` and each policy's tenant_names. memory: of
+ * ps_config_names_size, aligned as from malloc, and lasting as long as the configuration. Part of loading it. */
+size_t ps_config_names_size(struct ps_config *config);
+void ps_config_names_build(struct ps_config *config, void *memory);
 
 #endif

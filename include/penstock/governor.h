@@ -11,8 +11,8 @@
 #include "penstock/controller.h"
 #include "penstock/valve.h"
 
-#define PS_SLOTS_MAX       1024 /* (policy, topic) instances in one process; more are not governed, and counted */
-#define PS_TOPIC_RULES_MAX 4    /* policies that may cover one topic; `check` refuses more */
+#define PS_SLOTS_MAX       16384 /* (policy, topic) instances in one process; more are not governed, and counted */
+#define PS_TOPIC_RULES_MAX 4     /* policies that may cover one topic; `check` refuses more */
 #define PS_TOPIC_NAME_MAX  249
 
 /* One (policy, topic) instance. */
@@ -30,10 +30,10 @@ struct ps_topic_rules {
     size_t rule_count;
 };
 
-/* A producer that is a member of a governing group: exempt from that policy (DESIGN invariant 9). */
+/* A producer that is a member of a group: exempt from the policies that the group governs. */
 struct ps_member {
-    uint64_t identity;                     /* ps_member_identity(client id, address) */
-    const struct ps_policy_config *policy;
+    uint64_t identity;                     /* ps_member_identity(client id, address); 0: an empty place */
+    const char *group;                     /* owned by the snapshot */
 };
 
 struct ps_rules {
@@ -42,8 +42,8 @@ struct ps_rules {
     bool bypass;                           /* policies off; addresses are still rewritten */
     const struct ps_topic_rules *topics;   /* open-addressing table: topic_cap a power of two, empty: topic.base NULL */
     size_t topic_cap;
-    const struct ps_member *members;
-    size_t member_count;
+    const struct ps_member *members;       /* open-addressing table by identity; one entry for each of its groups */
+    size_t member_cap;                     /* a power of two, or 0 */
 };
 
 /* NULL if no rule covers the topic. */
@@ -77,30 +77,54 @@ struct ps_usage {
     uint64_t cells_forbidden;    /* refusals that the client family does not bear: admitted over the limit instead */
 };
 
-struct ps_governor {
-    const struct ps_rules *rules;          /* never NULL after init */
-    struct ps_valve *valves;               /* [PS_SLOTS_MAX] */
-    struct ps_setting *settings;           /* [PS_SLOTS_MAX] */
-    struct ps_usage *usage;                /* [PS_SLOTS_MAX] */
-    uint32_t slots_used;                   /* highest slot in use + 1 */
-    uint32_t release_from;                 /* where ps_governor_release goes on */
-    bool engaged;                          /* as found for ps_governor_engaged, valid until... */
-    ps_ns engaged_until;
+/* Where a slot stands among those whose tickets wait. */
+struct ps_turn {
+    ps_ns due;                   /* its next ticket may go then; PS_NEVER: nobody can tell yet */
+    uint64_t order;              /* breaks ties of due: who was served last comes last */
+    uint32_t place;              /* in the heap, from 1; 0: nobody waits */
+    bool engaged;                /* counted in engaged_count */
 };
 
-/* Storage: arrays of PS_SLOTS_MAX, zeroed, owned by the caller. */
-void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struct ps_valve *valves,
-                      struct ps_setting *settings, struct ps_usage *usage, ps_ns now);
+/* What a governor keeps by slot. Large, but what no slot in use reaches is never touched: memory that comes zeroed from
+ * the kernel costs nothing there. */
+struct ps_slots {
+    struct ps_valve valves[PS_SLOTS_MAX];
+    struct ps_setting settings[PS_SLOTS_MAX];
+    struct ps_usage usage[PS_SLOTS_MAX];
+    struct ps_turn turns[PS_SLOTS_MAX];
+    uint32_t heap[PS_SLOTS_MAX]; /* slots whose tickets wait: a binary heap by their turns */
+};
+
+struct ps_governor {
+    const struct ps_rules *rules;          /* never NULL after init */
+    struct ps_valve *valves;               /* [PS_SLOTS_MAX]; to be looked at: what moves one has a function below */
+    struct ps_setting *settings;           /* [PS_SLOTS_MAX] */
+    struct ps_usage *usage;                /* [PS_SLOTS_MAX] */
+    struct ps_turn *turns;                 /* [PS_SLOTS_MAX] */
+    uint32_t *heap;                        /* [heap_count] */
+    uint32_t heap_count;
+    uint32_t engaged_count;                /* slots whose valve may hold somebody back */
+    uint32_t slots_used;                   /* highest slot in use + 1 */
+    uint64_t order;                        /* of the next turn */
+};
+
+/* Storage: zeroed, owned by the caller. */
+void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struct ps_slots *slots, ps_ns now);
 /* A new snapshot of rules; frames in progress finish under what they decided. Slots that appear get an open valve. */
 void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_ns now);
 /* New settings of slots 0..count-1. */
 void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now);
-/* True if some valve may hold somebody back. Found anew with every setting and snapshot, and else every few
- * milliseconds, so that it may be asked for each request. */
-bool ps_governor_engaged(struct ps_governor *g, ps_ns now);
-/* Releases one ticket that may go, from any slot; NULL if none. Call until NULL, then arm a timer at
- * ps_governor_release_at. */
+/* ps_valve_ask, ps_valve_cancel and ps_valve_charge (valve.h) at the valve of a slot: so the governor knows at any time
+ * who waits where, and until when. O(log of the slots where somebody waits). */
+bool ps_governor_ask(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_ticket *ticket, double cost,
+                     ps_ns now);
+void ps_governor_cancel(struct ps_governor *g, uint32_t slot, struct ps_ticket *ticket, bool keep_place, ps_ns now);
+void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, double records, ps_ns now);
+/* True if some valve may hold somebody back (ps_valve_engaged). O(1). */
+bool ps_governor_engaged(const struct ps_governor *g);
+/* Releases one ticket that may go, from the slot where one could for longest; NULL if none. O(log of the slots where
+ * somebody waits). Call until NULL, then arm a timer at ps_governor_release_at. */
 struct ps_ticket *ps_governor_release(struct ps_governor *g, ps_ns now);
-ps_ns ps_governor_release_at(const struct ps_governor *g);
+ps_ns ps_governor_release_at(const struct ps_governor *g); /* O(1) */
 
 #endif

@@ -89,8 +89,9 @@ void ps_valve_cancel(struct ps_valve *valve, struct ps_ticket *ticket, bool keep
 void ps_valve_charge(struct ps_valve *valve, struct ps_flow *flow, double records, ps_ns now);
 /* How long the flow's next request would wait if it came now: what throttle_time_ms should say. 0 while open. */
 ps_ns ps_valve_expected_wait(const struct ps_valve *valve, const struct ps_flow *flow, ps_ns now);
-/* True while the valve can hold somebody back (rate finite, or the allowance of an open one is used up). */
-bool ps_valve_engaged(const struct ps_valve *valve, ps_ns now);
+/* True while the valve can hold somebody back (rate finite, or the allowance of an open one is used up). Time
+ * alone changes nothing of it. */
+bool ps_valve_engaged(const struct ps_valve *valve);
 /* Forgets flows that v has passed and measures how fast v moves; call at every ps_valve_set or every ~100 ms. */
 void ps_valve_tick(struct ps_valve *valve, ps_ns now);
 

@@ -351,4 +351,7 @@ void ps_config_settle(const struct ps_config_reader *reader, struct ps_node *roo
     settle_tenants(reader, config, root);
     settle_policies(reader, config, root);
     check_limits(reader, config, root);
+    if (reader->errors->count == 0) {
+        ps_config_names_build(config, ps_arena_alloc(reader->arena, ps_config_names_size(config)));
+    }
 }

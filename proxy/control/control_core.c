@@ -174,20 +174,20 @@ static void publish_settings(struct ps_core *core)
 /* A policy is polled faster while any of its controllers is engaged. */
 static void tell_engaged(struct ps_core *core)
 {
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        const struct ps_core_instance *instance = core->instances[slot];
+        for (size_t g = 0; instance->policy != NULL && g < instance->group_count; g++) {
+            struct ps_core_engaged *policy = &core->engaged[instance->policy - core->config->policies];
+            policy->now = policy->now || instance->groups[g]->decision.engaged;
+        }
+    }
     for (size_t i = 0; i < core->config->policy_count; i++) {
-        bool engaged = false;
-        for (uint32_t slot = 0; slot < core->slots_used && !engaged; slot++) {
-            const struct ps_core_instance *instance = core->instances[slot];
-            for (size_t g = 0; instance->policy == &core->config->policies[i] && g < instance->group_count; g++) {
-                engaged = engaged || instance->groups[g]->decision.engaged;
-            }
+        struct ps_core_engaged *policy = &core->engaged[i];
+        if (policy->now != policy->told && core->hooks.engage != NULL) {
+            core->hooks.engage(core->hooks.ctx, i, policy->now);
         }
-        if (engaged != core->engaged[i]) {
-            core->engaged[i] = engaged;
-            if (core->hooks.engage != NULL) {
-                core->hooks.engage(core->hooks.ctx, i, engaged);
-            }
-        }
+        policy->told = policy->now;
+        policy->now = false;
     }
 }
 
@@ -259,6 +259,7 @@ void ps_core_free(struct ps_core *core)
     free(core->exchanges);
     free(core->demand_at);
     free(core->shares);
+    free(core->buckets);
     free(core->members);
     free(core->engaged);
     free(core);

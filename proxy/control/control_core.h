@@ -47,6 +47,8 @@ struct ps_core_demand {
 /* One (policy, topic). Its slot and its state outlive a configuration that does not know it. */
 struct ps_core_instance {
     char *policy_name, *topic;
+    uint64_t topic_hash;                   /* ps_hash */
+    struct ps_core_instance *next;         /* in the same bucket of the core */
     const struct ps_policy_config *policy; /* of the configuration in force; NULL: not covered by it */
     uint32_t slot;
     struct ps_core_group **groups;
@@ -84,12 +86,17 @@ struct ps_core {
     struct ps_share *shares;          /* [channel_count]: scratch */
     struct ps_core_instance *instances[PS_SLOTS_MAX]; /* by slot */
     uint32_t slots_used;
+    struct ps_core_instance **buckets; /* [bucket_count], a power of two: instances by their topics */
+    size_t bucket_count;
     uint64_t ungoverned;              /* (policy, topic) pairs of the last list that found no slot */
     double unplaced, unplaced_now;    /* records of notices that were lost: ever, and since the last tick */
     struct ps_core_member *members;
     size_t member_count;
     bool members_full;
-    bool *engaged;                    /* [policy_count]: as last told */
+    struct ps_core_engaged {
+        bool told;                    /* to the lag thread, last */
+        bool now;                     /* as this tick found it */
+    } *engaged;                       /* [policy_count] */
     bool bypass;
     bool rules_stale;                 /* a new snapshot is due */
     uint64_t rules_version;

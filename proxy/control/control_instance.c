@@ -10,6 +10,7 @@
 #include "lag.h"
 #include "log.h"
 
+#define BUCKETS_FIRST    64 /* a power of two */
 #define PARTITIONS_FIRST 8 /* room of a controller before its first sample */
 #define GROUP_GONE_AFTER (60 * PS_SECOND)
 #define POLL_MIN         (100 * PS_MILLISECOND)
@@ -123,11 +124,12 @@ static void bind_groups(struct ps_core_instance *instance, ps_ns now)
 
 void ps_core_instance_bind(struct ps_core *core, struct ps_core_instance *instance, ps_ns now)
 {
+    struct ps_names_walk walk;
     instance->policy = NULL;
-    for (size_t i = 0; i < core->config->policy_count; i++) {
-        const struct ps_policy_config *policy = &core->config->policies[i];
-        if (strcmp(policy->name, instance->policy_name) == 0 &&
-            ps_strings_match(&policy->topics, ps_span_of(instance->topic))) {
+    ps_names_find(&walk, &core->config->names.topics, ps_span_of(instance->topic));
+    for (uint32_t index; ps_names_next(&walk, &index);) {
+        const struct ps_policy_config *policy = &core->config->policies[index];
+        if (strcmp(policy->name, instance->policy_name) == 0) {
             instance->policy = policy;
         }
     }
@@ -141,15 +143,51 @@ void ps_core_instance_bind(struct ps_core *core, struct ps_core_instance *instan
     core->rules_stale = true;
 }
 
+static struct ps_core_instance **bucket_of(const struct ps_core *core, uint64_t hash)
+{
+    return &core->buckets[hash & (core->bucket_count - 1)];
+}
+
+static void bucket_add(const struct ps_core *core, struct ps_core_instance *instance)
+{
+    struct ps_core_instance **bucket = bucket_of(core, instance->topic_hash);
+    instance->next = *bucket;
+    *bucket = instance;
+}
+
+/* At most one instance for each bucket, on average. */
+static void buckets_grow(struct ps_core *core)
+{
+    free(core->buckets);
+    core->bucket_count = core->bucket_count == 0 ? BUCKETS_FIRST : 2 * core->bucket_count;
+    core->buckets = ps_alloc(core->bucket_count, sizeof(struct ps_core_instance *));
+    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
+        bucket_add(core, core->instances[slot]);
+    }
+}
+
+/* The next instance of a topic, from this one on; NULL: there is none. */
+static struct ps_core_instance *of_topic(struct ps_core_instance *at, uint64_t hash, struct ps_span topic)
+{
+    while (at != NULL && !(at->topic_hash == hash && ps_span_equal(ps_span_of(at->topic), topic))) {
+        at = at->next;
+    }
+    return at;
+}
+
+static struct ps_core_instance *first_of_topic(const struct ps_core *core, uint64_t hash, struct ps_span topic)
+{
+    return core->bucket_count == 0 ? NULL : of_topic(*bucket_of(core, hash), hash, topic);
+}
+
 static struct ps_core_instance *instance_find(struct ps_core *core, const char *policy, struct ps_span topic)
 {
-    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-        struct ps_core_instance *at = core->instances[slot];
-        if (ps_span_equal(ps_span_of(at->topic), topic) && strcmp(at->policy_name, policy) == 0) {
-            return at;
-        }
+    uint64_t hash = ps_hash(topic.base, topic.len);
+    struct ps_core_instance *at = first_of_topic(core, hash, topic);
+    while (at != NULL && strcmp(at->policy_name, policy) != 0) {
+        at = of_topic(at->next, hash, topic);
     }
-    return NULL;
+    return at;
 }
 
 static bool instance_make(struct ps_core *core, const char *policy, struct ps_span topic, ps_ns now)
@@ -163,12 +201,31 @@ static bool instance_make(struct ps_core *core, const char *policy, struct ps_sp
     instance->policy_name = ps_alloc_text(policy);
     instance->topic = ps_alloc(topic.len + 1, 1);
     memcpy(instance->topic, topic.base, topic.len);
+    instance->topic_hash = ps_hash(topic.base, topic.len);
     instance->demands = ps_alloc(core->channel_count, sizeof(*instance->demands));
     instance->slot = core->slots_used;
     instance->rate = instance->headroom = (double)INFINITY;
     core->instances[core->slots_used++] = instance;
+    if (core->slots_used > core->bucket_count) {
+        buckets_grow(core);
+    } else {
+        bucket_add(core, instance);
+    }
     ps_core_instance_bind(core, instance, now);
     return true;
+}
+
+/* The first policy that covers the topic, from this index on: rules are in the order of the configuration. */
+static bool policy_of_topic(const struct ps_config *config, struct ps_span topic, uint32_t *index)
+{
+    struct ps_names_walk walk;
+    uint32_t first = UINT32_MAX;
+    ps_names_find(&walk, &config->names.topics, topic);
+    for (uint32_t at; ps_names_next(&walk, &at);) {
+        first = at >= *index && at < first ? at : first;
+    }
+    *index = first;
+    return first != UINT32_MAX;
 }
 
 bool ps_core_topic(struct ps_core *core, struct ps_span topic, uint64_t *refused, ps_ns now)
@@ -177,9 +234,9 @@ bool ps_core_topic(struct ps_core *core, struct ps_span topic, uint64_t *refused
     if (topic.len == 0 || topic.len > PS_TOPIC_NAME_MAX) {
         return false;
     }
-    for (size_t i = 0; i < core->config->policy_count; i++) {
-        const struct ps_policy_config *policy = &core->config->policies[i];
-        if (ps_strings_match(&policy->topics, topic) && instance_find(core, policy->name, topic) == NULL) {
+    for (uint32_t index = 0; policy_of_topic(core->config, topic, &index); index++) {
+        const struct ps_policy_config *policy = &core->config->policies[index];
+        if (instance_find(core, policy->name, topic) == NULL) {
             bool good = instance_make(core, policy->name, topic, now);
             made = made || good;
             *refused += good ? 0 : 1;
@@ -203,9 +260,11 @@ static void group_grow(struct ps_core_group *group, uint32_t partition_count)
 
 void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
 {
-    for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-        struct ps_core_instance *instance = core->instances[slot];
-        if (instance->policy == NULL || strcmp(instance->topic, m->topic) != 0 ||
+    struct ps_span topic = ps_span_of(m->topic);
+    uint64_t hash = ps_hash(topic.base, topic.len);
+    struct ps_core_instance *instance = first_of_topic(core, hash, topic);
+    for (; instance != NULL; instance = of_topic(instance->next, hash, topic)) {
+        if (instance->policy == NULL ||
             !ps_strings_match(&instance->policy->groups, ps_span_of(m->group))) {
             continue;
         }

@@ -61,40 +61,40 @@ static void add_rule(struct ps_arena *arena, struct ps_topic_rules *table, size_
     entry->rule[entry->rule_count++] = rule;
 }
 
-/* One entry for each policy that a member is exempt from. */
-static size_t list_members(const struct ps_core *core, struct ps_member *out)
+static size_t table_cap(size_t count)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < core->member_count; i++) {
-        for (size_t k = 0; k < core->config->policy_count; k++) {
-            const struct ps_policy_config *policy = &core->config->policies[k];
-            if (policy->exempt_members && ps_strings_match(&policy->groups, ps_span_of(core->members[i].group))) {
-                if (out != NULL) {
-                    out[count] = (struct ps_member){core->members[i].identity, policy};
-                }
-                count++;
-            }
-        }
+    size_t cap = 8;
+    while (cap < 2 * count) {
+        cap *= 2;
     }
-    return count;
+    return cap;
+}
+
+static void add_member(struct ps_arena *arena, struct ps_member *table, size_t cap, const struct ps_core_member *member)
+{
+    size_t i = member->identity & (cap - 1);
+    while (table[i].identity != 0) {
+        i = (i + 1) & (cap - 1);
+    }
+    const char *group = ps_arena_copy(arena, member->group, strlen(member->group));
+    table[i] = (struct ps_member){member->identity, group};
 }
 
 struct ps_rules_snapshot *ps_core_rules(struct ps_core *core)
 {
     struct snapshot *s = ps_alloc(1, sizeof(*s));
-    size_t cap = 8;
-    while (cap < 2 * (size_t)core->slots_used) {
-        cap *= 2;
-    }
+    size_t cap = table_cap(core->slots_used);
     struct ps_topic_rules *table = ps_arena_alloc(&s->arena, cap * sizeof(*table));
     for (uint32_t slot = 0; slot < core->slots_used; slot++) {
         if (core->instances[slot]->policy != NULL) {
             add_rule(&s->arena, table, cap, core->instances[slot]);
         }
     }
-    size_t member_count = list_members(core, NULL);
-    struct ps_member *members = ps_arena_alloc(&s->arena, member_count * sizeof(*members) + 1);
-    list_members(core, members);
+    size_t member_cap = table_cap(core->member_count);
+    struct ps_member *members = ps_arena_alloc(&s->arena, member_cap * sizeof(*members));
+    for (size_t i = 0; i < core->member_count; i++) {
+        add_member(&s->arena, members, member_cap, &core->members[i]);
+    }
     atomic_init(&s->shared.references, 1);
     s->shared.config = ps_config_get(core->config);
     s->shared.rules = (struct ps_rules){
@@ -104,7 +104,7 @@ struct ps_rules_snapshot *ps_core_rules(struct ps_core *core)
         .topics = table,
         .topic_cap = cap,
         .members = members,
-        .member_count = member_count,
+        .member_cap = member_cap,
     };
     return &s->shared;
 }

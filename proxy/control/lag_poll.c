@@ -18,29 +18,31 @@ struct round {
     bool *topics; /* [topic]: wanted by some group */
 };
 
-static bool pair_is_due(const struct ps_lag *lag, const char *group, const char *topic, ps_ns now)
+/* Wants a topic for each group of a policy that covers it. */
+static void plan_topic(const struct ps_lag *lag, struct round *round, size_t topic,
+                       const struct ps_policy_config *policy)
 {
-    for (size_t i = 0; i < lag->config->policy_count; i++) {
-        const struct ps_policy_config *policy = &lag->config->policies[i];
-        if (lag->due[i] <= now && ps_strings_match(&policy->groups, ps_span_of(group)) &&
-            ps_strings_match(&policy->topics, ps_span_of(topic))) {
-            return true;
+    for (size_t g = 0; g < lag->group_count; g++) {
+        if (ps_strings_match(&policy->groups, ps_span_of(lag->groups[g].name))) {
+            round->pairs[g * lag->topic_count + topic] = true;
+            round->topics[topic] = true;
         }
     }
-    return false;
 }
 
+/* round: zeroed. False: nothing is due. */
 static bool round_plan(const struct ps_lag *lag, struct round *round, ps_ns now)
 {
     bool any = false;
-    for (size_t g = 0; g < lag->group_count; g++) {
-        for (size_t t = 0; t < lag->topic_count; t++) {
-            bool due =
-                lag->topics[t].partition_count > 0 && pair_is_due(lag, lag->groups[g].name, lag->topics[t].name, now);
-            round->pairs[g * lag->topic_count + t] = due;
-            round->topics[t] = round->topics[t] || due;
-            any = any || due;
+    for (size_t t = 0; t < lag->topic_count; t++) {
+        struct ps_names_walk walk;
+        ps_names_find(&walk, &lag->config->names.topics, ps_span_of(lag->topics[t].name));
+        for (uint32_t policy; lag->topics[t].partition_count > 0 && ps_names_next(&walk, &policy);) {
+            if (lag->due[policy] <= now) {
+                plan_topic(lag, round, t, &lag->config->policies[policy]);
+            }
         }
+        any = any || round->topics[t];
     }
     return any;
 }

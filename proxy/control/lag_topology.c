@@ -25,12 +25,10 @@ static bool is_internal(const char *topic)
 
 static bool is_covered(const struct ps_lag *lag, const char *topic)
 {
-    for (size_t i = 0; i < lag->config->policy_count; i++) {
-        if (ps_strings_match(&lag->config->policies[i].topics, ps_span_of(topic))) {
-            return !is_internal(topic);
-        }
-    }
-    return false;
+    struct ps_names_walk walk;
+    uint32_t index;
+    ps_names_find(&walk, &lag->config->names.topics, ps_span_of(topic));
+    return ps_names_next(&walk, &index) && !is_internal(topic);
 }
 
 static void topic_free(struct ps_lag_topic *topic)
@@ -41,11 +39,14 @@ static void topic_free(struct ps_lag_topic *topic)
     free(topic->log_starts);
 }
 
-static struct ps_lag_topic *topic_find(struct ps_lag_topic *topics, size_t count, const char *name)
+/* Looks from *from on, and sets it behind what was found: lists mostly come in the same order. */
+static struct ps_lag_topic *topic_find(struct ps_lag_topic *topics, size_t count, const char *name, size_t *from)
 {
     for (size_t i = 0; i < count; i++) {
-        if (topics[i].name != NULL && strcmp(topics[i].name, name) == 0) {
-            return &topics[i];
+        size_t at = (*from + i) % count;
+        if (topics[at].name != NULL && strcmp(topics[at].name, name) == 0) {
+            *from = at + 1;
+            return &topics[at];
         }
     }
     return NULL;
@@ -78,13 +79,13 @@ static void topic_update(struct ps_lag_topic *topic, const struct rd_kafka_metad
 static void topics_update(struct ps_lag *lag, const struct rd_kafka_metadata *metadata)
 {
     struct ps_lag_topic *topics = ps_alloc((size_t)metadata->topic_cnt, sizeof(*topics));
-    size_t count = 0;
+    size_t count = 0, from = 0;
     for (int i = 0; i < metadata->topic_cnt && count < PS_SLOTS_MAX; i++) {
         const char *name = metadata->topics[i].topic;
         if (metadata->topics[i].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || !is_covered(lag, name)) {
             continue;
         }
-        struct ps_lag_topic *known = topic_find(lag->topics, lag->topic_count, name);
+        struct ps_lag_topic *known = topic_find(lag->topics, lag->topic_count, name, &from);
         if (known != NULL) {
             topics[count] = *known;
             *known = (struct ps_lag_topic){0};

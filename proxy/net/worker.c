@@ -120,7 +120,7 @@ static void take_exchange(struct ps_worker *w)
     }
     ps_governor_settings(&w->governor, x->settings, x->count, w->now);
     for (uint32_t slot = 0; slot < x->count; slot++) {
-        const struct ps_valve *valve = &w->valves[slot];
+        const struct ps_valve *valve = &w->slots.valves[slot];
         x->demands[slot] = (struct ps_demand){.weight = valve->weight_active,
                                               .admitted = valve->admitted,
                                               .waiting = valve->waiting,
@@ -260,7 +260,7 @@ static bool prepare_state(struct ps_worker *w, const struct ps_config *config)
     w->config = ps_config_get(config);
     w->no_rules = (struct ps_rules){.config = w->config};
     ps_pool_init(&w->pool, &w->shared->budget);
-    ps_governor_init(&w->governor, &w->no_rules, w->valves, w->settings, w->usage, w->now);
+    ps_governor_init(&w->governor, &w->no_rules, &w->slots, w->now);
     ps_worker_env_init(w);
     w->handed = ps_ring_new(sizeof(struct ps_accepted), HANDED_MAX);
     w->channel = (struct ps_channel){.notices = ps_ring_new(sizeof(struct ps_notice_entry), NOTICES_MAX),
@@ -268,7 +268,7 @@ static bool prepare_state(struct ps_worker *w, const struct ps_config *config)
                                      .wake = ps_worker_wake,
                                      .worker = w,
                                      .stats = &w->stats,
-                                     .usage = w->usage};
+                                     .usage = w->slots.usage};
     atomic_store(&w->channel.turned_at, w->now);
     return w->handed != NULL && w->channel.notices != NULL && w->channel.notice_texts != NULL;
 }

@@ -64,9 +64,7 @@ struct ps_worker {
     _Atomic unsigned orders;          /* enum ps_worker_order, or-ed */
     struct ps_channel channel;
 
-    struct ps_valve valves[PS_SLOTS_MAX];
-    struct ps_setting settings[PS_SLOTS_MAX];
-    struct ps_usage usage[PS_SLOTS_MAX];
+    struct ps_slots slots;
     struct ps_name_entry names[PS_NAME_CACHE];
     char name_found[PS_TOPIC_NAME_MAX + 1]; /* what topic_name last gave out */
     uint8_t arena[PS_ARENA_SIZE];

@@ -9,14 +9,19 @@
 
 #define CALM (2 * PS_SECOND) /* after the last wait, before heads are read apart from their bodies no longer */
 
+static struct ps_governor *governor_of(const struct ps_session *s)
+{
+    return s->env->governor;
+}
+
 static struct ps_valve *valve_of(const struct ps_session *s, uint32_t slot)
 {
-    return &s->env->governor->valves[slot];
+    return &governor_of(s)->valves[slot];
 }
 
 static struct ps_usage *usage_of(const struct ps_session *s, uint32_t slot)
 {
-    return &s->env->governor->usage[slot];
+    return &governor_of(s)->usage[slot];
 }
 
 struct ps_gate *ps_gate_of(struct ps_session *s)
@@ -93,7 +98,7 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
 /* Bound at the first request; looked up again when the configuration may have changed, or a principal is known. */
 static const struct ps_tenant_config *tenant_of(struct ps_session *s)
 {
-    const struct ps_rules *rules = s->env->governor->rules;
+    const struct ps_rules *rules = governor_of(s)->rules;
     if (s->tenant_version != rules->version) {
         s->tenant_version = rules->version;
         s->tenant = ps_tenant_of(rules->config, ps_session_client_id(s), ps_session_principal(s));
@@ -104,7 +109,7 @@ static const struct ps_tenant_config *tenant_of(struct ps_session *s)
 static bool is_exempt(struct ps_session *s, const struct ps_policy_config *policy,
                       const struct ps_tenant_config *tenant)
 {
-    return !ps_tenant_covered(policy, tenant) || ps_rules_exempt(s->env->governor->rules, policy, s->identity);
+    return !ps_tenant_covered(policy, tenant) || ps_rules_exempt(governor_of(s)->rules, policy, s->identity);
 }
 
 bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule)
@@ -170,14 +175,14 @@ void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double record
 {
     item->seen += records;
     if (item->admitted && item->seen > item->cost) {
-        ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, item->seen - item->cost, now);
+        ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->seen - item->cost, now);
         item->cost = item->seen;
     }
 }
 
 void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now)
 {
-    ps_valve_charge(valve_of(s, slot), NULL, records, now);
+    ps_governor_charge(governor_of(s), slot, NULL, records, now);
     PS_COUNT(usage_of(s, slot)->records_over_limit, records);
 }
 
@@ -216,7 +221,6 @@ enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now)
     struct ps_gate *g = s->gate;
     for (; g->item_next < g->item_count; g->item_next++) {
         struct ps_gate_item *item = &g->items[g->item_next];
-        struct ps_valve *valve = valve_of(s, item->slot);
         if (g->ticket.state == PS_TICKET_WAITING) {
             return PS_GATE_WAITS;
         }
@@ -224,11 +228,11 @@ enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now)
             g->ticket.state = PS_TICKET_IDLE;
             item->admitted = true;
         } else if (item->shadow) {
-            if (ps_valve_engaged(valve, now)) {
+            if (ps_valve_engaged(valve_of(s, item->slot))) {
                 PS_COUNT(usage_of(s, item->slot)->shadow_waits, 1);
             }
         } else if (!item->exempt && !item->admitted) {
-            if (!ps_valve_ask(valve, &item->flow->flow, &g->ticket, item->cost, now)) {
+            if (!ps_governor_ask(governor_of(s), item->slot, &item->flow->flow, &g->ticket, item->cost, now)) {
                 begin_wait(s, now);
                 return PS_GATE_WAITS;
             }
@@ -244,14 +248,14 @@ void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     if (g->ticket.state == PS_TICKET_WAITING) {
-        ps_valve_cancel(valve_of(s, g->items[g->item_next].slot), &g->ticket, keep_place, now);
+        ps_governor_cancel(governor_of(s), g->items[g->item_next].slot, &g->ticket, keep_place, now);
     }
     end_wait(s, now);
     for (uint32_t i = 0; i < g->item_count; i++) {
         struct ps_gate_item *item = &g->items[i];
         bool released = i == g->item_next && g->ticket.state == PS_TICKET_ADMITTED;
         if (item->admitted || released) { /* paid, but will not pass: give it back */
-            ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, -item->cost, now);
+            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, -item->cost, now);
             item->admitted = false;
         }
     }
@@ -262,7 +266,7 @@ void ps_gate_force(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     if (g->ticket.state == PS_TICKET_WAITING) {
-        ps_valve_cancel(valve_of(s, g->items[g->item_next].slot), &g->ticket, false, now);
+        ps_governor_cancel(governor_of(s), g->items[g->item_next].slot, &g->ticket, false, now);
     }
     if (g->ticket.state == PS_TICKET_ADMITTED) {
         g->items[g->item_next].admitted = true;
@@ -272,7 +276,7 @@ void ps_gate_force(struct ps_session *s, ps_ns now)
     for (; g->item_next < g->item_count; g->item_next++) {
         struct ps_gate_item *item = &g->items[g->item_next];
         if (!item->exempt && !item->shadow && !item->admitted) {
-            ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, item->cost, now);
+            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->cost, now);
             item->admitted = true;
             g->over_limit = true;
         }
@@ -287,7 +291,7 @@ void ps_gate_settle(struct ps_session *s, ps_ns now)
         struct ps_usage *usage = usage_of(s, item->slot);
         double records = item->seen;
         if (item->admitted && fabs(records - item->cost) >= 0.5) {
-            ps_valve_charge(valve_of(s, item->slot), &item->flow->flow, records - item->cost, now);
+            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, records - item->cost, now);
         }
         if (item->exempt) {
             PS_COUNT(usage->records_exempt, records);

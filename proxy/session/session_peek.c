@@ -13,12 +13,12 @@ static bool nothing_matters(struct ps_session *s, ps_ns now)
 
 /* Several topics under a valve that is engaged; or the first several that a client names by id, for which it may take a
  * question to the broker (session_topic.c), and one that is met midway comes too late for it. */
-bool ps_produce_needs_whole(const struct ps_session *s, int32_t topic_count, bool by_id, ps_ns now)
+bool ps_produce_needs_whole(const struct ps_session *s, int32_t topic_count, bool by_id)
 {
     const struct ps_request *r = &s->request;
     bool gatherable = r->frame_len <= s->env->limits->gather && !r->ungatherable;
     bool unsure = by_id && !s->ids_named;
-    return topic_count > 1 && gatherable && (unsure || ps_governor_engaged(s->env->governor, now));
+    return topic_count > 1 && gatherable && (unsure || ps_governor_engaged(s->env->governor));
 }
 
 uint64_t ps_produce_topic_hash(const struct ps_produce *p)
@@ -105,7 +105,7 @@ static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const s
     peek->by_id = p->by_id;
     if (name.base == NULL && p->by_id) {
         /* What happens to be there of the others must not matter: they are asked for when they are met. */
-        bool counts = p->topics_seen == 1 || ps_produce_needs_whole(s, p->topic_count, true, now);
+        bool counts = p->topics_seen == 1 || ps_produce_needs_whole(s, p->topic_count, true);
         peek->look.unnamed++;
         peek->wanted = (counts && ps_topics_want(s, p->topic_bytes, now)) || peek->wanted;
     }

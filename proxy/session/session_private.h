@@ -368,7 +368,7 @@ enum ps_peek_result { PS_PEEK_SEEN = 1, PS_PEEK_MORE /* bytes are needed */, PS_
 /* Sets the request's acks and kind of producer, and the items of the gate. */
 enum ps_peek_result ps_peek_frame(struct ps_session *s, struct ps_span in, struct ps_peek *peek, ps_ns now);
 /* The verdict on a request needs all of its topics, so it has to be seen whole. */
-bool ps_produce_needs_whole(const struct ps_session *s, int32_t topic_count, bool by_id, ps_ns now);
+bool ps_produce_needs_whole(const struct ps_session *s, int32_t topic_count, bool by_id);
 /* The topic's name, whether the request gives the name or the id (v13). Absent: an id that nobody named. */
 struct ps_span ps_produce_topic_name(struct ps_session *s, const struct ps_produce *p);
 uint64_t ps_produce_topic_hash(const struct ps_produce *p); /* of the topic as the wire names it */

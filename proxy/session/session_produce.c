@@ -231,7 +231,7 @@ static bool must_gather(struct ps_session *s, const struct ps_peek *peek, ps_ns 
     if (look->complete || r->gathered || r->ungatherable || r->frame_len > s->env->limits->gather) {
         return false;
     }
-    return ps_produce_needs_whole(s, look->topic_count, peek->by_id, now) ||
+    return ps_produce_needs_whole(s, look->topic_count, peek->by_id) ||
            (!look->single && look->topic_count > 0 && ps_sticky_any(s, now));
 }
 

@@ -207,6 +207,9 @@ static void make_rules(void)
                                                 .exempt_members = true};
         configs[i] =
             (struct ps_config){.policies = policies, .policy_count = 2, .tenants = tenants[i], .tenant_count = 2};
+        static uint64_t names[2][512];
+        PS_ASSERT(ps_config_names_size(&configs[i]) <= sizeof names[i]);
+        ps_config_names_build(&configs[i], names[i]);
         add_rule(tables[i], TOPIC_A, 0);
         add_rule(tables[i], TOPIC_B, 1);
         add_rule(tables[i], TOPIC_A, SLOT_SHADOW);
@@ -215,7 +218,7 @@ static void make_rules(void)
         }
     }
     add_rule(tables[1], TOPIC_LATE, SLOT_LATE);
-    member = (struct ps_member){ps_member_identity(ps_span_of("client-1"), ps_span_of("127.0.0.1")), &policies[0]};
+    member = (struct ps_member){ps_member_identity(ps_span_of("client-1"), ps_span_of("127.0.0.1")), group_texts[0]};
     for (size_t i = 0; i < SNAPSHOTS; i++) {
         snapshots[i] = (struct ps_rules){.version = i + 1,
                                          .config = &configs[i % 2],
@@ -223,21 +226,20 @@ static void make_rules(void)
                                          .topic_cap = TABLE,
                                          .bypass = i == 3,
                                          .members = &member,
-                                         .member_count = i == 2 ? 1 : 0};
+                                         .member_cap = i == 2 ? 1 : 0};
     }
 }
 
 void worker_init(struct world *w)
 {
-    static struct ps_valve valves[PS_SLOTS_MAX];
-    static struct ps_setting settings[PS_SLOTS_MAX];
-    static struct ps_usage usage[PS_SLOTS_MAX];
+    static struct ps_slots slots;
     if (snapshots[0].config == NULL) {
         make_rules();
     }
-    memset(valves, 0, WORLD_SLOTS * sizeof *valves);
-    memset(settings, 0, WORLD_SLOTS * sizeof *settings);
-    memset(usage, 0, WORLD_SLOTS * sizeof *usage);
+    memset(slots.valves, 0, WORLD_SLOTS * sizeof *slots.valves);
+    memset(slots.settings, 0, WORLD_SLOTS * sizeof *slots.settings);
+    memset(slots.usage, 0, WORLD_SLOTS * sizeof *slots.usage);
+    memset(slots.turns, 0, WORLD_SLOTS * sizeof *slots.turns);
     w->limits =
         (struct ps_limits_config){.connections = 10, .frame = WORLD_FRAME, .gather = WORLD_GATHER, .memory = 1u << 20};
     if (rng_one_in(&w->rng, 20)) {
@@ -247,7 +249,7 @@ void worker_init(struct world *w)
     for (uint32_t topic = 0; topic < TOPIC_COUNT; topic++) {
         w->named[topic] = topic != TOPIC_NAMELESS && rng_below(&w->rng, 2) >= unknown;
     }
-    ps_governor_init(&w->governor, &snapshots[0], valves, settings, usage, w->now);
+    ps_governor_init(&w->governor, &snapshots[0], &slots, w->now);
     w->env = (struct ps_session_env){.ctx = w,
                                      .governor = &w->governor,
                                      .stats = &w->stats,

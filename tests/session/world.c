@@ -136,11 +136,16 @@ static void check_valve(struct world *w, const struct ps_valve *valve)
 
 void world_check(struct world *w)
 {
-    uint32_t waiting = 0;
+    uint32_t waiting = 0, engaged = 0;
+    ps_ns release_at = PS_NEVER;
     for (uint32_t slot = 0; slot < w->governor.slots_used; slot++) {
-        check_valve(w, &w->governor.valves[slot]);
-        waiting += w->governor.valves[slot].waiting;
+        const struct ps_valve *valve = &w->governor.valves[slot];
+        check_valve(w, valve);
+        waiting += valve->waiting;
+        engaged += ps_valve_engaged(valve) ? 1 : 0;
+        release_at = ps_ns_min(release_at, ps_valve_release_at(valve));
     }
+    CHECK(w, engaged == w->governor.engaged_count && release_at == ps_governor_release_at(&w->governor));
     CHECK(w, waiting <= w->peer_count); /* one ticket for each connection at the most */
     uint64_t kept = 0;
     for (unsigned side = 0; side < 2; side++) {

@@ -107,10 +107,11 @@ int story_setup(void **state)
                                           .exempt_members = true};
     t->config = (struct ps_config){.policies = &t->policy, .policy_count = 1};
     t->rules = (struct ps_rules){.version = 1, .config = &t->config, .topics = t->table, .topic_cap = 2 * STORY_TOPICS};
+    story_names(t);
     story_rule(t, &t->policy, "clicks", 0);
     t->now = PS_SECOND;
     t->limits = (struct ps_limits_config){.frame = 100 << 20, .gather = 1 << 20, .memory = 1 << 24};
-    ps_governor_init(&t->governor, &t->rules, t->valves, t->settings, t->usage, t->now);
+    ps_governor_init(&t->governor, &t->rules, &t->slots, t->now);
     t->env = (struct ps_session_env){.ctx = t,
                                      .governor = &t->governor,
                                      .stats = &t->stats,
@@ -137,9 +138,10 @@ int story_teardown(void **state)
     bool claims = t->reserved[0] + t->reserved[1] != 0 || t->in_line[0] || t->in_line[1];
     bool left = t->blocks != 0 || claims || t->stats.waiting != 0;
     for (uint32_t slot = 0; slot < t->governor.slots_used; slot++) {
-        left = left || t->valves[slot].waiting != 0 || t->valves[slot].flow_count != 0;
+        left = left || t->slots.valves[slot].waiting != 0 || t->slots.valves[slot].flow_count != 0;
     }
     free(t->session);
+    free(t->names);
     free(t);
     return left;
 }
@@ -158,6 +160,14 @@ void story_rule(struct story *t, const struct ps_policy_config *policy, const ch
     t->table[i].rule[t->table[i].rule_count++] = &t->rule_pool[slot];
 }
 
+void story_names(struct story *t)
+{
+    free(t->names);
+    t->names = malloc(ps_config_names_size(&t->config));
+    assert_non_null(t->names);
+    ps_config_names_build(&t->config, t->names);
+}
+
 void story_new_rules(struct story *t)
 {
     t->rules.version++;
@@ -166,17 +176,19 @@ void story_new_rules(struct story *t)
 
 void story_set_rate(struct story *t, uint32_t slot, double rate, double burst)
 {
-    t->settings[slot] =
+    t->slots.settings[slot] =
         (struct ps_setting){.rate = rate, .burst = burst, .level = PS_LEVEL_SLOW, .lag = 31000, .group = "billing"};
-    struct ps_setting copy[PS_SLOTS_MAX];
-    memcpy(copy, t->settings, sizeof copy);
-    ps_governor_settings(&t->governor, copy, t->governor.slots_used, t->now);
+    struct ps_setting copy[STORY_TOPICS];
+    uint32_t used = t->governor.slots_used;
+    assert_true(used <= STORY_TOPICS);
+    memcpy(copy, t->slots.settings, used * sizeof *copy);
+    ps_governor_settings(&t->governor, copy, used, t->now);
 }
 
 void story_shut(struct story *t, uint32_t slot)
 {
     story_set_rate(t, slot, 1.0, 0.0);
-    ps_valve_charge(&t->valves[slot], NULL, 1e6, t->now);
+    ps_governor_charge(&t->governor, slot, NULL, 1e6, t->now);
 }
 
 void story_open(struct story *t, uint32_t slot)

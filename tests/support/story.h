@@ -26,9 +26,8 @@ struct story {
     struct ps_topic_rules table[2 * STORY_TOPICS];
     struct ps_rules rules;
     struct ps_member member;
-    struct ps_valve valves[PS_SLOTS_MAX];
-    struct ps_setting settings[PS_SLOTS_MAX];
-    struct ps_usage usage[PS_SLOTS_MAX];
+    void *names; /* of the configuration */
+    struct ps_slots slots;
     struct ps_governor governor;
     struct ps_session_stats stats;
     struct ps_limits_config limits;
@@ -58,6 +57,7 @@ int story_teardown(void **state); /* fails if memory, a reservation or a waiting
 /* A rule of the policy for one more topic, in this slot; a second one for the same topic joins the first. Seen by the
  * session after story_new_rules. */
 void story_rule(struct story *t, const struct ps_policy_config *policy, const char *topic, uint32_t slot);
+void story_names(struct story *t); /* files them anew: policies or tenants of the configuration have changed */
 void story_new_rules(struct story *t); /* the next snapshot */
 void story_set_rate(struct story *t, uint32_t slot, double rate, double burst);
 /* Everything that the valve may let pass is used up. */

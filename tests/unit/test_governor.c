@@ -12,13 +12,13 @@
 enum { SLOTS = 4 };
 
 static char *globs[] = {(char[]){"clicks-*"}};
-static struct ps_policy_config policy = {.topics = {globs, 1}, .mode = PS_MODE_ENFORCE, .exempt_members = true};
+static char *groups[] = {(char[]){"billing-*"}};
+static struct ps_policy_config policy = {
+    .topics = {globs, 1}, .groups = {groups, 1}, .mode = PS_MODE_ENFORCE, .exempt_members = true};
 static struct ps_config config = {.policies = &policy, .policy_count = 1};
 static struct ps_rule rules_of_slots[SLOTS];
 static struct ps_topic_rules table[8];
-static struct ps_valve valves[PS_SLOTS_MAX];
-static struct ps_setting settings[PS_SLOTS_MAX];
-static struct ps_usage usage[PS_SLOTS_MAX];
+static struct ps_slots slots;
 
 static struct ps_rules rules_make(bool bypass)
 {
@@ -40,9 +40,8 @@ static struct ps_rules rules_make(bool bypass)
 
 static void governor_make(struct ps_governor *g, const struct ps_rules *rules)
 {
-    memset(valves, 0, sizeof valves);
-    memset(settings, 0, sizeof settings);
-    ps_governor_init(g, rules, valves, settings, usage, PS_SECOND);
+    memset(&slots, 0, sizeof slots);
+    ps_governor_init(g, rules, &slots, PS_SECOND);
 }
 
 static void set_rates(struct ps_governor *g, double rate, ps_ns now)
@@ -58,6 +57,9 @@ static void test_rules_are_found_by_topic(void **state)
 {
     (void)state;
     struct ps_rules rules = rules_make(false), none = {.config = &config};
+    uint64_t names[64];
+    assert_true(ps_config_names_size(&config) <= sizeof names);
+    ps_config_names_build(&config, names);
     assert_int_equal(ps_rules_find(&rules, ps_span_of("clicks-c"))->rule[0]->slot, 2);
     assert_null(ps_rules_find(&rules, ps_span_of("clicks-x")));
     assert_null(ps_rules_find(&none, ps_span_of("clicks-a")));
@@ -70,12 +72,16 @@ static void test_members_are_exempt(void **state)
 {
     (void)state;
     struct ps_policy_config other = policy;
-    struct ps_member member = {ps_member_identity(ps_span_of("app"), ps_span_of("10.0.0.1")), &policy};
+    uint64_t app = ps_member_identity(ps_span_of("app"), ps_span_of("10.0.0.1"));
+    struct ps_member members[4] = {0}; /* in two groups, the places in line */
+    members[app & 3] = (struct ps_member){app, "audit"};
+    members[(app + 1) & 3] = (struct ps_member){app, "billing-1"};
     struct ps_rules rules = rules_make(false);
-    rules.members = &member;
-    rules.member_count = 1;
-    assert_true(ps_rules_exempt(&rules, &policy, member.identity));
-    assert_false(ps_rules_exempt(&rules, &other, member.identity));
+    rules.members = members;
+    rules.member_cap = PS_ARRAY_LEN(members);
+    assert_true(ps_rules_exempt(&rules, &policy, app));
+    other.groups.count = 0;
+    assert_false(ps_rules_exempt(&rules, &other, app));
     assert_false(ps_rules_exempt(&rules, &policy, ps_member_identity(ps_span_of("app"), ps_span_of("10.0.0.2"))));
     assert_int_equal(ps_member_identity(ps_span_of("rdkafka"), ps_span_of("10.0.0.1")), 0);
     assert_false(ps_rules_exempt(&rules, &policy, 0));
@@ -94,9 +100,9 @@ static void test_tickets_leave_every_slot(void **state)
     set_rates(&g, 10.0, now);
     for (uint32_t slot = 0; slot < SLOTS; slot++) {
         ps_flow_init(&flows[slot], 1.0);
-        ps_valve_charge(&valves[slot], NULL, 1.0, now);
+        ps_governor_charge(&g, slot, NULL, 1.0, now);
         for (int i = 0; i < EACH; i++) {
-            assert_false(ps_valve_ask(&valves[slot], &flows[slot], &tickets[slot][i], 1.0, now));
+            assert_false(ps_governor_ask(&g, slot, &flows[slot], &tickets[slot][i], 1.0, now));
         }
     }
     assert_null(ps_governor_release(&g, now));
@@ -112,7 +118,7 @@ static void test_tickets_leave_every_slot(void **state)
     }
     assert_true(ps_governor_release_at(&g) == PS_NEVER);
     for (uint32_t slot = 0; slot < SLOTS; slot++) {
-        ps_valve_forget(&valves[slot], &flows[slot]);
+        ps_valve_forget(&slots.valves[slot], &flows[slot]);
     }
 }
 
@@ -123,18 +129,18 @@ static void test_a_bypass_opens_every_valve(void **state)
     struct ps_governor g;
     governor_make(&g, &rules);
     set_rates(&g, 1.0, PS_SECOND);
-    assert_true(ps_governor_engaged(&g, PS_SECOND));
+    assert_true(ps_governor_engaged(&g));
     ps_governor_rules(&g, &bypass, PS_SECOND);
-    assert_false(ps_governor_engaged(&g, PS_SECOND));
+    assert_false(ps_governor_engaged(&g));
     set_rates(&g, 1.0, PS_SECOND); /* what the control thread decides does not matter now */
-    assert_false(ps_governor_engaged(&g, PS_SECOND));
+    assert_false(ps_governor_engaged(&g));
     ps_governor_rules(&g, &rules, PS_SECOND);
     set_rates(&g, 1.0, PS_SECOND);
-    assert_true(ps_governor_engaged(&g, PS_SECOND));
+    assert_true(ps_governor_engaged(&g));
 }
 
-/* The allowance of an open valve may be used up between two settings: seen within milliseconds. */
-static void test_engagement_is_seen_soon(void **state)
+/* The allowance of an open valve may be used up between two settings, and given back. */
+static void test_engagement_is_seen_at_once(void **state)
 {
     (void)state;
     struct ps_rules rules = rules_make(false);
@@ -142,9 +148,98 @@ static void test_engagement_is_seen_soon(void **state)
     governor_make(&g, &rules);
     struct ps_setting setting = {.rate = (double)INFINITY, .burst = 100};
     ps_governor_settings(&g, &setting, 1, PS_SECOND);
-    assert_false(ps_governor_engaged(&g, PS_SECOND));
-    ps_valve_charge(&valves[0], NULL, 100, PS_SECOND);
-    assert_true(ps_governor_engaged(&g, PS_SECOND + 5 * PS_MILLISECOND));
+    assert_false(ps_governor_engaged(&g));
+    ps_governor_charge(&g, 0, NULL, 100, PS_SECOND);
+    assert_true(ps_governor_engaged(&g));
+    ps_governor_charge(&g, 0, NULL, -1, PS_SECOND);
+    assert_false(ps_governor_engaged(&g));
+}
+
+/* Two tickets may go in each slot at once, and the slots take turns. */
+static void test_slots_take_turns(void **state)
+{
+    (void)state;
+    struct ps_rules rules = rules_make(false);
+    struct ps_governor g;
+    struct ps_flow flows[SLOTS];
+    struct ps_ticket tickets[SLOTS][2] = {0};
+    governor_make(&g, &rules);
+    set_rates(&g, 0.0, PS_SECOND);
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        ps_flow_init(&flows[slot], 1.0);
+        for (int i = 0; i < 2; i++) {
+            assert_false(ps_governor_ask(&g, slot, &flows[slot], &tickets[slot][i], 1.0, PS_SECOND));
+        }
+    }
+    assert_null(ps_governor_release(&g, 100 * PS_SECOND)); /* a rate of nothing releases nobody, ever */
+    assert_true(ps_governor_release_at(&g) == PS_NEVER);
+    set_rates(&g, (double)INFINITY, 2 * PS_SECOND);
+    bool seen[SLOTS] = {false};
+    for (int i = 0; i < 2 * SLOTS; i++) {
+        struct ps_ticket *ticket = ps_governor_release(&g, 2 * PS_SECOND);
+        assert_non_null(ticket);
+        size_t slot = (size_t)(ticket->flow - flows);
+        assert_int_equal(seen[slot], i >= SLOTS);
+        seen[slot] = true;
+    }
+    assert_null(ps_governor_release(&g, 2 * PS_SECOND));
+    for (uint32_t slot = 0; slot < SLOTS; slot++) {
+        ps_valve_forget(&slots.valves[slot], &flows[slot]);
+    }
+}
+
+/* What the governor keeps of its valves is what a look at each of them would find, whatever has happened. */
+static void test_the_heap_is_a_look_at_every_valve(void **state)
+{
+    (void)state;
+    enum { MANY = 300, STEPS = 60000 };
+    static struct ps_rule rule[MANY];
+    static struct ps_topic_rules topic[1024];
+    static struct ps_flow flows[MANY];
+    static struct ps_ticket tickets[MANY];
+    static struct ps_setting settings[MANY];
+    static const double rates[] = {0, 5, 100, 4000, (double)INFINITY};
+    struct ps_rules rules = {.version = 1, .config = &config, .topics = topic, .topic_cap = 1024};
+    struct ps_governor g;
+    ps_ns now = PS_SECOND;
+    uint64_t random = 88172645463325252u; /* xorshift64; the same run every time */
+    for (uint32_t slot = 0; slot < MANY; slot++) {
+        rule[slot] = (struct ps_rule){.policy = &policy, .slot = slot};
+        topic[slot] = (struct ps_topic_rules){.topic = ps_span_of("t"), .rule = {&rule[slot]}, .rule_count = 1};
+        ps_flow_init(&flows[slot], 1.0);
+    }
+    governor_make(&g, &rules);
+    for (int step = 0; step < STEPS; step++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        uint32_t slot = (uint32_t)(random >> 8) % MANY;
+        double records = (double)(random >> 40 & 63);
+        struct ps_ticket *ticket = &tickets[slot];
+        now += random >> 56;
+        if (step % 500 == 0) {
+            for (uint32_t i = 0; i < MANY; i++) {
+                double rate = rates[(random >> (i % 32)) % 5];
+                settings[i] = (struct ps_setting){.rate = rate, .burst = records};
+            }
+            ps_governor_settings(&g, settings, MANY, now);
+            now += PS_MILLISECOND;
+        } else if ((random & 7) == 0) {
+            ps_governor_charge(&g, slot, NULL, records - 20, now);
+        } else if ((random & 7) == 1) {
+            ps_governor_release(&g, now);
+        } else if (ticket->state != PS_TICKET_WAITING) {
+            ps_governor_ask(&g, slot, &flows[slot], ticket, records, now);
+        } else if ((random & 7) == 2) {
+            ps_governor_cancel(&g, slot, ticket, false, now);
+        }
+        ps_ns at = PS_NEVER;
+        bool engaged = false;
+        for (uint32_t i = 0; i < MANY; i++) {
+            at = ps_ns_min(at, ps_valve_release_at(&slots.valves[i]));
+            engaged = engaged || ps_valve_engaged(&slots.valves[i]);
+        }
+        assert_true(ps_governor_release_at(&g) == at);
+        assert_int_equal(ps_governor_engaged(&g), engaged);
+    }
 }
 
 int main(void)
@@ -152,7 +247,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_are_found_by_topic), cmocka_unit_test(test_members_are_exempt),
         cmocka_unit_test(test_tickets_leave_every_slot), cmocka_unit_test(test_a_bypass_opens_every_valve),
-        cmocka_unit_test(test_engagement_is_seen_soon),
+        cmocka_unit_test(test_engagement_is_seen_at_once),
+        cmocka_unit_test(test_slots_take_turns),         cmocka_unit_test(test_the_heap_is_a_look_at_every_valve),
     };
     return cmocka_run_group_tests_name("governor", tests, NULL, NULL);
 }

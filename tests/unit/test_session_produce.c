@@ -41,7 +41,7 @@ static void test_open_valve_passes_and_counts(void **state)
     struct ps_order order = story_client(t, frame_produce(&f, "clicks", -1, 2, -1, -1));
     assert_int_equal(order.kind, PS_ORDER_FORWARD);
     assert_true(order.n == f.len);
-    assert_int_equal(t->usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
     assert_int_equal(t->last_notice.kind, PS_NOTICE_ADMITTED);
     assert_int_equal(t->last_notice.records, 10);
 }
@@ -65,8 +65,8 @@ static void test_shut_valve_waits_then_passes(void **state)
     assert_ptr_equal(ps_session_of_ticket(ticket), t->session);
     assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->usage[0].waits, 1);
-    assert_true(t->usage[0].wait_ns == 100 * MS);
+    assert_int_equal(t->slots.usage[0].waits, 1);
+    assert_true(t->slots.usage[0].wait_ns == 100 * MS);
 }
 
 /* Swallows `in` in small pieces and returns the answer. */
@@ -101,8 +101,8 @@ static void test_wait_max_refuses_those_who_bear_it(void **state)
     assert_int_equal(order.kind, PS_ORDER_INSERT);
     assert_int_equal((int32_t)ps_load32(order.bytes.base + 4), 2);
     assert_non_null(memmem(order.bytes.base, order.bytes.len, "consumer group billing is 31000 records behind", 46));
-    assert_int_equal(t->usage[0].records_rejected, 10);
-    assert_int_equal(t->usage[0].records_forwarded, 0);
+    assert_int_equal(t->slots.usage[0].records_rejected, 10);
+    assert_int_equal(t->slots.usage[0].records_forwarded, 0);
 }
 
 /* One valve had let it pass, the other did not: what the first was paid goes back. */
@@ -117,8 +117,8 @@ static void test_a_refusal_gives_back_what_was_paid(void **state)
     t->now += PS_SECOND;
     story_introduce(t, "librdkafka");
     story_refused_at_valve(t, frame_parts(&f, 1, 2, parts, 2));
-    assert_true(t->valves[1].admitted < 0.1);
-    assert_int_equal(t->usage[1].records_rejected, 10);
+    assert_true(t->slots.valves[1].admitted < 0.1);
+    assert_int_equal(t->slots.usage[1].records_rejected, 10);
 }
 
 static void test_wait_max_lets_unknown_clients_through(void **state)
@@ -131,8 +131,8 @@ static void test_wait_max_lets_unknown_clients_through(void **state)
     assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
     t->now += 5 * PS_SECOND;
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->usage[0].records_over_limit, 10);
-    assert_int_equal(t->usage[0].cells_forbidden, 1);
+    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].cells_forbidden, 1);
 }
 
 static void test_acks_0_waits_longer_and_survives_its_client(void **state)
@@ -196,12 +196,12 @@ static void test_members_of_the_group_are_exempt(void **state)
     struct story *t = *state;
     struct frame f;
     story_introduce(t, "apache-kafka-java");
-    t->member = (struct ps_member){ps_member_identity(ps_span_of("app"), ps_span_of("10.1.1.1")), &t->policy};
+    t->member = (struct ps_member){ps_member_identity(ps_span_of("app"), ps_span_of("10.1.1.1")), "billing"};
     t->rules.members = &t->member;
-    t->rules.member_count = 1;
+    t->rules.member_cap = 1;
     story_shut(t, 0);
     assert_int_equal(story_client(t, frame_produce(&f, "clicks", -1, 2, -1, -1)).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->usage[0].records_exempt, 10);
+    assert_int_equal(t->slots.usage[0].records_exempt, 10);
     assert_true(ps_member_identity(ps_span_of("rdkafka"), ps_span_of("10.1.1.1")) == 0); /* a default id is nobody */
 }
 
@@ -214,15 +214,18 @@ static void test_policies_are_about_their_tenants(void **state)
     t->policy.tenants = (struct ps_strings){only, 1};
     t->config.tenants = tenants;
     t->config.tenant_count = 2;
+    story_names(t);
     story_introduce(t, "apache-kafka-java"); /* its client id is "app": tenant default */
     story_shut(t, 0);
     assert_int_equal(story_client(t, frame_produce(&f, "clicks", -1, 2, -1, -1)).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->usage[0].records_exempt, 10);
+    assert_int_equal(t->slots.usage[0].records_exempt, 10);
     tenants[0].client_id = TEXT("a*");
+    story_names(t);
     t->rules.version++;
     assert_int_equal(story_client(t, frame_produce(&f, "clicks", -1, 3, -1, -1)).kind, PS_ORDER_WAIT);
     t->policy.tenants.count = 0;
     t->config.tenant_count = 0;
+    story_names(t);
 }
 
 static void test_covered_topic_waits_for_its_rule(void **state)
@@ -239,7 +242,7 @@ static void test_covered_topic_waits_for_its_rule(void **state)
     story_rule(t, &t->policy, "late-1", 1);
     story_new_rules(t);
     story_passes(t, in);
-    assert_int_equal(t->usage[1].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[1].records_forwarded, 10);
 }
 
 static void test_a_rule_that_does_not_come_is_not_awaited_again(void **state)
@@ -374,7 +377,7 @@ static void test_shadows_set_no_bounds(void **state)
     story_introduce(t, "apache-kafka-java");
     story_shut(t, 1);
     story_passes(t, frame_produce(&f, "clicks", 1, 2, -1, -1));
-    assert_int_equal(t->usage[1].shadow_waits, 1);
+    assert_int_equal(t->slots.usage[1].shadow_waits, 1);
     story_shut(t, 0);
     struct ps_order order = story_client(t, frame_produce(&f, "clicks", 1, 3, -1, -1));
     assert_int_equal(order.kind, PS_ORDER_WAIT);
@@ -411,8 +414,8 @@ static void test_drain_drops_only_what_is_sent_again(void **state)
         ps_session_drain(t->session, t->now);
         assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
         assert_int_equal(story_client(t, in).kind, acks == 0 ? PS_ORDER_FORWARD : PS_ORDER_CLOSE);
-        assert_int_equal(t->usage[0].records_over_limit, acks == 0 ? 10 : 0);
-        t->usage[0].records_over_limit = 0;
+        assert_int_equal(t->slots.usage[0].records_over_limit, acks == 0 ? 10 : 0);
+        t->slots.usage[0].records_over_limit = 0;
         story_teardown(state);
         story_setup(state);
     }
@@ -431,7 +434,7 @@ static void test_drain_waits_for_no_valve(void **state)
     story_new_rules(t);
     story_shut(t, 1);
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->usage[1].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[1].records_over_limit, 10);
 }
 
 static void test_bypass_opens_everything(void **state)
@@ -465,7 +468,7 @@ static void test_nothing_is_refused_behind_a_request_that_may_have_no_answer(voi
     assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
     t->now += 5 * PS_SECOND;
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
 }
 
 static void test_answers_of_ours_wait_their_turn(void **state)

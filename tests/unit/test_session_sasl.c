@@ -389,7 +389,7 @@ static void test_a_request_right_behind_the_last_raw_token(void **state)
     passes(t, PS_BROKER, BYTES("\0\0\0\0"));
     assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
     story_passes(t, (struct ps_span){both.bytes + token_len, produce.len});
-    assert_int_equal(t->usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
 }
 
 static void test_raw_tokens_of_an_unknown_mechanism_pass_blind(void **state)
@@ -415,7 +415,7 @@ static void test_a_refused_raw_handshake_blinds_nobody(void **state)
     story_idle(t, PS_BROKER);
     assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
     story_passes(t, frame_produce(&f, "clicks", 1, 7, -1, -1));
-    assert_int_equal(t->usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
 }
 
 static void test_raw_tokens_without_a_length(void **state)
@@ -465,6 +465,7 @@ static void test_the_tenant_is_bound_anew(void **state)
     t->policy.tenants = (struct ps_strings){names, 1};
     t->config.tenants = tenants;
     t->config.tenant_count = 2;
+    story_names(t);
     story_introduce(t, "apache-kafka-java");
     story_shut(t, 0);
     story_passes(t, frame_produce(&f, "clicks", 1, 5, -1, -1)); /* nobody: not a tenant of the policy */

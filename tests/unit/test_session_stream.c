@@ -29,7 +29,7 @@ static void test_records_pass_in_one_order(void **state)
     }
     assert_int_equal(at, in.len);
     assert_int_equal(orders, 2);
-    assert_int_equal(t->usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
     story_answer(t, 2);
 }
 
@@ -72,8 +72,8 @@ static void test_rejected_records_count_at_their_topic(void **state)
     story_rule(t, &t->policy, "late-1", 1);
     story_new_rules(t);
     story_refused_at_valve(t, frame_parts(&f, 1, 2, parts, 2));
-    assert_int_equal(t->usage[0].records_rejected, 10);
-    assert_int_equal(t->usage[1].records_rejected, 10);
+    assert_int_equal(t->slots.usage[0].records_rejected, 10);
+    assert_int_equal(t->slots.usage[1].records_rejected, 10);
 }
 
 /* A frame too large to gather waits where its governed topic is met; its cost is charged as its batches pass. */
@@ -98,15 +98,15 @@ static void test_a_large_frame_waits_where_its_topic_is_met(void **state)
     order = story_client(t, rest);
     assert_int_equal(order.kind, PS_ORDER_WAIT);
     assert_true(order.until == t->now + t->policy.wait_max);
-    double before = t->valves[0].admitted;
+    double before = t->slots.valves[0].admitted;
     t->now = order.until;
     order = story_client(t, (struct ps_span){rest.base, 80}); /* over the limit, because half of it has passed */
     assert_int_equal(order.kind, PS_ORDER_FORWARD);
-    assert_true(t->valves[0].admitted > before + 9.9);
+    assert_true(t->slots.valves[0].admitted > before + 9.9);
     order = story_client(t, (struct ps_span){rest.base + order.n, rest.len - (size_t)order.n});
     assert_int_equal(order.kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->usage[0].records_over_limit, 10);
-    assert_true(t->valves[0].admitted < before + 10.1); /* and paid for once */
+    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_true(t->slots.valves[0].admitted < before + 10.1); /* and paid for once */
 }
 
 /* However many valves hold it on its way. */
@@ -163,7 +163,7 @@ static void test_a_drain_does_not_cut_a_frame(void **state)
     order = story_client(t, (struct ps_span){in.base + at, in.len - at});
     assert_int_equal(order.kind, PS_ORDER_FORWARD);
     assert_int_equal(order.n, in.len - at);
-    assert_int_equal(t->usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
     story_answer(t, 2);
     story_idle(t, PS_BROKER);
     assert_int_equal(story_client(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_CLOSE);
@@ -218,7 +218,7 @@ static void test_what_is_over_the_limit_pays_everywhere(void **state)
     t->limits.gather = 1000;
     story_shut(t, 0);
     story_shut(t, 1);
-    double before = t->valves[1].admitted;
+    double before = t->slots.valves[1].admitted;
     struct ps_span in = frame_parts(&f, 1, 2, parts, 2);
     assert_int_equal(story_client(t, (struct ps_span){in.base, HEAD}).kind, PS_ORDER_WAIT);
     t->now += t->policy.wait_max;
@@ -228,8 +228,8 @@ static void test_what_is_over_the_limit_pays_everywhere(void **state)
         assert_int_equal(order.kind, PS_ORDER_FORWARD);
         at += (size_t)order.n;
     }
-    assert_true(t->valves[1].admitted > before + 9.9 && t->valves[1].admitted < before + 10.1);
-    assert_int_equal(t->usage[1].records_over_limit, 10);
+    assert_true(t->slots.valves[1].admitted > before + 9.9 && t->slots.valves[1].admitted < before + 10.1);
+    assert_int_equal(t->slots.usage[1].records_over_limit, 10);
 }
 
 /* More governed topics than a request can wait at: none of them escapes its valve. */
@@ -254,8 +254,8 @@ static void test_no_topic_escapes_by_number(void **state)
     story_introduce(t, "apache-kafka-java");
     assert_int_equal(story_client(t, frame_parts(&f, 1, 2, parts, TOPICS)).kind, PS_ORDER_FORWARD);
     for (uint32_t i = 0; i < TOPICS; i++) {
-        assert_true(t->valves[i + 1].admitted > 9.9 && t->valves[i + 1].admitted < 10.1);
-        assert_int_equal(t->usage[i + 1].records_forwarded + t->usage[i + 1].records_over_limit, 10);
+        assert_true(t->slots.valves[i + 1].admitted > 9.9 && t->slots.valves[i + 1].admitted < 10.1);
+        assert_int_equal(t->slots.usage[i + 1].records_forwarded + t->slots.usage[i + 1].records_over_limit, 10);
     }
 }
 

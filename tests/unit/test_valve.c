@@ -85,14 +85,14 @@ static void test_an_open_valve_keeps_to_its_headroom(void **state)
     struct ps_ticket tickets[8] = {{0}};
     ps_valve_init(&valve, START);
     ps_flow_init(&flow, 1.0);
-    assert_false(ps_valve_engaged(&valve, START));
+    assert_false(ps_valve_engaged(&valve));
     assert_true(ps_valve_ask(&valve, &flow, &tickets[0], 1e12, START)); /* nothing is known yet: everything passes */
     ps_valve_set(&valve, (double)INFINITY, 250.0, START);
     assert_true(ps_valve_ask(&valve, &flow, &tickets[1], 100.0, START));
     assert_true(ps_valve_ask(&valve, &flow, &tickets[2], 100.0, START));
-    assert_false(ps_valve_engaged(&valve, START));
+    assert_false(ps_valve_engaged(&valve));
     assert_true(ps_valve_ask(&valve, &flow, &tickets[3], 100.0, START));
-    assert_true(ps_valve_engaged(&valve, START));
+    assert_true(ps_valve_engaged(&valve));
     assert_false(ps_valve_ask(&valve, &flow, &tickets[4], 100.0, START));
     assert_int_equal(ps_valve_release_at(&valve), PS_NEVER); /* time alone brings nothing */
     assert_null(ps_valve_release(&valve, START + PS_SECOND));
