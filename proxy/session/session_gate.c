@@ -24,22 +24,40 @@ static struct ps_usage *usage_of(const struct ps_session *s, uint32_t slot)
     return &governor_of(s)->usage[slot];
 }
 
-struct ps_gate *ps_gate_of(struct ps_session *s)
+static struct ps_gate *gate_new(struct ps_session *s)
 {
-    if (s->gate == NULL) {
-        struct ps_gate *g = s->env->block_get(s->env->ctx, sizeof *g);
-        if (g == NULL) {
-            return NULL;
-        }
+    struct ps_gate *g = s->env->block_get(s->env->ctx, sizeof *g);
+    if (g != NULL) {
         memset(g, 0, sizeof *g);
         g->ticket.owner = s;
-        for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
-            g->flows[i].slot = PS_SLOT_NONE;
-        }
+        g->flow.slot = PS_SLOT_NONE;
         ps_gate_reset(g);
-        s->gate = g;
     }
-    return s->gate;
+    return g;
+}
+
+/* False: no memory. */
+static bool gate_more(struct ps_session *s)
+{
+    struct ps_gate_more *more = s->env->block_get(s->env->ctx, sizeof *more);
+    for (size_t i = 0; more != NULL && i < PS_ARRAY_LEN(more->flows); i++) {
+        more->flows[i].slot = PS_SLOT_NONE;
+    }
+    s->gate->more = more;
+    return more != NULL;
+}
+
+struct ps_gate *ps_gate_of(struct ps_session *s, const struct ps_topic_rules *rules)
+{
+    if (s->gate == NULL) {
+        s->gate = gate_new(s);
+    }
+    struct ps_gate *g = s->gate;
+    if (g == NULL || g->more != NULL) {
+        return g;
+    }
+    bool other = g->flow.slot != PS_SLOT_NONE && g->flow.slot != rules->rule[0]->slot;
+    return (other || rules->rule_count > 1) && !gate_more(s) ? NULL : g;
 }
 
 void ps_gate_reset(struct ps_gate *g)
@@ -55,10 +73,10 @@ void ps_gate_reset(struct ps_gate *g)
     g->blocked = false;
 }
 
-static bool item_uses(const struct ps_gate *g, const struct ps_gate_flow *flow)
+static bool item_uses(struct ps_gate *g, const struct ps_gate_flow *flow)
 {
     for (uint32_t i = 0; i < g->item_count; i++) {
-        if (g->items[i].flow == flow) {
+        if (ps_gate_item_at(g, i)->flow == flow) {
             return true;
         }
     }
@@ -70,8 +88,8 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
 {
     struct ps_gate *g = s->gate;
     struct ps_gate_flow *oldest = NULL;
-    for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
-        struct ps_gate_flow *at = &g->flows[i];
+    for (uint32_t i = 0; i < ps_gate_cap(g); i++) {
+        struct ps_gate_flow *at = ps_gate_flow_at(g, i);
         if (at->slot == slot) {
             at->used_at = now;
             return at;
@@ -121,8 +139,9 @@ struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot)
 {
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; g != NULL && i < g->item_count; i++) {
-        if (g->items[i].slot == slot) {
-            return &g->items[i];
+        struct ps_gate_item *item = ps_gate_item_at(g, i);
+        if (item->slot == slot) {
+            return item;
         }
     }
     return NULL;
@@ -149,14 +168,14 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
         item->cost += records;
         return true;
     }
-    struct ps_gate_flow *flow = g->item_count < PS_ITEMS_MAX ? flow_of(s, rule->slot, now) : NULL;
+    struct ps_gate_flow *flow = g->item_count < ps_gate_cap(g) ? flow_of(s, rule->slot, now) : NULL;
     if (flow == NULL) {
         return false;
     }
     const struct ps_policy_config *policy = rule->policy;
     const struct ps_tenant_config *tenant = tenant_of(s);
     bind_flow(s, flow, policy, tenant);
-    item = &g->items[g->item_count++];
+    item = ps_gate_item_at(g, g->item_count++);
     *item = (struct ps_gate_item){
         .slot = rule->slot,
         .flow = flow,
@@ -207,8 +226,8 @@ static void end_wait(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     if (g->wait_since != 0) {
-        struct ps_usage *usage =
-            usage_of(s, g->items[g->item_next < g->item_count ? g->item_next : g->item_count - 1].slot);
+        uint32_t at = g->item_next < g->item_count ? g->item_next : g->item_count - 1;
+        struct ps_usage *usage = usage_of(s, ps_gate_item_at(g, at)->slot);
         PS_COUNT(usage->waits, 1);
         PS_COUNT(usage->wait_ns, now - g->wait_since);
         PS_COUNT(s->env->stats->waiting, -1);
@@ -220,7 +239,7 @@ enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     for (; g->item_next < g->item_count; g->item_next++) {
-        struct ps_gate_item *item = &g->items[g->item_next];
+        struct ps_gate_item *item = ps_gate_item_at(g, g->item_next);
         if (g->ticket.state == PS_TICKET_WAITING) {
             return PS_GATE_WAITS;
         }
@@ -248,11 +267,11 @@ void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     if (g->ticket.state == PS_TICKET_WAITING) {
-        ps_governor_cancel(governor_of(s), g->items[g->item_next].slot, &g->ticket, keep_place, now);
+        ps_governor_cancel(governor_of(s), ps_gate_item_at(g, g->item_next)->slot, &g->ticket, keep_place, now);
     }
     end_wait(s, now);
     for (uint32_t i = 0; i < g->item_count; i++) {
-        struct ps_gate_item *item = &g->items[i];
+        struct ps_gate_item *item = ps_gate_item_at(g, i);
         bool released = i == g->item_next && g->ticket.state == PS_TICKET_ADMITTED;
         if (item->admitted || released) { /* paid, but will not pass: give it back */
             ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, -item->cost, now);
@@ -266,15 +285,15 @@ void ps_gate_force(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     if (g->ticket.state == PS_TICKET_WAITING) {
-        ps_governor_cancel(governor_of(s), g->items[g->item_next].slot, &g->ticket, false, now);
+        ps_governor_cancel(governor_of(s), ps_gate_item_at(g, g->item_next)->slot, &g->ticket, false, now);
     }
     if (g->ticket.state == PS_TICKET_ADMITTED) {
-        g->items[g->item_next].admitted = true;
+        ps_gate_item_at(g, g->item_next)->admitted = true;
     }
     g->ticket.state = PS_TICKET_IDLE;
     end_wait(s, now);
     for (; g->item_next < g->item_count; g->item_next++) {
-        struct ps_gate_item *item = &g->items[g->item_next];
+        struct ps_gate_item *item = ps_gate_item_at(g, g->item_next);
         if (!item->exempt && !item->shadow && !item->admitted) {
             ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->cost, now);
             item->admitted = true;
@@ -287,7 +306,7 @@ void ps_gate_settle(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; i < g->item_count; i++) {
-        struct ps_gate_item *item = &g->items[i];
+        struct ps_gate_item *item = ps_gate_item_at(g, i);
         struct ps_usage *usage = usage_of(s, item->slot);
         double records = item->seen;
         if (item->admitted && fabs(records - item->cost) >= 0.5) {
@@ -311,19 +330,20 @@ void ps_gate_refused(struct ps_session *s)
 {
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; i < g->item_count; i++) {
-        PS_COUNT(usage_of(s, g->items[i].slot)->records_rejected, g->items[i].seen);
-        PS_COUNT(usage_of(s, g->items[i].slot)->bytes_rejected, s->request.frame_len);
+        const struct ps_gate_item *item = ps_gate_item_at(g, i);
+        PS_COUNT(usage_of(s, item->slot)->records_rejected, item->seen);
+        PS_COUNT(usage_of(s, item->slot)->bytes_rejected, s->request.frame_len);
     }
     ps_gate_reset(g);
 }
 
 uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now)
 {
-    const struct ps_gate *g = s->gate;
+    struct ps_gate *g = s->gate;
     uint32_t slot = PS_SLOT_NONE;
     ps_ns longest = 0;
     for (uint32_t i = 0; g != NULL && i < g->item_count; i++) {
-        const struct ps_gate_item *item = &g->items[i];
+        const struct ps_gate_item *item = ps_gate_item_at(g, i);
         if (item->exempt || item->shadow) {
             continue;
         }
@@ -341,8 +361,8 @@ int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now
     if (s->gate == NULL || slot == PS_SLOT_NONE) {
         return 0;
     }
-    for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
-        const struct ps_gate_flow *at = &s->gate->flows[i];
+    for (uint32_t i = 0; i < ps_gate_cap(s->gate); i++) {
+        const struct ps_gate_flow *at = ps_gate_flow_at(s->gate, i);
         if (at->slot == slot) {
             ps_ns wait = ps_ns_min(ps_valve_expected_wait(valve_of(s, slot), &at->flow, now), at->told_max);
             return (int32_t)(wait / PS_MILLISECOND);
@@ -360,12 +380,16 @@ void ps_gate_free(struct ps_session *s, ps_ns now)
     if (g->item_count > 0) {
         ps_gate_cancel(s, false, now);
     }
-    for (size_t i = 0; i < PS_FLOWS_MAX; i++) {
-        if (g->flows[i].slot != PS_SLOT_NONE) {
-            ps_valve_forget(valve_of(s, g->flows[i].slot), &g->flows[i].flow);
+    for (uint32_t i = 0; i < ps_gate_cap(g); i++) {
+        struct ps_gate_flow *at = ps_gate_flow_at(g, i);
+        if (at->slot != PS_SLOT_NONE) {
+            ps_valve_forget(valve_of(s, at->slot), &at->flow);
         }
     }
     ps_sticky_free(s);
+    if (g->more != NULL) {
+        s->env->block_put(s->env->ctx, g->more, sizeof *g->more);
+    }
     s->env->block_put(s->env->ctx, g, sizeof *g);
     s->gate = NULL;
 }

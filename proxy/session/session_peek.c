@@ -123,7 +123,7 @@ static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const s
         return true;
     }
     peek->look.governed = true;
-    return ps_gate_of(s) != NULL;
+    return ps_gate_of(s, *rules) != NULL;
 }
 
 /* Nobody wants to know what a batch holds. */

@@ -16,8 +16,8 @@
 
 #define PS_IN_FLIGHT_FEW    4    /* ... that most connections have at the most, and so need no block */
 #define PS_IN_FLIGHT_MAX    4096 /* requests without an answer; at the bound the client is not read */
-#define PS_FLOWS_MAX        16   /* slots that a connection pays at in turn with its place kept */
-#define PS_ITEMS_MAX        PS_FLOWS_MAX /* ... and one request may wait at; those beyond pay, but without a wait */
+#define PS_GATE_SLOTS_MAX   16   /* that a connection pays at in turn with its place kept, and that one request may wait
+                                  * at; those beyond pay, but without a wait */
 #define PS_STICKY_MAX       64
 #define PS_CLEAR_TOPICS     4    /* topics without a policy that a connection remembers */
 #define PS_CLIENT_ID_KEPT   64
@@ -105,12 +105,18 @@ struct ps_gate_flow {
 /* One slot that the request in hand pays at. Slots in the order met; asked one after the other. */
 struct ps_gate_item {
     uint32_t slot;
-    struct ps_gate_flow *flow;
-    double cost;     /* records expected from the head */
-    double seen;     /* records counted as batches passed */
     bool admitted;   /* asked and charged */
     bool exempt;     /* a member of the governing group, or a tenant that the policy is not about: never asked */
     bool shadow;     /* decided and counted, never asked */
+    struct ps_gate_flow *flow;
+    double cost;     /* records expected from the head */
+    double seen;     /* records counted as batches passed */
+};
+
+/* What a connection needs that pays at more than one slot; a block. */
+struct ps_gate_more {
+    struct ps_gate_flow flows[PS_GATE_SLOTS_MAX - 1];
+    struct ps_gate_item items[PS_GATE_SLOTS_MAX - 1];
 };
 
 /* A refusal that stands (session_sticky.c). */
@@ -144,8 +150,9 @@ struct ps_look {
 
 struct ps_gate {
     struct ps_look look;      /* of the request that waits */
-    struct ps_gate_flow flows[PS_FLOWS_MAX];
-    struct ps_gate_item items[PS_ITEMS_MAX];
+    struct ps_gate_flow flow; /* the first, and for most connections the only one: ps_gate_flow_at */
+    struct ps_gate_item item; /* likewise: ps_gate_item_at */
+    struct ps_gate_more *more; /* NULL: one slot has been enough */
     uint32_t item_count;
     uint32_t item_next;       /* the one being asked for */
     struct ps_ticket ticket;
@@ -157,6 +164,20 @@ struct ps_gate {
     struct ps_stickies *sticky; /* a block; NULL while no refusal stands */
     ps_ns sticky_at;            /* the newest of them was made then */
 };
+
+static inline uint32_t ps_gate_cap(const struct ps_gate *g)
+{
+    return g->more == NULL ? 1 : PS_GATE_SLOTS_MAX;
+}
+/* i < ps_gate_cap. Neither moves while the gate is there: valves and tickets point to flows. */
+static inline struct ps_gate_flow *ps_gate_flow_at(struct ps_gate *g, uint32_t i)
+{
+    return i == 0 ? &g->flow : &g->more->flows[i - 1];
+}
+static inline struct ps_gate_item *ps_gate_item_at(struct ps_gate *g, uint32_t i)
+{
+    return i == 0 ? &g->item : &g->more->items[i - 1];
+}
 
 /* ---- SASL (session_sasl.c) ---- */
 
@@ -410,7 +431,8 @@ void ps_produce_drain(struct ps_session *s, ps_ns now);
 struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns now);
 struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_ns now);
 /* session_gate.c */
-struct ps_gate *ps_gate_of(struct ps_session *s); /* makes it; NULL: no memory */
+/* Makes it, with room for the slots of this topic; NULL: no memory. */
+struct ps_gate *ps_gate_of(struct ps_session *s, const struct ps_topic_rules *rules);
 void ps_gate_reset(struct ps_gate *g);            /* no items */
 /* Adds records to the item of this rule, making it; false if there are too many slots. */
 bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now);

@@ -28,7 +28,7 @@ static void estimate_rest(struct ps_session *s, const struct ps_peek *peek)
     }
     double rest = (double)(body_len - peek->seen_to) * peek->records / (double)peek->record_bytes;
     for (uint32_t i = 0; i < g->item_count; i++) {
-        g->items[i].cost += rest;
+        ps_gate_item_at(g, i)->cost += rest;
     }
 }
 
@@ -83,8 +83,9 @@ static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *lo
     struct ps_gate *g = s->gate;
     if (look->governed) {
         for (uint32_t i = 0; i < g->item_count; i++) {
-            g->items[i].seen = look->batch_valid ? (double)look->batch.record_count : 0;
-            ps_produce_notice(s, g->items[i].slot, look->partition, look->batch_valid ? look->batch.record_count : 0);
+            struct ps_gate_item *item = ps_gate_item_at(g, i);
+            item->seen = look->batch_valid ? (double)look->batch.record_count : 0;
+            ps_produce_notice(s, item->slot, look->partition, look->batch_valid ? look->batch.record_count : 0);
         }
         ps_gate_settle(s, now);
     }

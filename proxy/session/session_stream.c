@@ -57,7 +57,7 @@ static bool is_whole(struct ps_session *s)
 static bool stream_topic(struct ps_session *s, ps_ns now)
 {
     const struct ps_topic_rules *rules = enter_topic(s, now);
-    if (rules == NULL || ps_gate_of(s) == NULL) {
+    if (rules == NULL || ps_gate_of(s, rules) == NULL) {
         return true;
     }
     for (size_t i = 0; i < rules->rule_count; i++) {
