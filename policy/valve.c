@@ -3,10 +3,7 @@
  *     ask ──► budget >= 0 and nobody waits? ──yes──► admitted, charged
  *                 │ no                                   ▲
  *                 └──► heap by start tag S ──► release ──┘  when the budget is back at 0
- *
- * The heap is a pairing heap: insertion O(1), removal of any ticket O(log n) amortised, all of it iterative, because
- * ten thousand waiting connections must not become ten thousand stack frames. In it `prev` is the parent of a first
- * child and the left neighbour of any other, which is all that cutting a ticket out needs. */
+ */
 #include "penstock/valve.h"
 
 #include <math.h>
@@ -24,75 +21,11 @@ static double seconds_between(ps_ns from, ps_ns to)
 
 /* ------------------------------------------------------------------------------------------------ the heap */
 
-static bool goes_before(const struct ps_ticket *a, const struct ps_ticket *b)
+static bool goes_before(const struct ps_heap_node *one, const struct ps_heap_node *other)
 {
+    const struct ps_ticket *a = PS_CONTAINER_OF_CONST(one, struct ps_ticket, node);
+    const struct ps_ticket *b = PS_CONTAINER_OF_CONST(other, struct ps_ticket, node);
     return a->start < b->start || (a->start <= b->start && a->order < b->order);
-}
-
-/* Joins two roots (either may be NULL); the result has neither sibling nor prev. */
-static struct ps_ticket *heap_meld(struct ps_ticket *a, struct ps_ticket *b)
-{
-    if (a == NULL || b == NULL) {
-        return a == NULL ? b : a;
-    }
-    struct ps_ticket *top = goes_before(b, a) ? b : a;
-    struct ps_ticket *under = top == a ? b : a;
-    under->prev = top;
-    under->sibling = top->child;
-    if (top->child != NULL) {
-        top->child->prev = under;
-    }
-    top->child = under;
-    return top;
-}
-
-/* Takes the first ticket off a list of siblings and makes it a root. */
-static struct ps_ticket *heap_shift(struct ps_ticket **list)
-{
-    struct ps_ticket *first = *list;
-    if (first != NULL) {
-        *list = first->sibling;
-        first->sibling = NULL;
-        first->prev = NULL;
-    }
-    return first;
-}
-
-/* Makes one heap of a list of siblings: pairs from left to right, then the pairs from right to left. */
-static struct ps_ticket *heap_combine(struct ps_ticket *list)
-{
-    struct ps_ticket *pairs = NULL;
-    while (list != NULL) {
-        struct ps_ticket *a = heap_shift(&list);
-        struct ps_ticket *pair = heap_meld(a, heap_shift(&list));
-        pair->sibling = pairs;
-        pairs = pair;
-    }
-    struct ps_ticket *root = NULL;
-    while (pairs != NULL) {
-        root = heap_meld(root, heap_shift(&pairs));
-    }
-    return root;
-}
-
-static struct ps_ticket *heap_remove(struct ps_ticket *root, struct ps_ticket *ticket)
-{
-    struct ps_ticket *below = heap_combine(ticket->child);
-    ticket->child = NULL;
-    if (ticket == root) {
-        return below;
-    }
-    if (ticket->prev->child == ticket) {
-        ticket->prev->child = ticket->sibling;
-    } else {
-        ticket->prev->sibling = ticket->sibling;
-    }
-    if (ticket->sibling != NULL) {
-        ticket->sibling->prev = ticket->prev;
-    }
-    ticket->sibling = NULL;
-    ticket->prev = NULL;
-    return heap_meld(root, below);
 }
 
 /* ----------------------------------------------------------------------------------------------- the flows */
@@ -247,7 +180,7 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
     ticket->since = now;
     ticket->order = valve->order++;
     ticket->start = flow_start(valve, flow);
-    ticket->child = ticket->sibling = ticket->prev = NULL;
+    ticket->node = (struct ps_heap_node){0};
     flow->place = (double)NAN;
     flow->finish = fmax(flow->finish, ticket->start) + ticket->cost / flow->weight;
     flow_activate(valve, flow);
@@ -256,7 +189,7 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
         return true;
     }
     ticket->state = PS_TICKET_WAITING;
-    valve->heap = heap_meld(valve->heap, ticket);
+    valve->heap = ps_heap_meld(valve->heap, &ticket->node, goes_before);
     valve->waiting++;
     valve->weight_waiting += flow->waiting++ == 0 ? flow->weight : 0.0;
     valve->held_at = now;
@@ -266,7 +199,7 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
 static void valve_dequeue(struct ps_valve *valve, struct ps_ticket *ticket)
 {
     struct ps_flow *flow = ticket->flow;
-    valve->heap = heap_remove(valve->heap, ticket);
+    valve->heap = ps_heap_remove(valve->heap, &ticket->node, goes_before);
     valve->waiting--;
     valve->weight_waiting -= --flow->waiting == 0 ? flow->weight : 0.0;
     if (valve->waiting == 0) {
@@ -277,10 +210,10 @@ static void valve_dequeue(struct ps_valve *valve, struct ps_ticket *ticket)
 struct ps_ticket *ps_valve_release(struct ps_valve *valve, ps_ns now)
 {
     valve_advance(valve, now);
-    struct ps_ticket *ticket = valve->heap;
-    if (ticket == NULL || !valve_passes(valve)) {
+    if (valve->heap == NULL || !valve_passes(valve)) {
         return NULL;
     }
+    struct ps_ticket *ticket = PS_CONTAINER_OF(valve->heap, struct ps_ticket, node);
     valve_dequeue(valve, ticket);
     valve->held_at = now;
     valve_admit(valve, ticket);

@@ -30,6 +30,8 @@ typedef uint64_t ps_ns;
 #define PS_ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 #define PS_CONTAINER_OF(pointer, type, member)                                                     \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define PS_CONTAINER_OF_CONST(pointer, type, member)                                               \
+    ((const type *)(const void *)((const char *)(pointer)-offsetof(type, member)))
 #define PS_MUST_CHECK __attribute__((warn_unused_result))
 
 /* Bytes that belong to somebody else; the function that hands one out says until when. */

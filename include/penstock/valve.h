@@ -15,7 +15,7 @@
 #ifndef PENSTOCK_VALVE_H
 #define PENSTOCK_VALVE_H
 
-#include "penstock/base.h"
+#include "penstock/heap.h"
 
 enum ps_ticket_state { PS_TICKET_IDLE = 0, PS_TICKET_WAITING, PS_TICKET_ADMITTED };
 
@@ -43,7 +43,7 @@ struct ps_ticket {
     uint64_t order;      /* breaks ties of S: first come, first served */
     ps_ns since;         /* when it asked */
     void *owner;         /* the caller's */
-    struct ps_ticket *child, *sibling, *prev; /* the heap (valve.c) */
+    struct ps_heap_node node; /* in the valve's heap while it waits */
 };
 
 struct ps_valve {
@@ -52,7 +52,7 @@ struct ps_valve {
     double budget;
     double v;            /* virtual time */
     ps_ns at;            /* the budget is counted up to here */
-    struct ps_ticket *heap;
+    struct ps_heap_node *heap; /* of tickets that wait, by start tag */
     uint32_t waiting;    /* tickets in the heap */
     uint64_t order;      /* of the next ticket */
     double weight_waiting;

@@ -50,13 +50,9 @@ static void uncount(struct ps_worker *w, struct ps_listener *l)
     ps_listener_put(l);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void conn_free(struct ps_conn *c)
 {
-    struct ps_conn *c = handle->data;
     struct ps_worker *w = c->worker;
-    if (--c->handles > 0) {
-        return;
-    }
     if (c->prev != NULL) {
         c->prev->next = c->next;
     } else {
@@ -68,6 +64,14 @@ static void on_closed(uv_handle_t *handle)
     atomic_fetch_sub_explicit(&w->channel.connections[c->counted_at], 1, memory_order_relaxed);
     uncount(w, c->listener);
     free(c);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct ps_conn *c = handle->data;
+    if (--c->handles == 0) {
+        conn_free(c);
+    }
 }
 
 static void tear_down(struct ps_conn *c)
@@ -85,7 +89,10 @@ static void tear_down(struct ps_conn *c)
             h->fd = -1;
         }
     }
-    uv_close((uv_handle_t *)&c->timer, on_closed);
+    ps_timer_set(&c->worker->timers, &c->timer, PS_NEVER);
+    if (c->handles == 0) { /* libuv did not even take the client's socket */
+        conn_free(c);
+    }
 }
 
 /* Flushed, shut and read to its end, as far as that is possible: nothing more to wait for. */
@@ -224,11 +231,10 @@ void ps_conn_close(struct ps_conn *c, enum ps_close reason, bool lingers)
 
 /* ----------------------------------------------------------------------------------------------- the events */
 
-static void on_timer(uv_timer_t *timer)
+void ps_conn_due(struct ps_timer *timer)
 {
-    struct ps_conn *c = timer->data;
+    struct ps_conn *c = PS_CONTAINER_OF(timer, struct ps_conn, timer);
     ps_ns now = c->worker->now = ps_now();
-    c->timer_at = PS_NEVER;
     if (c->state == PS_CONN_LINGERING) {
         linger(c);
         return;
@@ -239,19 +245,6 @@ static void on_timer(uv_timer_t *timer)
         }
     }
     ps_conn_settle(c);
-}
-
-static void set_timer(struct ps_conn *c, ps_ns at)
-{
-    if (at == c->timer_at) {
-        return;
-    }
-    c->timer_at = at;
-    if (at == PS_NEVER) {
-        uv_timer_stop(&c->timer);
-    } else {
-        uv_timer_start(&c->timer, on_timer, ps_millis_until(at, c->worker->now), 0);
-    }
 }
 
 static void watch_half(struct ps_conn *c, enum ps_side side, int events)
@@ -308,7 +301,9 @@ void ps_conn_watch(struct ps_conn *c)
     case PS_CONN_CLOSING:
         return;
     }
-    set_timer(c, at);
+    if (at != c->timer.at) {
+        ps_timer_set(&c->worker->timers, &c->timer, at);
+    }
 }
 
 /* Nobody wants these bytes any more. */
@@ -487,7 +482,7 @@ static struct ps_conn *conn_new(struct ps_worker *w, const struct ps_accepted *a
     c->state = PS_CONN_CONNECTING;
     c->half[PS_CLIENT].fd = a->fd;
     c->half[PS_BROKER].fd = -1;
-    c->timer_at = PS_NEVER;
+    ps_timer_init(&c->timer);
     c->moved_at = w->now;
     c->session = (struct ps_session *)(void *)((char *)c + head);
     ps_conn_count(c);
@@ -519,9 +514,6 @@ void ps_conn_open(struct ps_worker *w, const struct ps_accepted *a)
         refuse(w, a, PS_CLOSE_MEMORY);
         return;
     }
-    uv_timer_init(&w->loop, &c->timer);
-    c->timer.data = c;
-    c->handles = 1;
     char host[PS_ADDRESS_TEXT];
     name_peer(c, host, sizeof host);
     ps_socket_options(a->fd);

@@ -20,6 +20,7 @@
 #include "buffer.h"
 #include "penstock/session.h"
 #include "resolve.h"
+#include "timers.h"
 
 struct ps_worker;
 
@@ -60,8 +61,7 @@ struct ps_conn {
     struct ps_listener *listener;      /* one reference */
     struct ps_half half[2];            /* by enum ps_side */
     struct ps_dial *dial;              /* CONNECTING */
-    uv_timer_t timer;                  /* the nearest wait_until, or the end of LINGERING */
-    ps_ns timer_at;                    /* PS_NEVER: not running */
+    struct ps_timer timer;             /* the nearest wait_until, or the end of LINGERING */
     ps_ns moved_at;                    /* a byte came or went last */
     ps_ns linger_until;
     ps_ns map_since;                   /* map_broker's address is asked for since then, but not bound; 0: none */
@@ -85,6 +85,8 @@ void ps_conn_resume(struct ps_conn *c, enum ps_side side);
 void ps_conn_drain(struct ps_conn *c);
 /* Counts it under its listener's index, in the channel. */
 void ps_conn_count(struct ps_conn *c);
+/* Its instant has come. */
+void ps_conn_due(struct ps_timer *timer);
 /* Ends it for a reason of ours: linger, the session's orders are still flushed; else at once. Idempotent. */
 void ps_conn_close(struct ps_conn *c, enum ps_close reason, bool linger);
 

@@ -7,7 +7,7 @@
  *     proxy    ── orders ────► ┘
  *
  * Before each poll the turn is tidied up (on_prepare): those who wait for memory have their turn, and
- * the timer of the valves is set anew if a ticket began to wait. */
+ * the timers are set anew: that of the valves if a ticket began to wait, that of the connections if another is next. */
 #include "worker.h"
 
 #include <pthread.h>
@@ -73,6 +73,7 @@ static void on_prepare(uv_prepare_t *prepare)
         w->valves_moved = false;
         arm_release(w);
     }
+    ps_timers_arm(&w->timers, w->now);
     atomic_store_explicit(&w->channel.memory_bytes, w->pool.held + w->claimed, memory_order_relaxed);
     w->polled_before = w->polled_at;
     w->polled_at = w->now;
@@ -145,6 +146,7 @@ static void end(struct ps_worker *w)
     uv_close((uv_handle_t *)&w->wake, NULL);
     uv_close((uv_handle_t *)&w->heartbeat, NULL);
     uv_close((uv_handle_t *)&w->release, NULL);
+    ps_timers_close(&w->timers);
     uv_close((uv_handle_t *)&w->prepare, NULL);
 }
 
@@ -292,6 +294,7 @@ static void loop_init(struct ps_worker *w)
     uv_async_init(&w->loop, &w->wake, on_wake);
     uv_timer_init(&w->loop, &w->heartbeat);
     uv_timer_init(&w->loop, &w->release);
+    ps_timers_init(&w->timers, &w->loop, ps_conn_due);
     uv_prepare_init(&w->loop, &w->prepare);
     w->wake.data = w->heartbeat.data = w->release.data = w->prepare.data = w;
     uv_timer_start(&w->heartbeat, on_heartbeat, 0, HEARTBEAT_MS);

@@ -4,6 +4,7 @@
 #define PENSTOCK_WORKER_PRIVATE_H
 
 #include "conn.h"
+#include "timers.h"
 #include "worker.h"
 
 #define PS_OUTBOX_PIECES 64
@@ -36,6 +37,7 @@ struct ps_worker {
     uv_async_t wake;
     uv_timer_t heartbeat;             /* 500 ms: turned_at; every few of them the idle are looked for */
     uv_timer_t release;               /* the next ticket of a valve may go */
+    struct ps_timers timers;          /* of connections */
     uv_prepare_t prepare;             /* before each poll: what the turn left to do */
     ps_ns now;                        /* of the event in hand */
     ps_ns polled_at, polled_before;   /* when the last two polls began: a socket without an event was empty then */

@@ -247,8 +247,8 @@ static void check_valve(const struct schedule *s)
         if (first == NULL || t->start < first->start || (t->start <= first->start && t->order < first->order)) {
             first = t;
         }
-        assert_true(t->child == NULL || t->child->prev == t);
-        assert_true(t->sibling == NULL || t->sibling->prev == t);
+        assert_true(t->node.child == NULL || t->node.child->prev == &t->node);
+        assert_true(t->node.sibling == NULL || t->node.sibling->prev == &t->node);
     }
     for (size_t i = 0; i < FLOWS; i++) {
         weight += s->flows[i].waiting > 0 ? s->flows[i].weight : 0.0;
@@ -256,7 +256,7 @@ static void check_valve(const struct schedule *s)
     }
     assert_int_equal(waiting, s->valve.waiting);
     assert_true(fabs(weight - s->valve.weight_waiting) < 1e-6);
-    assert_ptr_equal(s->valve.heap, first);
+    assert_ptr_equal(s->valve.heap, first == NULL ? NULL : &first->node);
     assert_true(s->valve.budget <= s->valve.burst);
 }
 
@@ -308,7 +308,8 @@ static void step_release(struct schedule *s)
     struct ps_ticket *t;
     while ((t = ps_valve_release(&s->valve, s->now)) != NULL) {
         assert_int_equal(t->state, PS_TICKET_ADMITTED);
-        assert_true(s->valve.heap == NULL || s->valve.heap->start >= t->start);
+        const struct ps_heap_node *next = s->valve.heap;
+        assert_true(next == NULL || PS_CONTAINER_OF_CONST(next, struct ps_ticket, node)->start >= t->start);
         note_passed(s, t->cost);
     }
     assert_true(ps_valve_release_at(&s->valve) > s->now);
