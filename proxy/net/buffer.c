@@ -148,11 +148,12 @@ bool ps_inbuf_reserve(struct ps_inbuf *b, struct ps_pool *pool, size_t need, enu
             memcpy(base, b->base + b->start, len);
         }
         ps_inbuf_clear(b, pool);
-        *b = (struct ps_inbuf){.base = base, .cap = cap, .end = len, .claimed = urgency == PS_CLAIMED};
+        *b = (struct ps_inbuf){
+            .base = base, .cap = (uint32_t)cap, .end = (uint32_t)len, .claimed = urgency == PS_CLAIMED};
     } else if (b->start > 0) {
         memmove(b->base, b->base + b->start, len);
         b->start = 0;
-        b->end = len;
+        b->end = (uint32_t)len;
     }
     return true;
 }

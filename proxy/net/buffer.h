@@ -38,7 +38,7 @@ void ps_pool_put(struct ps_pool *pool, void *block, size_t size);
 /* Bytes read from a socket and not consumed yet: those from start to end. Holds nothing while empty. */
 struct ps_inbuf {
     uint8_t *base; /* NULL: none */
-    size_t cap, start, end;
+    uint32_t cap, start, end; /* a frame has no 4 GiB: its length is an int32 */
     bool claimed; /* the memory is a claim's: not counted a second time */
 };
 

@@ -61,6 +61,7 @@ static void conn_free(struct ps_conn *c)
     if (c->next != NULL) {
         c->next->prev = c->prev;
     }
+    w->local_of = w->local_of == c ? NULL : w->local_of;
     atomic_fetch_sub_explicit(&w->channel.connections[c->counted_at], 1, memory_order_relaxed);
     uncount(w, c->listener);
     free(c);
@@ -179,11 +180,12 @@ static void log_close(const struct ps_conn *c, enum ps_close reason)
     }
     struct ps_span id = ps_session_client_id(c->session), software = ps_session_software(c->session);
     struct ps_span principal = ps_session_principal(c->session);
+    char peer[PS_ADDRESS_TEXT];
     ps_log(level, "close",
            "reason=%s text=%s client=%s listener=%s broker=%d client_id=%.*s software=%.*s principal=%.*s"
            " from_client=%" PRIu64 " from_broker=%" PRIu64,
-           ps_close_label(reason), ps_close_text(reason), c->peer, c->listener->name, c->broker_id, (int)id.len,
-           id.len > 0 ? (const char *)id.base : "", (int)software.len,
+           ps_close_label(reason), ps_close_text(reason), ps_conn_peer(c, peer), c->listener->name, c->broker_id,
+           (int)id.len, id.len > 0 ? (const char *)id.base : "", (int)software.len,
            software.len > 0 ? (const char *)software.base : "", (int)principal.len,
            principal.len > 0 ? (const char *)principal.base : "",
            c->half[PS_CLIENT].bytes, c->half[PS_BROKER].bytes);
@@ -256,7 +258,7 @@ static void watch_half(struct ps_conn *c, enum ps_side side, int events)
     if (events == h->events || !h->has_poll) {
         return;
     }
-    h->events = events;
+    h->events = (uint8_t)events;
     if (events == 0) {
         uv_poll_stop(&h->poll);
     } else {
@@ -401,8 +403,9 @@ static bool poll_init(struct ps_conn *c, enum ps_side side, int fd)
 
 static void unreachable(struct ps_conn *c, const char *why)
 {
-    ps_log(PS_LOG_WARN, "broker_unreachable", "broker=%d why=%s client=%s listener=%s", c->broker_id, why, c->peer,
-           c->listener->name);
+    char peer[PS_ADDRESS_TEXT];
+    ps_log(PS_LOG_WARN, "broker_unreachable", "broker=%d why=%s client=%s listener=%s", c->broker_id, why,
+           ps_conn_peer(c, peer), c->listener->name);
     ps_conn_close(c, PS_CLOSE_BROKER_UNREACHABLE, false);
 }
 
@@ -457,8 +460,16 @@ static void name_peer(struct ps_conn *c, char *host, size_t size)
     if (getpeername(c->half[PS_CLIENT].fd, (struct sockaddr *)&address, &len) != 0) {
         address = (struct sockaddr_storage){.ss_family = AF_INET}; /* gone already: the first read will say so */
     }
-    ps_address_text(&address, true, c->peer, sizeof c->peer);
+    memcpy(&c->peer, &address, sizeof c->peer);
     ps_address_text(&address, false, host, size);
+}
+
+const char *ps_conn_peer(const struct ps_conn *c, char out[PS_ADDRESS_TEXT])
+{
+    struct sockaddr_storage address = {0};
+    memcpy(&address, &c->peer, sizeof c->peer);
+    ps_address_text(&address, true, out, PS_ADDRESS_TEXT);
+    return out;
 }
 
 void ps_conn_count(struct ps_conn *c)

@@ -14,6 +14,7 @@
 #ifndef PENSTOCK_CONN_H
 #define PENSTOCK_CONN_H
 
+#include <netinet/in.h>
 #include <uv.h>
 
 #include "acceptor.h"
@@ -34,9 +35,9 @@ enum ps_conn_state {
 /* One of the two sockets. */
 struct ps_half {
     uv_poll_t poll;
-    bool has_poll;          /* poll is initialised and not being closed */
     int fd;                 /* -1: not connected yet */
-    int events;             /* what poll watches now: UV_READABLE ... */
+    uint8_t events;         /* what poll watches now: UV_READABLE ... */
+    bool has_poll;          /* poll is initialised and not being closed */
     bool waiting;           /* the session said WAIT: not read until its time or event has come */
     bool stalled;           /* bytes in `in` may go, but the other socket is full */
     bool ended;             /* read to its end, or failed */
@@ -44,13 +45,13 @@ struct ps_half {
     bool read_dry;          /* watched since the last read, and that found it empty */
     bool departed;          /* seen to have closed while not being read, and the session goes on */
     bool shut;              /* LINGERING: our end of it is said */
+    bool claim_over;        /* the session has given `claim` up; it goes with the bytes in `in` */
     ps_ns wait_until;       /* of waiting */
     uint64_t forward_left;  /* bytes of a FORWARD that have not come yet */
     uint64_t discard_left;  /* ... of a DISCARD */
     uint64_t gather;        /* bytes that a GATHER wants in one piece; 0: none */
     struct ps_inbuf in;     /* read, not consumed */
     struct ps_claim claim;  /* to memory for a frame of this side that is kept whole */
-    bool claim_over;        /* the session has given it up; it goes with the bytes in `in` */
     struct ps_queue out;    /* ordered to this socket, not taken by it */
     uint64_t bytes;         /* arrived here in all */
 };
@@ -72,8 +73,7 @@ struct ps_conn {
     uint32_t counted_at;               /* index in the channel's connections[] */
     int32_t broker_id;                 /* where it goes; -1: the bootstrap servers */
     bool unsettled;                    /* there is more to do than one event may take */
-    char peer[PS_ADDRESS_TEXT];        /* the client, with its port */
-    char local[PS_ADDRESS_TEXT];       /* our address on that side, without port; empty: not asked yet */
+    struct sockaddr_in6 peer;          /* the client, of either family: ps_conn_peer */
     struct ps_session *session;        /* lives behind this struct; NULL once it has ended */
 };
 
@@ -83,6 +83,8 @@ void ps_conn_open(struct ps_worker *w, const struct ps_accepted *accepted);
 void ps_conn_resume(struct ps_conn *c, enum ps_side side);
 /* No new requests; ends when the answers in flight have passed. */
 void ps_conn_drain(struct ps_conn *c);
+/* The client, with its port, as text; returns out. */
+const char *ps_conn_peer(const struct ps_conn *c, char out[PS_ADDRESS_TEXT]);
 /* Counts it under its listener's index, in the channel. */
 void ps_conn_count(struct ps_conn *c);
 /* Its instant has come. */

@@ -152,7 +152,7 @@ static enum read_result read_gather(struct ps_conn *c, enum ps_side side, bool *
     size_t have = ps_inbuf_len(&h->in);
     size_t room = (size_t)h->gather - have, got;
     enum read_result result = receive(c, side, h->in.base + have, room, &got);
-    h->in.end += got;
+    h->in.end += (uint32_t)got;
     *full = got == room;
     if (ps_inbuf_len(&h->in) == h->gather) {
         ps_conn_pump(c, side);

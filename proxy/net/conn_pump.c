@@ -177,7 +177,7 @@ void ps_conn_feed(struct ps_conn *c, enum ps_side side, const uint8_t *bytes, si
         bool claimed = h->gather > 0 && h->claim.state == PS_CLAIM_HELD;
         if (ps_inbuf_reserve(&h->in, pool, room, claimed ? PS_CLAIMED : PS_MUST_HAVE)) {
             memcpy(h->in.base, in.at, in.len);
-            h->in.end = in.len;
+            h->in.end = (uint32_t)in.len;
         } else {
             ps_conn_close(c, PS_CLOSE_MEMORY, true);
         }
@@ -193,7 +193,7 @@ void ps_conn_pump(struct ps_conn *c, enum ps_side side)
     size_t len = ps_inbuf_len(&h->in);
     struct input in = {.at = len > 0 ? h->in.base + h->in.start : NULL, .len = len, .stable = true};
     carry_out(c, side, &in);
-    h->in.start = h->in.end - in.len;
+    h->in.start = h->in.end - (uint32_t)in.len;
     if (len > in.len) {
         ps_conn_wipe(c, side, h->in.base + h->in.start - (len - in.len), len - in.len);
     }

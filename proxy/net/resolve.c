@@ -22,10 +22,12 @@
 #define ATTEMPT_MIN   (500 * PS_MILLISECOND)
 
 struct target {
-    char host[256];
+    char *host; /* behind the targets */
     uint16_t port;
 };
 
+/* Smaller than a connection, so that no connection falls into the hole that it leaves in the heap, and only a part of
+ * one would fit into what is left of that. */
 struct ps_dial {
     uv_loop_t *loop;
     ps_dial_done done; /* NULL: cancelled or told */
@@ -33,7 +35,9 @@ struct ps_dial {
     ps_ns deadline;
     size_t first, tried, count; /* of targets */
     bool begun;                 /* the target in hand is being looked up or tried */
-    struct sockaddr_storage addresses[ADDRESSES_MAX];
+    struct sockaddr_storage digits; /* of a target that needs no lookup */
+    struct addrinfo *found;         /* of one that was looked up; NULL: it was not */
+    const struct addrinfo *next;    /* of them, to be tried */
     size_t address_count, address_next;
     uv_timer_t timer;           /* the step in hand takes too long, or the next one is due */
     uv_getaddrinfo_t lookup;
@@ -121,9 +125,20 @@ void ps_address_text(const struct sockaddr_storage *address, bool with_port, cha
 
 /* ------------------------------------------------------------------------------------------------- the end */
 
+static void forget_addresses(struct ps_dial *d)
+{
+    if (d->found != NULL) {
+        uv_freeaddrinfo(d->found);
+    }
+    d->found = NULL;
+    d->next = NULL;
+    d->address_count = d->address_next = 0;
+}
+
 static void free_if_closed(struct ps_dial *d)
 {
     if (!d->looking_up && !d->polling && !d->timer_open) {
+        forget_addresses(d);
         free(d);
     }
 }
@@ -270,11 +285,11 @@ static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *re
     if (status != 0) {
         failed(d, "look up", uv_strerror(status));
     }
-    for (struct addrinfo *at = result; at != NULL && d->address_count < ADDRESSES_MAX; at = at->ai_next) {
-        memset(&d->addresses[d->address_count], 0, sizeof d->addresses[0]);
-        memcpy(&d->addresses[d->address_count++], at->ai_addr, at->ai_addrlen);
+    d->found = result;
+    d->next = result;
+    for (const struct addrinfo *at = result; at != NULL && d->address_count < ADDRESSES_MAX; at = at->ai_next) {
+        d->address_count++;
     }
-    uv_freeaddrinfo(result);
     next_step(d);
 }
 
@@ -296,6 +311,18 @@ static bool look_up(struct ps_dial *d)
 
 /* ------------------------------------------------------------------------------------------- step by step */
 
+static struct sockaddr_storage next_address(struct ps_dial *d)
+{
+    struct sockaddr_storage address = d->digits;
+    if (d->next != NULL) {
+        memset(&address, 0, sizeof address);
+        memcpy(&address, d->next->ai_addr, d->next->ai_addrlen);
+        d->next = d->next->ai_next;
+    }
+    d->address_next++;
+    return address;
+}
+
 static void next_step(struct ps_dial *d)
 {
     for (;;) {
@@ -304,20 +331,21 @@ static void next_step(struct ps_dial *d)
             return;
         }
         if (d->address_next < d->address_count) {
-            if (attempt(d, &d->addresses[d->address_next++])) {
+            struct sockaddr_storage address = next_address(d);
+            if (attempt(d, &address)) {
                 return;
             }
             continue;
         }
         d->tried += d->begun ? 1 : 0;
         d->begun = true;
-        d->address_count = d->address_next = 0;
+        forget_addresses(d);
         if (d->tried >= d->count) {
             finish(d);
             return;
         }
         const struct target *t = current_target(d);
-        if (ps_address_parse(t->host, t->port, &d->addresses[0])) {
+        if (ps_address_parse(t->host, t->port, &d->digits)) {
             d->address_count = 1;
         } else if (look_up(d)) {
             return;
@@ -329,7 +357,11 @@ struct ps_dial *ps_dial_start(uv_loop_t *loop, const struct ps_host_port *target
                               ps_ns within, ps_dial_done done, void *arg)
 {
     PS_ASSERT(count > 0);
-    struct ps_dial *d = calloc(1, sizeof *d + count * sizeof d->targets[0]);
+    size_t text_len = 0;
+    for (size_t i = 0; i < count; i++) {
+        text_len += strlen(targets[i].host) + 1;
+    }
+    struct ps_dial *d = calloc(1, sizeof *d + count * sizeof d->targets[0] + text_len);
     if (d == NULL) {
         return NULL;
     }
@@ -340,9 +372,10 @@ struct ps_dial *ps_dial_start(uv_loop_t *loop, const struct ps_host_port *target
     d->deadline = ps_now() + within;
     d->first = first % count;
     d->count = count;
+    char *text = (char *)&d->targets[count];
     for (size_t i = 0; i < count; i++) {
-        snprintf(d->targets[i].host, sizeof d->targets[i].host, "%s", targets[i].host);
-        d->targets[i].port = targets[i].port;
+        d->targets[i] = (struct target){text, targets[i].port};
+        text = stpcpy(text, targets[i].host) + 1;
     }
     d->timer.data = d->lookup.data = d;
     uv_timer_init(loop, &d->timer);

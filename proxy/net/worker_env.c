@@ -80,17 +80,19 @@ void ps_worker_take_turns(struct ps_worker *w)
 
 /* ------------------------------------------------------------------------------------------------ addresses */
 
-static const char *local_address(struct ps_conn *c)
+/* Asked for at every broker of a Metadata response: kept for one connection at a time. */
+static const char *local_address(struct ps_worker *w, const struct ps_conn *c)
 {
-    if (c->local[0] == '\0') {
+    if (w->local_of != c) {
         struct sockaddr_storage address;
         socklen_t len = sizeof address;
         if (getsockname(c->half[PS_CLIENT].fd, (struct sockaddr *)&address, &len) != 0) {
             address = c->listener->address;
         }
-        ps_address_text(&address, false, c->local, sizeof c->local);
+        ps_address_text(&address, false, w->local, sizeof w->local);
+        w->local_of = c;
     }
-    return c->local;
+    return w->local;
 }
 
 /* A name that no client can resolve, so that it never goes round the proxy, and that tells a reader why. */
@@ -132,7 +134,7 @@ static enum ps_map_result map(void *ctx, void *conn, int32_t node_id, struct ps_
         c->map_since = c->map_broker == node_id ? 0 : c->map_since;
         break;
     }
-    ps_listener_advertised(c->listener, local_address(c), out->host, sizeof out->host);
+    ps_listener_advertised(c->listener, local_address(w, c), out->host, sizeof out->host);
     out->host_len = strlen(out->host);
     out->port = bound;
     return PS_MAP_REWRITE;
@@ -187,7 +189,8 @@ static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
 static void log_blind(const struct ps_conn *c)
 {
     struct ps_span id = ps_session_client_id(c->session);
-    ps_log(PS_LOG_WARN, "sasl_blind", "client=%s listener=%s broker=%d client_id=%.*s text=%s", c->peer,
+    char peer[PS_ADDRESS_TEXT];
+    ps_log(PS_LOG_WARN, "sasl_blind", "client=%s listener=%s broker=%d client_id=%.*s text=%s", ps_conn_peer(c, peer),
            c->listener->name, c->broker_id, (int)id.len, id.len > 0 ? (const char *)id.base : "",
            "raw SASL tokens (SaslHandshake v0) of a mechanism that does not show where they end: the connection passes "
            "unread, no address is rewritten and no policy applies; let the client use SaslHandshake v1");

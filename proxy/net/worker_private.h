@@ -48,6 +48,8 @@ struct ps_worker {
 
     struct ps_conn *conns;            /* all, newest first */
     struct ps_conn *pumped;           /* whose session is running */
+    const struct ps_conn *local_of;   /* whose local address was asked for last, NULL if it is gone... */
+    char local[PS_ADDRESS_TEXT];      /* ... and that, without port */
     _Atomic uint64_t load;            /* read by the acceptor */
 
     struct ps_pool pool;
