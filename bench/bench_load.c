@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define METADATA_VERSION 12
+#define BATCHES_MAX      8 /* sizes that are mixed */
 #define ID_VERSION       13 /* of Produce and of Fetch: topics go by id */
 
 enum mode { MODE_PRODUCE_LARGE = 1, MODE_PRODUCE_SMALL, MODE_FETCH, MODE_IDLE };
@@ -21,7 +22,9 @@ enum mode { MODE_PRODUCE_LARGE = 1, MODE_PRODUCE_SMALL, MODE_FETCH, MODE_IDLE };
 struct options {
     enum mode mode;
     struct net_address address;
-    uint32_t connections, depth, records, record_bytes, partitions, topics, together;
+    uint32_t connections, depth, record_bytes, partitions, topics, together, fetch_max;
+    uint32_t records[BATCHES_MAX]; /* of each batch; requests carry these in turn */
+    size_t batch_count;
     const char *topic, *client_id;
     double rate, seconds;
     uint64_t bytes, requests, warmup;
@@ -42,7 +45,9 @@ static void usage(void)
          "  --rate N         requests/s in all, open loop; 0: closed loop\n"
          "  --bytes N (of requests) | --requests N | --seconds S   when to stop\n"
          "  --warmup N       requests before, which count for nothing\n"
-         "  --records N  --record-bytes N  --partitions N (per request)  --topics N (in turn)\n"
+         "  --records N[,N...] (in a batch; several are taken in turn)  --record-bytes N\n"
+         "  --partitions N (per request)  --topics N (in turn)\n"
+         "  --fetch-max N    bytes wanted of each partition in a Fetch; 0: all that there are\n"
          "  --together N     topics NAME-0 .. NAME-<N-1> in each request; by name\n"
          "  --acks 0|1|-1  --version N  --topic NAME  --client-id NAME\n"
          "  --hold           say {\"event\": \"ready\"} and wait for a line on stdin before measuring, and for the\n"
@@ -68,7 +73,8 @@ static void options_default(struct options *o, enum mode mode)
     *o = (struct options){.mode = mode,
                           .connections = 8,
                           .depth = 5,
-                          .records = 128,
+                          .records = {128},
+                          .batch_count = 1,
                           .record_bytes = 1000,
                           .partitions = 1,
                           .topics = 1,
@@ -80,7 +86,7 @@ static void options_default(struct options *o, enum mode mode)
                           .threads = 1};
     if (mode == MODE_PRODUCE_SMALL) {
         o->connections = 50;
-        o->records = 1;
+        o->records[0] = 1;
         o->record_bytes = 100;
         o->rate = 6000;
         o->seconds = 5;
@@ -92,6 +98,22 @@ static void options_default(struct options *o, enum mode mode)
         o->connections = 1000;
         o->bytes = 0;
     }
+}
+
+static bool records_read(struct options *o, const char *text)
+{
+    for (o->batch_count = 0; o->batch_count < BATCHES_MAX;) {
+        char *end;
+        o->records[o->batch_count] = (uint32_t)strtoul(text, &end, 10);
+        if (o->records[o->batch_count++] == 0 || (*end != ',' && *end != '\0')) {
+            return false;
+        }
+        if (*end == '\0') {
+            return true;
+        }
+        text = end + 1;
+    }
+    return false;
 }
 
 static bool option_set(struct options *o, int c, const char *arg)
@@ -128,7 +150,9 @@ static bool option_set(struct options *o, int c, const char *arg)
         o->warmup = number;
         break;
     case 'R':
-        o->records = (uint32_t)number;
+        return records_read(o, arg);
+    case 'F':
+        o->fetch_max = (uint32_t)number;
         break;
     case 'B':
         o->record_bytes = (uint32_t)number;
@@ -163,7 +187,7 @@ static bool option_set(struct options *o, int c, const char *arg)
 static void options_check(const struct options *o)
 {
     bool sensible = o->address.port != 0 && o->threads > 0 && o->connections >= o->threads && o->depth > 0 &&
-                    o->depth <= LOAD_RING && o->records > 0 && o->partitions > 0 && o->topics > 0 && o->rate >= 0 &&
+                    o->depth <= LOAD_RING && o->partitions > 0 && o->topics > 0 && o->rate >= 0 &&
                     o->acks >= -1 && o->acks <= 1 && o->version >= (o->mode == MODE_FETCH ? 4 : 3) &&
                     o->version <= (o->mode == MODE_FETCH ? 18 : 13) &&
                     (o->together == 0 || (o->version < ID_VERSION && o->topics == 1));
@@ -182,7 +206,8 @@ static void options_read(struct options *o, int argc, char **argv)
         {"warmup", 1, NULL, 'w'},     {"records", 1, NULL, 'R'},  {"record-bytes", 1, NULL, 'B'},
         {"partitions", 1, NULL, 'p'}, {"topics", 1, NULL, 't'},   {"acks", 1, NULL, 'k'},
         {"version", 1, NULL, 'v'},    {"topic", 1, NULL, 'T'},    {"client-id", 1, NULL, 'i'},
-        {"together", 1, NULL, 'g'},   {"hold", 0, NULL, 'H'},   {"help", 0, NULL, 'h'},     {NULL, 0, NULL, 0},
+        {"together", 1, NULL, 'g'},   {"hold", 0, NULL, 'H'},     {"help", 0, NULL, 'h'},
+        {"fetch-max", 1, NULL, 'F'},  {NULL, 0, NULL, 0},
     };
     options_default(o, MODE_PRODUCE_LARGE);
     for (int i = 1; i + 1 < argc; i++) { /* the mode first: it sets what others change */
@@ -246,8 +271,15 @@ static void topic_id_learn(const struct net_address *address, struct frame_shape
     close(fd);
 }
 
-/* One frame per topic: the name itself, or name-0 .. name-<N-1>. */
-static struct ps_span *frames_new(const struct options *o)
+struct frames {
+    size_t count;
+    struct ps_span *frame;
+    uint64_t *records;
+    uint64_t bytes; /* of all of them */
+};
+
+/* One frame per topic (the name itself, or name-0 .. name-<N-1>) and size of batch. */
+static struct frames frames_new(const struct options *o)
 {
     struct frame_shape shape = {.version = o->version,
                                 .acks = o->acks,
@@ -255,21 +287,36 @@ static struct ps_span *frames_new(const struct options *o)
                                 .partitions = o->partitions,
                                 .topics = o->together,
                                 .numbered = o->together > 0,
-                                .batch = batch_new(o->records, o->record_bytes)};
-    struct ps_span *frames = calloc(o->topics, sizeof(*frames));
-    PS_ASSERT(frames != NULL);
-    for (uint32_t i = 0; i < o->topics; i++) {
+                                .fetch_max = o->fetch_max};
+    struct frames all = {.count = o->topics * o->batch_count};
+    uint32_t batches = o->partitions * (o->together == 0 ? 1 : o->together);
+    all.frame = calloc(all.count, sizeof(*all.frame));
+    all.records = calloc(all.count, sizeof(*all.records));
+    PS_ASSERT(all.frame != NULL && all.records != NULL);
+    for (size_t i = 0; i < all.count; i++) {
         char name[256];
-        snprintf(name, sizeof(name), "%s-%u", o->topic, i);
+        snprintf(name, sizeof(name), "%s-%zu", o->topic, i / o->batch_count);
         shape.topic = o->topics == 1 ? o->topic : name;
+        shape.batch = batch_new(o->records[i % o->batch_count], o->record_bytes);
         if (o->version >= ID_VERSION) {
             memset(shape.topic_id, 0, sizeof(shape.topic_id));
             topic_id_learn(&o->address, &shape);
         }
-        frames[i] = o->mode == MODE_FETCH ? frame_fetch(&shape) : frame_produce(&shape);
+        all.frame[i] = o->mode == MODE_FETCH ? frame_fetch(&shape) : frame_produce(&shape);
+        all.records[i] = o->mode == MODE_FETCH ? 0 : (uint64_t)batches * o->records[i % o->batch_count];
+        all.bytes += all.frame[i].len;
+        free((void *)(uintptr_t)shape.batch.base);
     }
-    free((void *)(uintptr_t)shape.batch.base);
-    return frames;
+    return all;
+}
+
+static void frames_free(const struct frames *all)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        free((void *)(uintptr_t)all->frame[i].base);
+    }
+    free(all->frame);
+    free(all->records);
 }
 
 static struct ps_span hello_new(const struct options *o)
@@ -350,6 +397,7 @@ static int report(const struct job *jobs, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         const struct load_result *r = &jobs[i].loop.result;
         sum.requests += r->requests;
+        sum.records += r->records;
         sum.bytes_out += r->bytes_out;
         sum.bytes_in += r->bytes_in;
         sum.errors += r->errors;
@@ -362,11 +410,12 @@ static int report(const struct job *jobs, unsigned count)
     }
     double seconds = (double)(sum.end - sum.start) / (double)PS_SECOND;
     uint64_t bytes = sum.bytes_out + sum.bytes_in;
-    printf("{\"event\": \"result\", \"requests\": %llu, \"bytes\": %llu, \"bytes_out\": %llu, \"bytes_in\": %llu, "
-           "\"seconds\": %.6f, \"requests_per_s\": %.1f, \"mb_per_s\": %.1f, "
+    printf("{\"event\": \"result\", \"requests\": %llu, \"records\": %llu, \"bytes\": %llu, "
+           "\"bytes_out\": %llu, \"bytes_in\": %llu, \"seconds\": %.6f, \"requests_per_s\": %.1f, \"mb_per_s\": %.1f, "
            "\"errors\": %llu, \"dropped\": %llu, \"closed\": %llu",
-           (unsigned long long)sum.requests, (unsigned long long)bytes, (unsigned long long)sum.bytes_out,
-           (unsigned long long)sum.bytes_in, seconds, (double)sum.requests / seconds, (double)bytes / seconds / 1e6,
+           (unsigned long long)sum.requests, (unsigned long long)sum.records, (unsigned long long)bytes,
+           (unsigned long long)sum.bytes_out, (unsigned long long)sum.bytes_in, seconds,
+           (double)sum.requests / seconds, (double)bytes / seconds / 1e6,
            (unsigned long long)sum.errors, (unsigned long long)sum.dropped, (unsigned long long)sum.closed);
     print_times("latency_us", &sum.latency);
     print_times("late_us", &sum.late);
@@ -387,11 +436,12 @@ static void hold(const char *event)
     }
 }
 
-static struct load_plan plan_new(const struct options *o)
+static struct load_plan plan_new(const struct options *o, const struct frames *frames)
 {
     return (struct load_plan){.address = o->address,
-                              .frames = frames_new(o),
-                              .frame_count = o->topics,
+                              .frames = frames->frame,
+                              .records = frames->records,
+                              .frame_count = frames->count,
                               .hello = hello_new(o),
                               .key = o->mode == MODE_FETCH ? PS_API_FETCH : PS_API_PRODUCE,
                               .version = o->version,
@@ -406,7 +456,8 @@ int main(int argc, char **argv)
     struct options o;
     options_read(&o, argc, argv);
     net_descriptors_raise();
-    struct load_plan plan = plan_new(&o);
+    struct frames frames = frames_new(&o);
+    struct load_plan plan = plan_new(&o, &frames);
     struct job *jobs = calloc(o.threads, sizeof(*jobs));
     PS_ASSERT(jobs != NULL);
     for (unsigned i = 0; i < o.threads; i++) {
@@ -420,7 +471,8 @@ int main(int argc, char **argv)
     if (o.hold) {
         hold("ready");
     }
-    uint64_t requests = o.bytes > 0 ? (o.bytes + plan.frames[0].len - 1) / plan.frames[0].len
+    uint64_t mean_len = frames.bytes / frames.count;
+    uint64_t requests = o.bytes > 0 ? (o.bytes + mean_len - 1) / mean_len
                         : o.requests > 0 || o.mode == MODE_IDLE ? o.requests
                                                                 : UINT64_MAX;
     jobs_measure(jobs, o.threads, requests, o.seconds);
@@ -431,10 +483,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < o.threads; i++) {
         load_close(&jobs[i].loop);
     }
-    for (uint32_t i = 0; i < o.topics; i++) {
-        free((void *)(uintptr_t)plan.frames[i].base);
-    }
-    free((void *)(uintptr_t)plan.frames);
+    frames_free(&frames);
     free((void *)(uintptr_t)plan.hello.base);
     free(jobs);
     return status;

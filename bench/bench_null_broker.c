@@ -210,7 +210,8 @@ static void usage(void)
          "  --advertise HOST:PORT   what Metadata tells clients (the listening address)\n"
          "  --partitions N          of every topic (8)\n"
          "  --topics N              bench-0 .. bench-<N-1> are listed; any other name exists when asked for (1)\n"
-         "  --fetch-bytes N         of records per partition in every Fetch response (0)\n"
+         "  --fetch-bytes N         of records per partition in Fetch responses, if the request wants as many (0)\n"
+         "  --end-rate N            records/s by which every end offset grows (10000)\n"
          "  --lag N                 how far committed offsets stand behind the ends (1000)\n"
          "  --stub close|default|N  for APIs without an answer: close the connection, answer with\n"
          "                          every field at its default, or answer with N zero bytes (close)\n"
@@ -246,6 +247,7 @@ static void options_read(struct options *o, int argc, char **argv)
         {"partitions", 1, NULL, 'p'},
         {"topics", 1, NULL, 't'},
         {"fetch-bytes", 1, NULL, 'f'},
+        {"end-rate", 1, NULL, 'e'},
         {"lag", 1, NULL, 'g'},
         {"stub", 1, NULL, 's'},
         {"threads", 1, NULL, 'n'},
@@ -253,7 +255,9 @@ static void options_read(struct options *o, int argc, char **argv)
         {"help", 0, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    *o = (struct options){.broker = {.partitions = 8, .lag = 1000, .stub = NULL_STUB_CLOSE}, .topics = 1, .threads = 1};
+    *o = (struct options){.broker = {.partitions = 8, .end_rate = 10000, .lag = 1000, .stub = NULL_STUB_CLOSE},
+                          .topics = 1,
+                          .threads = 1};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) >= 0;) {
         switch (c) {
         case 'l':
@@ -270,6 +274,9 @@ static void options_read(struct options *o, int argc, char **argv)
             break;
         case 'f':
             o->broker.fetch_bytes = strtoull(optarg, NULL, 10);
+            break;
+        case 'e':
+            o->broker.end_rate = strtoll(optarg, NULL, 10);
             break;
         case 'g':
             o->broker.lag = strtoll(optarg, NULL, 10);

@@ -131,8 +131,10 @@ static void fill(void *ctx, enum message_event event, const struct ps_field *fie
         value->number = shape->acks;
     } else if (message_is(field, "TimeoutMs")) {
         value->number = 30000;
-    } else if (message_is(field, "MaxBytes") || message_is(field, "PartitionMaxBytes")) {
+    } else if (message_is(field, "MaxBytes") || (message_is(field, "PartitionMaxBytes") && shape->fetch_max == 0)) {
         value->number = INT32_MAX;
+    } else if (message_is(field, "PartitionMaxBytes")) {
+        value->number = shape->fetch_max;
     } else if (message_is(field, "SessionEpoch")) {
         value->number = -1; /* a full fetch outside of any session */
     } else if (message_is(field, "AllowAutoTopicCreation")) {

@@ -21,7 +21,8 @@ struct frame_shape {
     bool numbered;        /* ... as topic-0, topic-1 and so on */
     uint8_t topic_id[16]; /* stands in place of the name in Produce v13+ and Fetch v13+ */
     uint32_t partitions;  /* of the topic, from 0 on: each gets the same batch */
-    struct ps_span batch;
+    struct ps_span batch; /* Produce */
+    uint32_t fetch_max;   /* Fetch: bytes wanted of each partition at the most; 0: whatever there is */
 };
 
 /* Whole request frames with correlation id 0. malloc'd; never NULL. */

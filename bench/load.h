@@ -17,6 +17,7 @@
 struct load_plan {
     struct net_address address;
     const struct ps_span *frames; /* taken in turn; each connection begins elsewhere */
+    const uint64_t *records; /* in each of the frames */
     size_t frame_count;
     struct ps_span hello; /* a small Produce v9, acks=1: proves the path, and ends a run with acks=0 */
     int16_t key, version; /* of the frames */
@@ -27,7 +28,7 @@ struct load_plan {
 };
 
 struct load_result {
-    uint64_t requests, bytes_out, bytes_in;
+    uint64_t requests, records, bytes_out, bytes_in;
     uint64_t errors;  /* answers with an error code, or to something that was not asked */
     uint64_t dropped; /* due, but the ring was full */
     uint64_t closed;  /* connections that ended */

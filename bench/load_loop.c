@@ -41,10 +41,16 @@ static bool is_hello(const struct load_conn *conn, uint32_t number)
     return conn->hello && number + 1 == conn->due;
 }
 
+/* The frame of request `number`, if that is no hello. */
+static size_t frame_index(const struct load_loop *loop, const struct load_conn *conn, uint32_t number)
+{
+    return (conn->index + number) % loop->plan->frame_count;
+}
+
 static struct ps_span frame_to_send(const struct load_loop *loop, const struct load_conn *conn)
 {
     const struct load_plan *plan = loop->plan;
-    return is_hello(conn, conn->sent) ? plan->hello : plan->frames[(conn->index + conn->sent) % plan->frame_count];
+    return is_hello(conn, conn->sent) ? plan->hello : plan->frames[frame_index(loop, conn, conn->sent)];
 }
 
 /* One attempt at the next request. False: the kernel is full, or the connection is lost. */
@@ -78,7 +84,10 @@ static bool conn_send_one(struct load_loop *loop, struct load_conn *conn)
 
 static void request_done(struct load_loop *loop, struct load_conn *conn)
 {
-    loop->result.requests += !is_hello(conn, conn->answered);
+    if (!is_hello(conn, conn->answered)) {
+        loop->result.requests++;
+        loop->result.records += loop->plan->records[frame_index(loop, conn, conn->answered)];
+    }
     loop->outstanding--;
     conn->answered++;
 }

@@ -14,13 +14,13 @@
 #define ASKED_PARTITIONS_MAX (1 << 16)
 #define OUT_START            1024
 #define END_START            1000000 /* end offsets begin here */
-#define END_RATE             10000   /* and grow so much a second */
 
 enum { ERROR_UNKNOWN_TOPIC = 3, ERROR_UNSUPPORTED_VERSION = 35, ERROR_UNKNOWN_TOPIC_ID = 100 };
 
 struct asked_partition {
     int32_t index;
-    bool earliest; /* ListOffsets: its first offset, not its end */
+    bool earliest;     /* ListOffsets: its first offset, not its end */
+    int64_t max_bytes; /* Fetch: of records; 0: nothing was said */
 };
 
 struct asked_topic {
@@ -93,6 +93,8 @@ static void ask_value(struct asked *a, const struct ps_field *field, const struc
         ask_partition(a, (int32_t)value->number);
     } else if (message_is(field, "Timestamp") && a->partition_count > 0) {
         a->partitions[a->partition_count - 1].earliest = value->number == -2;
+    } else if (message_is(field, "PartitionMaxBytes") && a->partition_count > 0) {
+        a->partitions[a->partition_count - 1].max_bytes = value->number;
     } else if (topic != NULL && is_any(field, "Name", "Topic")) {
         topic->name = value->text;
     } else if (topic != NULL && message_is(field, "TopicId")) {
@@ -200,12 +202,15 @@ static int64_t port(const struct asked *a)
     return a->broker->advertised.port;
 }
 
+static const struct asked_partition *partition_of(const struct asked *a)
+{
+    return &a->partitions[topic_of(a)->partition_first + a->partition];
+}
+
 static int64_t partition_index(const struct asked *a)
 {
-    if (a->key == PS_API_METADATA) {
-        return a->partition; /* nobody named it: all are told of */
-    }
-    return a->partitions[topic_of(a)->partition_first + a->partition].index;
+    bool all_are_told = a->key == PS_API_METADATA; /* nobody named one */
+    return all_are_told ? (int32_t)a->partition : partition_of(a)->index;
 }
 
 static int64_t end_offset(const struct asked *a)
@@ -215,7 +220,7 @@ static int64_t end_offset(const struct asked *a)
 
 static int64_t listed_offset(const struct asked *a)
 {
-    return a->partitions[topic_of(a)->partition_first + a->partition].earliest ? 0 : a->end;
+    return partition_of(a)->earliest ? 0 : a->end;
 }
 
 static int64_t committed_offset(const struct asked *a)
@@ -300,6 +305,12 @@ static void answer_element(struct asked *a, const struct ps_field *field, const 
     }
 }
 
+static uint64_t fetched_bytes(const struct asked *a)
+{
+    int64_t max = partition_of(a)->max_bytes;
+    return max > 0 && (uint64_t)max < a->broker->fetch_bytes ? (uint64_t)max : a->broker->fetch_bytes;
+}
+
 static void answer_text(const struct asked *a, const struct ps_field *field, struct message_value *value)
 {
     if (message_is(field, "Host")) {
@@ -313,7 +324,7 @@ static void answer_text(const struct asked *a, const struct ps_field *field, str
     } else if (is_any(field, "GroupId", "Key")) {
         value->text = a->groups[a->group].name;
     } else if (message_is(field, "Records")) {
-        value->hole = a->broker->fetch_bytes;
+        value->hole = fetched_bytes(a);
     }
 }
 
@@ -438,7 +449,7 @@ bool null_answer(struct null_session *s, const struct message_head *head, struct
     a->key = head->key;
     a->version = head->version;
     a->group_count = 1;
-    a->end = END_START + (int64_t)(net_now() / (PS_SECOND / END_RATE));
+    a->end = END_START + (int64_t)(net_now() / PS_MILLISECOND) * s->broker->end_rate / 1000;
     if (head->api == NULL && head->key == PS_API_API_VERSIONS) { /* KIP-511: the oldest form, and which would do */
         a->error = ERROR_UNSUPPORTED_VERSION;
         return append_response(&s->out, ps_api_find(head->key), 0, head->correlation_id, answer, a);

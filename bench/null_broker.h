@@ -31,8 +31,9 @@ struct null_topic {
 struct null_broker {
     struct net_address advertised;
     uint32_t partitions;  /* of every topic */
-    uint64_t fetch_bytes; /* of records per partition in a Fetch response */
-    int64_t lag;          /* committed offsets stand that far behind the ends, which grow with time */
+    uint64_t fetch_bytes; /* of records per partition in a Fetch response, unless the request wants fewer */
+    int64_t end_rate;     /* end offsets grow so much a second, at least 1 */
+    int64_t lag;          /* committed offsets stand that far behind them */
     enum null_stub stub;
     uint32_t stub_bytes;
     pthread_mutex_t lock;

@@ -1,185 +1,253 @@
 #!/usr/bin/env python3
-"""What Penstock costs beside proxies that only pass bytes on.
+"""What Penstock costs beside proxies that only pass bytes on, and beside others that understand Kafka.
 
-Starts the null broker, then each contender in turn, round after round, and drives the same load through each. A
-contender's CPU time is read from the scheduler's own accounting (nanoseconds, all threads) right before and after the
-load. One table comes out: medians over the rounds, their spread, and ratios that are taken within a round before
-the median is. See bench/README.md.
+Starts the null broker, then each contender in turn, round after round, and drives the same loads through each. A
+contender's CPU time is read from the scheduler's own accounting (nanoseconds, all threads) right before and after each
+load. Tables come out: medians over the rounds, their spread, and ratios that are taken within a round before the
+median is. See bench/README.md.
 """
 
 import argparse
+import contextlib
 import os
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from compare.contenders import PEER, YARDSTICK, everybody, running, wait_policy
+from compare import neighbour, peers, syscalls
+from compare.contenders import (GOVERNED, PEER, TOPICS, TWO_WORKERS, YARDSTICK, Contender, everybody, relay, running,
+                                wait_policies)
 from compare.facts import ROOT, facts, heading, write_json, write_results
-from compare.loads import Load, drive, drive_governed
+from compare.loads import FETCH_BYTES, WORKS, Load, Scale, drive, drive_governed, saturation
 from compare.processes import Bench, Failed, Foreign, Process, free_ports
-from compare.table import markdown, ratio, spread
+from compare.report import DIRECT, Report
 
-FETCH_BYTES = 1 << 20
-LARGE_FRAME = 129500
-
-
-# --- measuring ---------------------------------------------------------------------------------------------------
+TRACED = YARDSTICK, PEER, "Penstock observe", GOVERNED
+LATER = {"beside", "idle", "syscalls"}  # measurements that --loads can name besides the loads
 
 
-def workloads(a):
-    """{name: options of bench_load}"""
-    return {
-        "produce": ["--mode", "produce-large", "--bytes", int(a.gigabytes * 1e9), "--warmup", int(2e8 / LARGE_FRAME)],
-        "small": ["--mode", "produce-small", "--rate", a.rate, "--seconds", a.seconds, "--warmup", a.rate // 2],
-        "fetch": ["--mode", "fetch", "--depth", 2, "--requests", int(a.gigabytes * 1e9 / FETCH_BYTES), "--warmup", 100],
-    }
+class Progress:
+    """Says what is being done, and how long the rest will take if it goes on like this."""
+
+    def __init__(self, steps):
+        self.steps, self.done, self.began = steps, 0, time.monotonic()
+
+    def step(self, what):
+        spent = time.monotonic() - self.began
+        left = spent / self.done * (self.steps - self.done) if self.done >= 3 else None
+        when = "" if left is None else f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left"
+        print(f"{spent:6.0f} s  {what:<55} {when}", file=sys.stderr, flush=True)
+        self.done += 1
 
 
-def measure_round(bench, args, contender, broker):
-    """All loads through one fresh process of this contender: a new layout in memory every round."""
-    with running(bench, contender, broker) as proxy:
+class Comparison:
+    """One run: what it is asked for, and what it has measured."""
+
+    def __init__(self, bench, args):
+        self.bench, self.args = bench, args
+        self.scale = Scale(args.gigabytes, args.seconds, args.rate)
+        self.brokers = {}  # number of topics: port
+        self.contenders = [c for c in everybody(bench) if not args.only or c.name in args.only]
+        self.works = [w for w in WORKS if self.wanted(w.name)]
+        self.data = {"saturation": None, "direct": [], "beside": {}, "syscalls": {},
+                     "contenders": {c.name: {"rounds": []} for c in self.contenders}}
+        beside = self.beside() if self.wanted("beside") else []
+        later = len(self.lasting()) * self.wanted("idle") + len(self.traced()) * self.wanted("syscalls")
+        self.progress = Progress(args.rounds * (1 + len(self.contenders) + len(beside)) + later)
+
+    def wanted(self, load):
+        return not self.args.loads or load in self.args.loads
+
+    def attempt(self, contender, function, *args):
+        """Runs it unless the contender has failed before; remembers a failure and goes on."""
+        if contender.absence:
+            return None
+        try:
+            return function(contender, *args)
+        except (Failed, OSError) as error:
+            contender.failure = str(error)
+            print(f"    {contender.name}: {error}", file=sys.stderr)
+            return None
+
+    # --- one contender
+
+    def broker(self, topics):
+        """A null broker as a block of its own; `port` is where it listens."""
+        port = free_ports(1)
+        argv = [self.bench.tool("bench_null_broker"), "--listen", f"127.0.0.1:{port}", "--fetch-bytes", FETCH_BYTES]
+        return Process([*argv, "--topics", topics], self.bench.directory, port, bench=self.bench)
+
+    def warm_up(self, contender, proxy):
+        if contender.warm_s and not self.args.quick:
+            longer = Scale(self.args.gigabytes, contender.warm_s, self.args.rate)
+            for options in (longer.small(self.args.rate), longer.produce(contender.share)):
+                drive(self.bench, proxy.port, options)
+
+    def round(self, contender):
+        """All loads through one fresh process: a new layout in memory every round."""
         figures = {}
-        for name, options in workloads(args).items():
-            if contender.policy and name != "fetch":
-                records = 1 if name == "small" else 128
-                figures[name] = drive_governed(bench, proxy, contender.policy, options, records)
+        with running(self.bench, contender, self.brokers[contender.topics]) as proxy:
+            self.warm_up(contender, proxy)
+            for work in self.works:
+                if contender.loads and work.name not in contender.loads:
+                    continue
+                options = work.options(self.scale, contender.share)
+                try:
+                    if contender.policies and not work.name.startswith("fetch"):
+                        figures[work.name] = drive_governed(self.bench, proxy, contender.policies, options)
+                    else:
+                        figures[work.name] = drive(self.bench, proxy.port, options, proxy)
+                except Failed:
+                    if work.name != "half" or contender.share == 1:
+                        raise  # a slow one need not keep up with half of what the fastest can
+        return figures
+
+    def idle(self, contender):
+        """Bytes at rest, with everything started that traffic starts; and bytes per connection that does nothing."""
+        pause = 0.2 if self.args.quick else 1  # allocators give back with a delay
+        with running(self.bench, contender, self.brokers[contender.topics]) as proxy:
+            with Load(self.bench, proxy.port, ["--mode", "idle", "--connections", 10, "--topics", 16]) as few:
+                few.ready()
+                if contender.policies:
+                    wait_policies(proxy, 1)
+                time.sleep(pause)
+                rest = proxy.rss()
+                with Load(self.bench, proxy.port, ["--mode", "idle", "--connections", self.args.idle]) as many:
+                    many.ready()
+                    time.sleep(pause)
+                    grown = proxy.rss() - rest
+        return {"rest_bytes": rest, "idle_bytes": grown / self.args.idle}
+
+    def lasting(self):
+        """Those whose memory is measured."""
+        return [c for c in self.contenders if c.name != TWO_WORKERS]
+
+    def traced(self):
+        return [c for c in self.contenders if c.name in TRACED]
+
+    # --- all of them
+
+    def beside(self):
+        return [DIRECT] + [c.name for c in self.contenders if c.name in neighbour.measured()]
+
+    def measure_beside(self, number):
+        options = ["--mode", "produce-small", "--topic", "free", "--rate", self.scale.half_rate,
+                   "--seconds", self.args.seconds, "--warmup", self.args.rate // 4]
+        prepare = neighbour.measured()
+        for name in self.beside():
+            self.progress.step(f"round {number}: {name}, another topic throttled")
+            if name == DIRECT:
+                result = neighbour.measure_direct(self.bench, options)
             else:
-                figures[name] = drive(bench, proxy.port, options, proxy)
-    return figures
+                [contender] = [c for c in self.contenders if c.name == name]
+                result = self.attempt(contender, lambda c: neighbour.measure(
+                    self.bench, type(c)(c.name, prepare[c.name]), options))
+            if result:
+                self.data["beside"].setdefault(name, []).append(result)
 
+    def find_saturation(self):
+        """The rate of the latency loads: half of what the yardstick takes, the same for everybody in this run."""
+        with running(self.bench, Contender(YARDSTICK, relay()), self.brokers[TOPICS]) as proxy:
+            rates = sorted(saturation(self.bench, proxy.port, self.args.seconds / 2) for _ in range(3))
+        self.data["saturation"] = rates[1]
+        self.scale.half_rate = int(rates[1] / 2)
 
-def measure_idle(bench, args, contender, broker):
-    """Bytes at rest, with everything started that traffic starts; and bytes per connection that does nothing."""
-    with running(bench, contender, broker) as proxy:
-        with Load(bench, proxy.port, ["--mode", "idle", "--connections", 10]) as few:
-            few.ready()
-            if contender.policy:
-                wait_policy(proxy, contender.policy)
-            time.sleep(1)
-            rest = proxy.rss()
-            with Load(bench, proxy.port, ["--mode", "idle", "--connections", args.idle]) as many:
-                many.ready()
-                time.sleep(1)
-                grown = proxy.rss() - rest
-    return {"rest_bytes": rest, "idle_bytes": grown / args.idle}
+    def measure_round(self, number):
+        self.progress.step(f"round {number}: {DIRECT}")
+        self.data["direct"].append({w.name: drive(self.bench, self.brokers[TOPICS], w.options(self.scale, 1.0))
+                                    for w in self.works})
+        for contender in self.contenders:
+            self.progress.step(f"round {number}: {contender.name}")
+            figures = self.attempt(contender, self.round)
+            if figures:
+                self.data["contenders"][contender.name]["rounds"].append(figures)
+        if self.wanted("beside"):
+            self.measure_beside(number)
 
-
-def attempt(contender, function, *args):
-    """Runs it unless the contender has failed before; remembers a failure and goes on."""
-    if contender.absence:
-        return None
-    try:
-        return function(*args)
-    except (Failed, OSError) as error:
-        contender.failure = str(error)
-        print(f"    {contender.name}: {error}", file=sys.stderr)
-        return None
-
-
-def measure(bench, args, contenders):
-    """{contender: {"rounds": [...], "idle": {...}}}, and the rounds without any proxy."""
-    results = {c.name: {"rounds": []} for c in contenders}
-    direct = []
-    port = free_ports(1)
-    argv = [bench.tool("bench_null_broker"), "--listen", f"127.0.0.1:{port}", "--fetch-bytes", FETCH_BYTES]
-    with Process(argv, bench.directory, port, bench=bench):
-        for number in range(args.rounds):
-            print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
-            direct.append({name: drive(bench, port, options) for name, options in workloads(args).items()})
-            for contender in contenders:
-                figures = attempt(contender, measure_round, bench, args, contender, port)
-                if figures:
-                    results[contender.name]["rounds"].append(figures)
-        print(f"{args.idle} idle connections", file=sys.stderr)
-        for contender in contenders:
-            results[contender.name]["idle"] = attempt(contender, measure_idle, bench, args, contender, port)
-    return results, direct
-
-
-# --- the table ---------------------------------------------------------------------------------------------------
-
-COSTS = {  # of one round's result
-    "produce": lambda r: r["cpu_s"] / r["bytes"] * 1e9,
-    "fetch": lambda r: r["cpu_s"] / r["bytes"] * 1e9,
-    "small": lambda r: r["cpu_s"] / r["requests"] * 1e6,
-}
-
-
-def cost(results, name, load):
-    """The cost of each round."""
-    return [COSTS[load](r[load]) for r in results[name]["rounds"]]
-
-
-def times(rounds):
-    """Median over the rounds of each quantile."""
-    quantiles = ("p50", "p99", "p999")
-    return " / ".join(f"{statistics.median(r['small']['latency_us'][q] for r in rounds):.0f}" for q in quantiles)
-
-
-def row(results, name):
-    entry = results[name]
-    cells = [name]
-    for load, form in (("produce", "{:.3f}"), ("small", "{:.2f}"), ("fetch", "{:.3f}")):
-        values = cost(results, name, load)
-        ratios = [ratio(values, cost(results, against, load)) for against in (YARDSTICK, PEER)]
-        cells.append(spread(values, form))
-        cells.append(" / ".join("–" if r is None else f"{r:.2f}" for r in ratios))
-    cells.append(times(entry["rounds"]))
-    cells.append(f"{statistics.median(r['produce']['mb_per_s'] for r in entry['rounds']) / 1000:.2f}")
-    cells.append(f"{entry['idle']['idle_bytes'] / 1024:.1f}")
-    cells.append(f"{entry['idle']['rest_bytes'] / 2**20:.1f}")
-    return cells
-
-
-HEADER = ["", "CPU s/GB produced", "×relay / ×HAProxy", "CPU µs/request", "×relay / ×HAProxy", "CPU s/GB fetched",
-          "×relay / ×HAProxy", "p50 / p99 / p99.9 µs", "GB/s", "KiB/idle conn.", "MiB at rest"]
-
-
-def table(contenders, results, direct):
-    rows = [["(no proxy)", "", "", "", "", "", "", times(direct),
-             f"{statistics.median(r['produce']['mb_per_s'] for r in direct) / 1000:.2f}", "", ""]]
-    rows += [row(results, c.name) for c in contenders if not c.absence]
-    return "\n".join([markdown(HEADER, rows), ""] + [c.absence for c in contenders if c.absence])
-
-
-def explain(args, about):
-    return f"""{heading(about)}{about['haproxy']} · {args.threads} thread(s) per proxy, all on CPUs {about['cpus']}
-
-{args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
-Produced: {args.gigabytes} GB a round in 128 KiB batches of 1 kB records, 8 connections, 5 requests in flight on each.
-Requests: single records of 100 bytes, {args.rate}/s on 50 connections, {args.seconds} s a round, open loop; times count from
-when each was due. Fetched: {args.gigabytes} GB a round in responses of 1 MiB. Idle: {args.idle} connections after one request each; at rest: ten.
-"""
+    def measure(self):
+        with contextlib.ExitStack() as stack:
+            for topics in {TOPICS} | {c.topics for c in self.contenders}:
+                self.brokers[topics] = stack.enter_context(self.broker(topics)).port
+            if self.wanted("half") or self.wanted("beside"):
+                self.find_saturation()
+            for number in range(1, self.args.rounds + 1):
+                self.measure_round(number)
+            for contender in self.lasting() if self.wanted("idle") else []:
+                self.progress.step(f"{contender.name}, {self.args.idle} idle connections")
+                self.data["contenders"][contender.name]["idle"] = self.attempt(contender, self.idle)
+            for contender in self.traced() if self.wanted("syscalls") else []:
+                self.progress.step(f"{contender.name}, traced")
+                seconds = 0.5 if self.args.quick else 5
+                self.data["syscalls"][contender.name] = self.attempt(
+                    contender, lambda c: syscalls.measure(self.bench, c, self.brokers[c.topics], seconds)) or {}
+        self.data["absent"] = [c.absence for c in self.contenders if c.absence]
 
 
 # --- the command -------------------------------------------------------------------------------------------------
 
 
+def explain(args, about, data):
+    works = "\n".join(f"- *{w.name}*: {w.says}" for w in WORKS)
+    return f"""{heading(about)}{about['haproxy']} · {args.threads} thread(s) per relay, HAProxy and Penstock, the others as they
+come · all on CPUs {about['cpus']}
+
+{args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
+{args.gigabytes} GB a round of produce and fetch, {args.seconds} s of loads with a rate or in closed loop; Toxiproxy, kafka-proxy
+and Kroxylicious a quarter of the bytes. *small* is {args.rate} requests/s; times count from when a request was due.
+Idle: {args.idle} connections after one request each; at rest: ten.
+
+{works}
+"""
+
+
+QUICK = {"rounds": 1, "gigabytes": 0.15, "seconds": 0.3, "idle": 300}
+FULL = {"rounds": 5, "gigabytes": 2.0, "seconds": 4.0, "idle": 10000}
+
+
+def names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--quick", action="store_true", help="a smoke test of half a minute; its figures mean little")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of a minute; its figures mean little")
+    parser.add_argument("--only", type=names, metavar="NAME,...", help="contenders; the yardsticks for ratios are among them "
+                        "only if they are named; parts of names do")
+    parser.add_argument("--loads", type=names, metavar="NAME,...",
+                        help=", ".join([w.name for w in WORKS] + sorted(LATER)))
     parser.add_argument("--rounds", type=int, help="default 5; quick 1")
-    parser.add_argument("--gigabytes", type=float, help="per contender and round; default 2, quick 0.5")
-    parser.add_argument("--seconds", type=float, help="of small requests per contender and round; default 5, quick 1")
+    parser.add_argument("--gigabytes", type=float, help="per contender and round; default 2, quick 0.15")
+    parser.add_argument("--seconds", type=float, help="of each load that is not told in bytes; default 4, quick 0.4")
     parser.add_argument("--rate", type=int, default=6000, help="small requests per second")
-    parser.add_argument("--idle", type=int, help="idle connections; default 10000, quick 500")
+    parser.add_argument("--idle", type=int, help="idle connections; default 10000, quick 300")
     parser.add_argument("--threads", type=int, default=1, help="of HAProxy and Penstock; the relays have one")
     parser.add_argument("--cpus", help="run everything on these, as in 0,1; on a single one nobody is woken on another, "
                         "which costs the same for all and varies most; the default is all")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="where the binaries are")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     args = parser.parse_args()
-    defaults = {"rounds": 1, "gigabytes": 0.5, "seconds": 1.0, "idle": 500} if args.quick else \
-               {"rounds": 5, "gigabytes": 2.0, "seconds": 5.0, "idle": 10000}
-    for name, value in defaults.items():
+    for name, value in (QUICK if args.quick else FULL).items():
         if getattr(args, name) is None:
             setattr(args, name, value)
+    unknown = set(args.loads or []) - {w.name for w in WORKS} - LATER
+    if unknown:
+        parser.error(f"no load is called {', '.join(unknown)}")
     return args
+
+
+def choose(args, bench):
+    """Replaces parts of names by names."""
+    if args.only:
+        everyone = [c.name for c in everybody(bench)]
+        exact = {name for name in args.only if name in everyone}
+        args.only = {full for full in everyone for name in args.only
+                     if full == name or (name not in exact and name.lower() in full.lower())}
+        if not args.only:
+            raise SystemExit(f"--only: there are {', '.join(everyone)}")
 
 
 def raise_descriptors(args):
@@ -195,13 +263,26 @@ def raise_descriptors(args):
 
 def all_facts(args):
     version = subprocess.run(["haproxy", "-v"], capture_output=True, text=True, check=False).stdout.split("\n")[0] \
-        if shutil.which("haproxy") else "none"
+        if shutil.which("haproxy") else "no HAProxy"
     return facts("bench/run.py") | {
         "haproxy": version,
+        "peers": peers.VERSIONS,
         "rounds": args.rounds,
         "cpus": args.cpus or "0-" + str(os.cpu_count() - 1),
         "threads": args.threads,
     }
+
+
+def compare(bench, args):
+    """(data, text): everything, against the null broker."""
+    comparison = Comparison(bench, args)
+    foreign = Foreign(bench)
+    try:
+        comparison.measure()
+    except Failed as failure:
+        raise SystemExit(f"without any proxy: {failure}") from failure
+    data = {"about": all_facts(args) | foreign.shares()} | comparison.data
+    return data, Report(data).text() + "\n" + explain(args, data["about"], data)
 
 
 def main():
@@ -212,25 +293,17 @@ def main():
     missing = [t for t in ("bench_null_broker", "bench_load", "bench_relay") if not (args.build / "bench" / t).exists()]
     if missing:
         raise SystemExit(f"{args.build}/bench has no {', '.join(missing)}: ./run build")
-    about = all_facts(args)
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
         bench = Bench(args.build, directory, args.threads, args.idle)
-        contenders = everybody(bench)
-        foreign = Foreign(bench)
-        try:
-            results, direct = measure(bench, args, contenders)
-        except Failed as failure:
-            raise SystemExit(f"without any proxy: {failure}") from failure
-        about |= foreign.shares()
-    text = table(contenders, results, direct) + "\n\n" + explain(args, about)
+        choose(args, bench)
+        peers.install([name for name in peers.VERSIONS if not args.only or name in {n.lower() for n in args.only}])
+        data, text = compare(bench, args)
     print("\n" + text)
-    everything = {"about": about, "direct": direct, "contenders": results,
-                  "absent": [c.absence for c in contenders if c.absence]}
     if args.json:
-        write_json(args.json, everything)
-    if not args.quick:
-        print(f"written to {write_results('', about, '# What Penstock costs' + chr(10) * 2 + text, everything)}.md and .json")
-    return 1 if any(c.failure for c in contenders) else 0
+        write_json(args.json, data)
+    if not args.quick and not args.only and not args.loads:
+        print(f"written to {write_results('', data['about'], text, data)}.md and .json")
+    return 1 if any("FAILED" in line for line in data["absent"]) else 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 processes.py   children, ports, and the CPU time and memory of a process and of the machine
 contenders.py  the proxies that are compared, and how each is started
-loads.py       the load generator, and one load through one contender
-table.py       from figures to ratios and a table
+peers.py       those of them that are installed from elsewhere
+loads.py       the load generator, the loads, and one load through one contender
+neighbour.py   latency beside a topic that is throttled hard
+syscalls.py    system calls per request
+facts.py       when, where, which commit; the files in bench/results/
+table.py       medians, spread and ratios, and a table of cells
+report.py      the tables of the comparison, and its claims
 """

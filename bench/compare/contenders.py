@@ -8,19 +8,12 @@ import time
 import urllib.request
 from pathlib import Path
 
+from . import peers
 from .processes import Failed, Process, free_ports
 
 YARDSTICK, PEER = "relay uv_poll", "HAProxy TCP"  # what ratios are taken against
-PORTS = 8  # neighbouring free ports that every contender may use; clients connect to the first
-
-
-@dataclasses.dataclass
-class Launch:
-    """How a contender is started, listening on `port`."""
-
-    argv: list
-    admin: int | None = None  # the port of Penstock's metrics
-    environment: dict | None = None
+PORTS = 8  # neighbouring free ports that every contender may use; it listens on the first
+TOPICS = 16  # that Produce loads send to in turn, bench-0 and so on
 
 
 @dataclasses.dataclass
@@ -28,7 +21,11 @@ class Contender:
     name: str
     prepare: object  # (bench, port, the broker's port) -> Launch
     missing: str | None = None  # why it cannot run here
-    policy: str | None = None  # the policy that must have a live signal and must count every record
+    policies: int = 0  # Penstock: so many policies bench... must have live signals, and count every record of the loads
+    share: float = 1.0  # of the bytes and requests of closed loops: slow ones need not do as many as the others
+    warm_s: float = 0.0  # of load before anything is measured, in a full run: for just-in-time compilers
+    loads: tuple | None = None  # names of the only loads that make sense for it
+    topics: int = TOPICS  # that its broker has
     failure: str | None = None  # why it was given up
 
     @property
@@ -40,12 +37,17 @@ class Contender:
 
 
 @contextlib.contextmanager
-def running(bench, contender, broker):
-    """A fresh process of the contender in front of the broker's port: `port` is where clients connect."""
-    port = free_ports(PORTS)
+def running(bench, contender, broker, port=None):
+    """A fresh process of the contender in front of the broker's port. `port` of the result is where clients connect."""
+    port = port or free_ports(PORTS)
     launch = contender.prepare(bench, port, broker)
-    with Process(launch.argv, bench.directory, port, environment=launch.environment, bench=bench) as proxy:
+    with Process(launch.argv, bench.directory, port, bench=bench) as proxy:
         proxy.admin = launch.admin
+        if launch.begin:
+            launch.begin()
+        if launch.client_port:
+            proxy.port = launch.client_port
+            proxy.wait_port()
         yield proxy
 
 
@@ -55,7 +57,7 @@ def running(bench, contender, broker):
 def relay(*options):
     def prepare(bench, port, broker):
         addresses = ["--listen", f"127.0.0.1:{port}", "--broker", f"127.0.0.1:{broker}"]
-        return Launch([bench.tool("bench_relay"), *addresses, *options])
+        return peers.Launch([bench.tool("bench_relay"), *addresses, *options])
 
     return prepare
 
@@ -76,15 +78,29 @@ listen bench
     server null 127.0.0.1:{broker}
 """
     )
-    return Launch(["haproxy", "-db", "-f", config])
+    return peers.Launch(["haproxy", "-db", "-f", config])
 
 
 # --- Penstock ----------------------------------------------------------------------------------------------------
 
-# A target that the null broker's steady lag of 1000 never reaches: everything is decoded, counted and let through.
-POLICY = """policies:
-  - {name: bench, topics: ["bench*"], signal: {groups: [bench], target: 1000M}}
-"""
+
+def policy(name, topics, target, more=""):
+    """One line of YAML."""
+    return f'  - {{name: {name}, topics: ["{topics}"], signal: {{groups: [{name}], target: {target}}}{more}}}\n'
+
+
+# A target that the null broker's steady lag never reaches: everything is decoded, counted and let through.
+OPEN = "1000M"
+POLICY = "policies:\n" + policy("bench", "bench*", OPEN)
+
+
+def many():
+    """A thousand tenants, of which the generator is the last; a policy for each topic it sends to, and 100 others."""
+    tenants = "".join(f'  - {{name: t{i}, match: {{client_id: "tenant-{i}-*"}}}}\n' for i in range(998))
+    tenants += '  - {name: generator, match: {client_id: "bench-*"}}\n'
+    policies = "".join(policy(f"other-{i}", f"other-{i}-*", OPEN, f", tenants: [t{i}]") for i in range(100))
+    policies += "".join(policy(f"bench-{i}", f"bench-{i}", OPEN) for i in range(TOPICS))
+    return f"tenants:\n{tenants}policies:\n{policies}"
 
 
 def penstock(rules="", workers=None):
@@ -101,39 +117,44 @@ workers: {workers or bench.threads}
 """
             + rules
         )
-        return Launch([bench.penstock, "run", "-c", config], port + 3)
+        return peers.Launch([bench.penstock, "run", "-c", config], admin=port + 3)
 
     return prepare
 
 
-def metric(admin, pattern):
-    """The sum of the samples whose series matches; None if there is none."""
+def samples(admin, pattern):
+    """The values of the series that match."""
     with urllib.request.urlopen(f"http://127.0.0.1:{admin}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
-    values = [float(line.split()[-1]) for line in lines if re.match(pattern, line)]
-    return sum(values) if values else None
+    return [float(line.split()[-1]) for line in lines if re.match(pattern, line)]
 
 
-def wait_policy(proxy, policy):
+def wait_policies(proxy, count):
     """A policy counts as active once its signal has an age: then every batch is weighed against it."""
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline:
-        if metric(proxy.admin, rf'penstock_signal_age_seconds\{{.*policy="{policy}"') is not None:
+        if len(samples(proxy.admin, r'penstock_signal_age_seconds\{.*policy="bench')) >= count:
             return
         time.sleep(0.1)
     raise Failed("the policy has had no signal for 15 s")
 
 
-def policy_records(proxy, policy):
-    """Records that the policy has counted and let through, all that has happened until now included."""
+def policy_records(proxy, name):
+    """Records that policies of that name (a pattern) have counted and let through until now."""
     time.sleep(0.3)  # counters are published some times a second
-    return metric(proxy.admin, rf'penstock_records_total\{{.*policy="{policy}".*outcome="forwarded"') or 0
+    return sum(samples(proxy.admin, rf'penstock_records_total\{{.*policy="{name}".*outcome="forwarded"'))
 
 
 # --- all of them -------------------------------------------------------------------------------------------------
 
 
+BLIND = "relay uv_poll", "relay libuv streams", "relay splice", "HAProxy TCP", "Toxiproxy"
+GOVERNED = "Penstock policy"  # the one that claims are made about
+TWO_WORKERS = "Penstock policy, 2 workers"
+
+
 def everybody(bench):
+    """All contenders, those included that are missing here and say so. A ratio's yardsticks come first."""
     no_haproxy = None if shutil.which("haproxy") else "haproxy is not installed"
     no_penstock = None if Path(bench.penstock).exists() else f"{bench.penstock} does not exist: ./run build"
     return [
@@ -141,6 +162,12 @@ def everybody(bench):
         Contender("relay libuv streams", relay("--streams")),
         Contender("relay splice", relay("--splice")),
         Contender(PEER, haproxy, no_haproxy),
+        Contender("Toxiproxy", peers.toxiproxy, peers.absence("toxiproxy"), share=0.25),
+        Contender("kafka-proxy", peers.kafka_proxy, peers.absence("kafka-proxy"), share=0.25),
+        Contender("Kroxylicious", peers.kroxylicious, peers.absence("kroxylicious"), share=0.25, warm_s=5),
         Contender("Penstock observe", penstock(), no_penstock),
-        Contender("Penstock policy", penstock(POLICY), no_penstock, policy="bench"),
+        Contender(GOVERNED, penstock(POLICY), no_penstock, policies=1),
+        Contender("Penstock many", penstock(many()), no_penstock, policies=TOPICS, topics=1000),
+        Contender(TWO_WORKERS, penstock(POLICY, workers=2), no_penstock, policies=1,
+                  loads=("produce", "small", "pipelined")),
     ]

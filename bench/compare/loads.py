@@ -1,11 +1,74 @@
-"""The load generator as a child, and one load through one contender."""
+"""The load generator as a child, the loads of the comparison, and one load through one contender."""
 
+import dataclasses
 import json
 
-from .contenders import policy_records, wait_policy
+from .contenders import TOPICS, policy_records, wait_policies
 from .processes import Failed, Process
 
 PATIENCE = 180  # seconds after which something that should have ended is given up
+FETCH_BYTES = 1 << 20  # in a large answer to Fetch
+FETCH_SMALL = 4096
+LARGE_FRAME = 129500  # bytes of a request with a batch of 128 records
+
+
+# --- the loads ---------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Work:
+    """One load of the comparison."""
+
+    name: str
+    says: str  # to the reader of the table
+    options: object  # (scale, share) -> options of bench_load; share: of the bytes of a closed loop
+    per: str = "request"  # what its CPU time is divided by: request or gigabyte
+
+
+@dataclasses.dataclass
+class Scale:
+    """How much is done per contender and round, and how fast."""
+
+    gigabytes: float
+    seconds: float
+    rate: int  # of small requests
+    half_rate: int = 0  # half of what the yardstick can take
+
+    def produce(self, share, *more):
+        return ["--mode", "produce-large", "--topics", TOPICS, "--bytes", int(self.gigabytes * 1e9 * share),
+                "--warmup", int(min(2e8, self.gigabytes * 2e8) / LARGE_FRAME), *more]
+
+    def small(self, rate, *more):
+        return ["--mode", "produce-small", "--topics", TOPICS, "--rate", rate, "--seconds", self.seconds,
+                "--warmup", int((rate or self.rate) * min(0.5, self.seconds / 4)), *more]
+
+    def fetch(self, requests, *more):
+        return ["--mode", "fetch", "--depth", 2, "--requests", int(requests), "--warmup", int(requests / 10), *more]
+
+
+WORKS = [
+    Work("produce", "batches of 128 records of 1 kB, 8 connections, 5 requests in flight on each",
+         lambda s, share: s.produce(share), per="gigabyte"),
+    Work("mixed", "the same, batches of 1, 8, 32, 128 and 512 records in turn, half as many bytes",
+         lambda s, share: s.produce(share / 2, "--records", "1,8,32,128,512"), per="gigabyte"),
+    Work("fetch", f"answers of {FETCH_BYTES >> 20} MiB, 8 connections, 2 requests in flight on each",
+         lambda s, share: s.fetch(s.gigabytes * 1e9 * share / FETCH_BYTES), per="gigabyte"),
+    Work("fetch-small", f"the same with answers of {FETCH_SMALL >> 10} KiB",
+         lambda s, share: s.fetch(s.gigabytes * share * 2e4, "--fetch-max", FETCH_SMALL)),
+    Work("small", "single records of 100 bytes on 50 connections, open loop", lambda s, share: s.small(s.rate)),
+    Work("pipelined", "the same in closed loop, 16 in flight on each connection",
+         lambda s, share: s.small(0, "--depth", 16)),
+    Work("half", "the same, open loop, at half of what the yardstick takes", lambda s, share: s.small(s.half_rate)),
+]
+
+
+def saturation(bench, port, seconds):
+    """Small requests per second through `port` when each of 50 connections has one in flight, all the time."""
+    options = ["--mode", "produce-small", "--topics", TOPICS, "--rate", 0, "--depth", 1, "--seconds", seconds]
+    return drive(bench, port, [*options, "--warmup", 5000])["requests_per_s"]
+
+
+# --- the generator -----------------------------------------------------------------------------------------------
 
 
 class Load:
@@ -62,17 +125,16 @@ def drive(bench, port, options, proxy=None):
     return result
 
 
-def drive_governed(bench, proxy, policy, options, records):
-    """The same through Penstock with a policy that is active, which must count all records of the load: `records` in
-    each request, those of the warm-up left out."""
+def drive_governed(bench, proxy, policies, options):
+    """The same through Penstock, once so many policies bench... are active; they must count every record of the load."""
     with Load(bench, proxy.port, options) as load:
         load.ready()
-        wait_policy(proxy, policy)
-        counted = policy_records(proxy, policy)
+        wait_policies(proxy, policies)
+        counted = policy_records(proxy, "bench[^\"]*")
         before = proxy.cpu()
         result = load.go()
         result["cpu_s"] = proxy.cpu() - before
-        counted = policy_records(proxy, policy) - counted
-        if counted != result["requests"] * records:
-            raise Failed(f"the policy counted {counted:.0f} of {result['requests'] * records} records")
+        counted = policy_records(proxy, "bench[^\"]*") - counted
+        if counted != result["records"]:
+            raise Failed(f"policies counted {counted:.0f} of {result['records']} records")
     return result
