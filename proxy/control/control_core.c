@@ -195,7 +195,7 @@ void ps_core_tick(struct ps_core *core, ps_ns now)
 {
     double dt_s = (double)(now - core->ticked_at) / (double)PS_SECOND;
     core->ticked_at = now;
-    ps_core_collect(core, now);
+    bool all_here = ps_core_collect(core, now);
     for (size_t i = 0; i < core->channel_count; i++) {
         take_texts(core, core->channels[i], now);
         take_counts(core, core->channels[i], now);
@@ -203,8 +203,12 @@ void ps_core_tick(struct ps_core *core, ps_ns now)
     spread_unplaced(core, now);
     ps_core_members_expire(core, now);
     for (uint32_t slot = 0; slot < core->slots_used; slot++) {
-        ps_core_decide(core, core->instances[slot], dt_s > DT_MAX_S ? 0.0 : dt_s, now);
-        ps_core_split(core, core->instances[slot]);
+        struct ps_core_instance *instance = core->instances[slot];
+        if (core->rules_stale || !ps_core_is_settled(core, instance, now)) {
+            ps_core_decide(core, instance, dt_s > DT_MAX_S ? 0.0 : dt_s, now);
+            ps_core_split(core, instance);
+            instance->settled = instance->settled && all_here; /* else a worker has not been told */
+        }
     }
     if (core->rules_stale) {
         publish_rules(core); /* before the settings: a worker ignores those of slots that it has no rule for */

@@ -60,6 +60,8 @@ struct ps_core_instance {
     double rate, headroom;   /* for all workers */
     double passed;           /* records forwarded since the last tick */
     double produce_rate;     /* records/s, EWMA of a second */
+    bool settled;            /* open, caught up, nobody writes, and all workers know: looked at now and then only */
+    ps_ns decided_at;
 };
 
 struct ps_core_member {
@@ -129,6 +131,9 @@ void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns 
 /* Which groups there are: those of a glob that have gone are forgotten after a while. */
 void ps_core_groups_seen(struct ps_core *core, const struct ps_lag_message *m, ps_ns now);
 void ps_core_admitted(struct ps_core_instance *instance, int32_t partition, double records, ps_ns now);
+/* True if a decision would be what it was: nothing has come in since the last one, which is young. So topics that lie
+ * still cost next to nothing, however many there are. */
+bool ps_core_is_settled(const struct ps_core *core, const struct ps_core_instance *instance, ps_ns now);
 /* Ticks the controllers and decides rate, headroom, level and governing group. */
 void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now);
 

@@ -15,6 +15,8 @@
 #define GROUP_GONE_AFTER (60 * PS_SECOND)
 #define POLL_MIN         (100 * PS_MILLISECOND)
 #define RATE_MEMORY_S    1.0
+#define STILL_RATE       0.01 /* records/s: nobody has written for a while */
+#define SETTLED_FOR      PS_SECOND /* at the most: a signal grows stale while nothing comes in */
 #define HELD_LATELY      (2 * PS_SECOND) /* clients that do as they are told wait here only now and then: still slow */
 
 static const char *const level_names[] = {"ok", "slow", "reject"};
@@ -97,6 +99,7 @@ static void group_remove(struct ps_core_instance *instance, size_t index)
     if (instance->governing == instance->groups[index]) {
         instance->governing = NULL;
     }
+    instance->settled = false;
     group_free(instance->groups[index]);
     instance->groups[index] = instance->groups[--instance->group_count];
 }
@@ -270,6 +273,7 @@ void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns 
         }
         struct ps_core_group *group = group_add(instance, m->group, now);
         if (group != NULL) {
+            instance->settled = false;
             group_grow(group, m->sample.partition_count);
             ps_controller_observe(&group->controller, &m->sample, now);
         }
@@ -362,6 +366,22 @@ static bool is_held(const struct ps_core *core, const struct ps_core_instance *i
     return false;
 }
 
+bool ps_core_is_settled(const struct ps_core *core, const struct ps_core_instance *instance, ps_ns now)
+{
+    return instance->settled && instance->passed <= 0.0 && now - instance->decided_at < SETTLED_FOR &&
+           !is_held(core, instance);
+}
+
+/* Whether the next decision can only be the same. */
+static bool settles(const struct ps_core_instance *instance)
+{
+    const struct ps_core_group *governing = instance->governing;
+    bool caught_up = governing == NULL || !(governing->decision.lag_estimated >= 1.0);
+    bool engaged = governing != NULL && governing->decision.engaged;
+    return isinf(instance->rate) && caught_up && !engaged && instance->level == PS_LEVEL_OK &&
+           instance->produce_rate < STILL_RATE;
+}
+
 void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now)
 {
     if (dt_s > 0.0) {
@@ -369,7 +389,9 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
         instance->produce_rate += (rate - instance->produce_rate) * (1.0 - exp(-dt_s / RATE_MEMORY_S));
         instance->passed = 0.0;
     }
+    instance->decided_at = now;
     if (instance->policy == NULL) {
+        instance->settled = settles(instance);
         return;
     }
     bool held = is_held(core, instance);
@@ -397,4 +419,5 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
         instance->level = level;
         tell_level(instance, from);
     }
+    instance->settled = settles(instance);
 }

@@ -1,7 +1,7 @@
 /* lag_poll.c - one round of sampling: committed offsets of every wanted group, then end offsets, then samples.
  *
  * The order matters: an end offset is read after the committed offset it is compared with, so lag is never negative
- * because of when we asked. All groups are asked at once (one call each), all leaders at once (one call in all);
+ * because of when we asked. All groups are asked at once (one call each), all leaders at once;
  * while a broker does not answer, each leader is asked on its own, so that one does not hide the others. */
 #include "lag_private.h"
 
@@ -10,7 +10,8 @@
 #define LATEST   (-1) /* ListOffsets: the high watermark */
 #define EARLIEST (-2) /* the log start */
 
-#define HALVINGS_MAX 64 /* calls to one leader in search of the partitions that fail */
+#define PART_MAX     500 /* partitions of one call */
+#define HALVINGS_MAX 64  /* calls to one leader in search of the partitions that fail */
 
 /* What this round is to find out. */
 struct round {
@@ -96,6 +97,7 @@ void ps_lag_committed_taken(struct ps_lag *lag, const struct ps_lag_call *call, 
         struct ps_lag_group *group = &lag->groups[g];
         if (group->committed == NULL && strcmp(group->name, call->group) == 0) {
             group->committed = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(results[0]));
+            rd_kafka_topic_partition_list_sort(group->committed, NULL, NULL); /* by topic and partition */
             group->committed_at = call->asked_at + (ps_now() - call->asked_at) / 2;
         }
     }
@@ -144,16 +146,6 @@ static bool is_suspect(const struct ps_lag *lag, int32_t broker)
     return false;
 }
 
-static struct ps_lag_topic *topic_by_name(struct ps_lag *lag, const char *name)
-{
-    for (size_t t = 0; t < lag->topic_count; t++) {
-        if (strcmp(lag->topics[t].name, name) == 0) {
-            return &lag->topics[t];
-        }
-    }
-    return NULL;
-}
-
 /* One call for a list of partitions; what it yields goes to ends or log_starts. */
 static rd_kafka_resp_err_t offsets_call(struct ps_lag *lag, rd_kafka_topic_partition_list_t *list, int64_t which,
                                         int timeout_ms)
@@ -164,7 +156,7 @@ static rd_kafka_resp_err_t offsets_call(struct ps_lag *lag, rd_kafka_topic_parti
     rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(lag->client, list, timeout_ms);
     for (int i = 0; i < list->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         const rd_kafka_topic_partition_t *at = &list->elems[i];
-        struct ps_lag_topic *topic = topic_by_name(lag, at->topic);
+        struct ps_lag_topic *topic = ps_lag_topic_find(lag, at->topic);
         bool good = at->err == RD_KAFKA_RESP_ERR_NO_ERROR && at->offset >= 0;
         if (!good) {
             lag->moved = true;
@@ -176,6 +168,15 @@ static rd_kafka_resp_err_t offsets_call(struct ps_lag *lag, rd_kafka_topic_parti
     return err;
 }
 
+static rd_kafka_topic_partition_list_t *part_of(const rd_kafka_topic_partition_list_t *list, int from, int count)
+{
+    rd_kafka_topic_partition_list_t *part = rd_kafka_topic_partition_list_new(count);
+    for (int i = from; i < from + count; i++) {
+        rd_kafka_topic_partition_list_add(part, list->elems[i].topic, list->elems[i].partition);
+    }
+    return part;
+}
+
 /* librdkafka answers for a whole list with the error of one of its partitions. So a list that the broker answered with
  * an error is halved until the faulty ones stand alone, while the budget of calls lasts. */
 static rd_kafka_resp_err_t offsets_halve(struct ps_lag *lag, const rd_kafka_topic_partition_list_t *list, int from,
@@ -184,10 +185,7 @@ static rd_kafka_resp_err_t offsets_halve(struct ps_lag *lag, const rd_kafka_topi
     if (--*budget < 0 || ps_lag_stopping(lag)) {
         return RD_KAFKA_RESP_ERR__TIMED_OUT;
     }
-    rd_kafka_topic_partition_list_t *part = rd_kafka_topic_partition_list_new(count);
-    for (int i = from; i < from + count; i++) {
-        rd_kafka_topic_partition_list_add(part, list->elems[i].topic, list->elems[i].partition);
-    }
+    rd_kafka_topic_partition_list_t *part = part_of(list, from, count);
     rd_kafka_resp_err_t err = offsets_call(lag, part, which, timeout_ms);
     rd_kafka_topic_partition_list_destroy(part);
     if (err > RD_KAFKA_RESP_ERR_NO_ERROR && count > 1) { /* below 0 are librdkafka's own: no connection, no answer */
@@ -253,6 +251,20 @@ static void offsets_by_leader(struct ps_lag *lag, const bool *topics, int64_t wh
     lag->suspect_count = count;
 }
 
+/* Many partitions are asked for in several calls, because librdkafka looks for each answer in the whole list of its
+ * call. False at the first that fails. */
+static bool offsets_in_parts(struct ps_lag *lag, const rd_kafka_topic_partition_list_t *list, int64_t which)
+{
+    bool good = true;
+    for (int from = 0; from < list->cnt && good && !ps_lag_stopping(lag); from += PART_MAX) {
+        int count = list->cnt - from < PART_MAX ? list->cnt - from : PART_MAX;
+        rd_kafka_topic_partition_list_t *part = part_of(list, from, count);
+        good = offsets_call(lag, part, which, lag->call_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
+        rd_kafka_topic_partition_list_destroy(part);
+    }
+    return good;
+}
+
 static void offsets_read(struct ps_lag *lag, const bool *topics, int64_t which)
 {
     for (size_t t = 0; t < lag->topic_count; t++) {
@@ -261,8 +273,7 @@ static void offsets_read(struct ps_lag *lag, const bool *topics, int64_t which)
         }
     }
     rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, -1);
-    if (list->cnt > 0 && (lag->suspect_count > 0 ||
-                          offsets_call(lag, list, which, lag->call_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)) {
+    if (list->cnt > 0 && (lag->suspect_count > 0 || !offsets_in_parts(lag, list, which))) {
         offsets_by_leader(lag, topics, which);
     }
     rd_kafka_topic_partition_list_destroy(list);
@@ -278,6 +289,21 @@ void ps_lag_log_starts_read(struct ps_lag *lag)
     free(topics);
 }
 
+/* Where the partitions of a topic begin, or would, in a list that is sorted. */
+static int first_of_topic(const rd_kafka_topic_partition_list_t *list, const char *topic)
+{
+    int low = 0, high = list->cnt;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (strcmp(list->elems[middle].topic, topic) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 static void sample_post(struct ps_lag *lag, const struct ps_lag_group *group, const struct ps_lag_topic *topic,
                         ps_ns end_at)
 {
@@ -287,10 +313,12 @@ static void sample_post(struct ps_lag *lag, const struct ps_lag_group *group, co
         partitions[p] = (struct ps_partition_sample){-1, topic->log_starts[p], topic->ends[p]};
         any_end = any_end || topic->ends[p] >= 0;
     }
-    for (int i = 0; i < group->committed->cnt; i++) {
-        const rd_kafka_topic_partition_t *at = &group->committed->elems[i];
-        if (strcmp(at->topic, topic->name) == 0 && at->partition >= 0 &&
-            (uint32_t)at->partition < topic->partition_count && at->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    const rd_kafka_topic_partition_list_t *committed = group->committed;
+    for (int i = first_of_topic(committed, topic->name);
+         i < committed->cnt && strcmp(committed->elems[i].topic, topic->name) == 0; i++) {
+        const rd_kafka_topic_partition_t *at = &committed->elems[i];
+        if (at->partition >= 0 && (uint32_t)at->partition < topic->partition_count &&
+            at->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             partitions[at->partition].committed = at->offset >= 0 ? at->offset : -1;
         }
     }

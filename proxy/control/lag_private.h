@@ -30,7 +30,7 @@
 
 /* A topic that a policy covers. */
 struct ps_lag_topic {
-    char *name;
+    char *name;               /* topics are sorted by it */
     uint32_t partition_count; /* 0: known by name only; at most PS_PARTITIONS_MAX */
     int32_t *leaders;         /* broker id by partition, -1 none */
     int64_t *ends;            /* of the running round, -1 unknown */
@@ -127,6 +127,7 @@ void ps_lag_recovered(struct ps_lag *lag);
 
 /* lag_topology.c */
 bool ps_lag_topology_read(struct ps_lag *lag);
+struct ps_lag_topic *ps_lag_topic_find(struct ps_lag *lag, const char *name); /* NULL: not one of them */
 /* Makes the groups anew: those named, and those listed that a policy wants. */
 void ps_lag_groups_update(struct ps_lag *lag);
 void ps_lag_groups_listed(struct ps_lag *lag, rd_kafka_event_t *event);

@@ -39,17 +39,15 @@ static void topic_free(struct ps_lag_topic *topic)
     free(topic->log_starts);
 }
 
-/* Looks from *from on, and sets it behind what was found: lists mostly come in the same order. */
-static struct ps_lag_topic *topic_find(struct ps_lag_topic *topics, size_t count, const char *name, size_t *from)
+static int by_name(const void *a, const void *b)
 {
-    for (size_t i = 0; i < count; i++) {
-        size_t at = (*from + i) % count;
-        if (topics[at].name != NULL && strcmp(topics[at].name, name) == 0) {
-            *from = at + 1;
-            return &topics[at];
-        }
-    }
-    return NULL;
+    return strcmp(((const struct ps_lag_topic *)a)->name, ((const struct ps_lag_topic *)b)->name);
+}
+
+struct ps_lag_topic *ps_lag_topic_find(struct ps_lag *lag, const char *name)
+{
+    struct ps_lag_topic key = {.name = (char *)(uintptr_t)name}; /* only compared */
+    return lag->topic_count == 0 ? NULL : bsearch(&key, lag->topics, lag->topic_count, sizeof(key), by_name);
 }
 
 /* Takes leaders from a metadata answer. A topic that has an error for the moment keeps what was known. */
@@ -79,19 +77,18 @@ static void topic_update(struct ps_lag_topic *topic, const struct rd_kafka_metad
 static void topics_update(struct ps_lag *lag, const struct rd_kafka_metadata *metadata)
 {
     struct ps_lag_topic *topics = ps_alloc((size_t)metadata->topic_cnt, sizeof(*topics));
-    size_t count = 0, from = 0;
+    size_t count = 0;
     for (int i = 0; i < metadata->topic_cnt && count < PS_SLOTS_MAX; i++) {
         const char *name = metadata->topics[i].topic;
         if (metadata->topics[i].err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || !is_covered(lag, name)) {
             continue;
         }
-        struct ps_lag_topic *known = topic_find(lag->topics, lag->topic_count, name, &from);
+        struct ps_lag_topic *known = ps_lag_topic_find(lag, name);
         if (known != NULL) {
             topics[count] = *known;
-            *known = (struct ps_lag_topic){0};
-        } else {
-            topics[count].name = ps_alloc_text(name);
+            *known = (struct ps_lag_topic){.name = known->name};
         }
+        topics[count].name = ps_alloc_text(name);
         lag->moved = lag->moved || metadata->topics[i].err != RD_KAFKA_RESP_ERR_NO_ERROR;
         topic_update(&topics[count++], &metadata->topics[i]);
     }
@@ -99,6 +96,7 @@ static void topics_update(struct ps_lag *lag, const struct rd_kafka_metadata *me
         topic_free(&lag->topics[i]);
     }
     free(lag->topics);
+    qsort(topics, count, sizeof(*topics), by_name);
     lag->topics = topics;
     lag->topic_count = count;
     const char **names = ps_alloc(count, sizeof(*names));

@@ -369,6 +369,52 @@ static void test_groups_of_a_glob_come_and_go(void **state)
     end();
 }
 
+/* A tick in which c1 was looked at. */
+static bool is_looked_at(void)
+{
+    tick();
+    return world.core->instances[0]->decided_at == world.now;
+}
+
+/* ... and anew in the very tick in which anything happens. */
+static void test_a_still_topic_is_looked_at_now_and_then(void **state)
+{
+    (void)state;
+    begin(CLICKS);
+    topic("c1");
+    tick();
+    for (unsigned i = 0; i < 2; i++) { /* both workers have been told */
+        give_back(0, take(0), (struct ps_demand){0});
+        give_back(1, take(1), (struct ps_demand){0});
+        sample("fast", "c1", 100, 100);
+        sample("slow", "c1", 100, 100);
+        assert_true(is_looked_at());
+    }
+    unsigned looks = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        looks += is_looked_at() ? 1 : 0;
+    }
+    assert_in_range(looks, 3, 5);
+    while (is_looked_at()) {
+    }
+    admit(0, 0, 0, 5);
+    assert_true(is_looked_at());
+    assert_true(is_looked_at()); /* somebody writes */
+    for (unsigned i = 0; i < 200; i++) {
+        sample("fast", "c1", 105, 105);
+        sample("slow", "c1", 105, 105);
+        tick();
+    }
+    assert_false(is_looked_at());
+    sample("slow", "c1", 100, 100000); /* far behind all of a sudden */
+    sample("fast", "c1", 105, 105);
+    assert_true(is_looked_at());
+    assert_true(isfinite(world.core->instances[0]->rate));
+    assert_true(is_looked_at());
+    assert_true(is_looked_at()); /* a rate that holds somebody back is made anew every time */
+    end();
+}
+
 static void test_lost_notices_are_spread(void **state)
 {
     (void)state;
@@ -715,6 +761,7 @@ int main(void)
         cmocka_unit_test(test_the_lowest_rate_governs),
         cmocka_unit_test(test_a_topic_grows),
         cmocka_unit_test(test_groups_of_a_glob_come_and_go),
+        cmocka_unit_test(test_a_still_topic_is_looked_at_now_and_then),
         cmocka_unit_test(test_lost_notices_are_spread),
         cmocka_unit_test(test_split_by_demand),
         cmocka_unit_test(test_split_of_headroom),
