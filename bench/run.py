@@ -18,16 +18,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from compare import neighbour, peers, syscalls
+from compare import latency, peers, syscalls
 from compare.contenders import (GOVERNED, PEER, TOPICS, TWO_WORKERS, YARDSTICK, Contender, everybody, relay, running,
                                 wait_policies)
 from compare.facts import ROOT, facts, heading, write_json, write_results
 from compare.loads import FETCH_BYTES, WORKS, Load, Scale, drive, drive_governed, saturation
 from compare.processes import Bench, Failed, Foreign, Process, free_ports
-from compare.report import DIRECT, Report
+from compare.latency import DIRECT
+from compare.report import Report
 
 TRACED = YARDSTICK, PEER, "Penstock observe", GOVERNED
-LATER = {"beside", "idle", "syscalls"}  # measurements that --loads can name besides the loads
+LATER = {"half", "beside", "idle", "syscalls"}  # measurements that --loads can name besides the loads
 
 
 class Progress:
@@ -53,11 +54,12 @@ class Comparison:
         self.brokers = {}  # number of topics: port
         self.contenders = [c for c in everybody(bench) if not args.only or c.name in args.only]
         self.works = [w for w in WORKS if self.wanted(w.name)]
-        self.data = {"saturation": None, "direct": [], "beside": {}, "syscalls": {},
+        self.data = {"saturation": None, "direct": [], "half": {}, "beside": {}, "syscalls": {},
                      "contenders": {c.name: {"rounds": []} for c in self.contenders}}
-        beside = self.beside() if self.wanted("beside") else []
+        self.complaints = []
+        late = self.wanted("half") + self.wanted("beside")
         later = len(self.lasting()) * self.wanted("idle") + len(self.traced()) * self.wanted("syscalls")
-        self.progress = Progress(args.rounds * (1 + len(self.contenders) + len(beside)) + later)
+        self.progress = Progress(args.rounds * (bool(self.works) * (1 + len(self.contenders)) + late) + later)
 
     def wanted(self, load):
         return not self.args.loads or load in self.args.loads
@@ -96,14 +98,10 @@ class Comparison:
                 if contender.loads and work.name not in contender.loads:
                     continue
                 options = work.options(self.scale, contender.share)
-                try:
-                    if contender.policies and not work.name.startswith("fetch"):
-                        figures[work.name] = drive_governed(self.bench, proxy, contender.policies, options)
-                    else:
-                        figures[work.name] = drive(self.bench, proxy.port, options, proxy)
-                except Failed:
-                    if work.name != "half" or contender.share == 1:
-                        raise  # a slow one need not keep up with half of what the fastest can
+                if contender.policies and not work.name.startswith("fetch"):
+                    figures[work.name] = drive_governed(self.bench, proxy, contender.policies, options)
+                else:
+                    figures[work.name] = drive(self.bench, proxy.port, options, proxy)
         return figures
 
     def idle(self, contender):
@@ -131,32 +129,31 @@ class Comparison:
 
     # --- all of them
 
-    def beside(self):
-        return [DIRECT] + [c.name for c in self.contenders if c.name in neighbour.measured()]
-
-    def measure_beside(self, number):
-        options = ["--mode", "produce-small", "--topic", "free", "--rate", self.scale.half_rate,
-                   "--seconds", self.args.seconds, "--warmup", self.args.rate // 4]
-        prepare = neighbour.measured()
-        for name in self.beside():
-            self.progress.step(f"round {number}: {name}, another topic throttled")
-            if name == DIRECT:
-                result = neighbour.measure_direct(self.bench, options)
-            else:
-                [contender] = [c for c in self.contenders if c.name == name]
-                result = self.attempt(contender, lambda c: neighbour.measure(
-                    self.bench, type(c)(c.name, prepare[c.name]), options))
-            if result:
-                self.data["beside"].setdefault(name, []).append(result)
+    def measure_latency(self, number):
+        for load in ("half", "beside"):
+            if not self.wanted(load):
+                continue
+            self.progress.step(f"round {number}: latency, {load}")
+            half, seconds, count = int(self.data["saturation"] / 2), self.args.window, self.args.windows
+            there = [c for c in self.contenders if not c.absence and c.name != TWO_WORKERS]
+            try:
+                if load == "half":
+                    found = latency.alone(self.bench, there, self.brokers, half, seconds, count)
+                else:
+                    found = latency.beside(self.bench, [c.name for c in there], half, seconds, count)
+            except Failed as failure:
+                self.complaints.append(f"Latency ({load}) FAILED: {failure}")
+                continue
+            for name, results in found.items():
+                self.data[load].setdefault(name, []).extend(results)
 
     def find_saturation(self):
         """The rate of the latency loads: half of what the yardstick takes, the same for everybody in this run."""
         with running(self.bench, Contender(YARDSTICK, relay()), self.brokers[TOPICS]) as proxy:
             rates = sorted(saturation(self.bench, proxy.port, self.args.seconds / 2) for _ in range(3))
         self.data["saturation"] = rates[1]
-        self.scale.half_rate = int(rates[1] / 2)
 
-    def measure_round(self, number):
+    def measure_costs(self, number):
         self.progress.step(f"round {number}: {DIRECT}")
         self.data["direct"].append({w.name: drive(self.bench, self.brokers[TOPICS], w.options(self.scale, 1.0))
                                     for w in self.works})
@@ -165,8 +162,6 @@ class Comparison:
             figures = self.attempt(contender, self.round)
             if figures:
                 self.data["contenders"][contender.name]["rounds"].append(figures)
-        if self.wanted("beside"):
-            self.measure_beside(number)
 
     def measure(self):
         with contextlib.ExitStack() as stack:
@@ -175,7 +170,9 @@ class Comparison:
             if self.wanted("half") or self.wanted("beside"):
                 self.find_saturation()
             for number in range(1, self.args.rounds + 1):
-                self.measure_round(number)
+                if self.works:
+                    self.measure_costs(number)
+                self.measure_latency(number)
             for contender in self.lasting() if self.wanted("idle") else []:
                 self.progress.step(f"{contender.name}, {self.args.idle} idle connections")
                 self.data["contenders"][contender.name]["idle"] = self.attempt(contender, self.idle)
@@ -184,7 +181,7 @@ class Comparison:
                 seconds = 0.5 if self.args.quick else 5
                 self.data["syscalls"][contender.name] = self.attempt(
                     contender, lambda c: syscalls.measure(self.bench, c, self.brokers[c.topics], seconds)) or {}
-        self.data["absent"] = [c.absence for c in self.contenders if c.absence]
+        self.data["absent"] = [c.absence for c in self.contenders if c.absence] + self.complaints
 
 
 # --- the command -------------------------------------------------------------------------------------------------
@@ -198,14 +195,15 @@ come · all on CPUs {about['cpus']}
 {args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
 {args.gigabytes} GB a round of produce and fetch, {args.seconds} s of loads with a rate or in closed loop; Toxiproxy, kafka-proxy
 and Kroxylicious a quarter of the bytes. *small* is {args.rate} requests/s; times count from when a request was due.
+Latency: {args.windows} windows of {args.window} s a round, ratios within each window.
 Idle: {args.idle} connections after one request each; at rest: ten.
 
 {works}
 """
 
 
-QUICK = {"rounds": 1, "gigabytes": 0.15, "seconds": 0.3, "idle": 300}
-FULL = {"rounds": 5, "gigabytes": 2.0, "seconds": 4.0, "idle": 10000}
+QUICK = {"rounds": 1, "gigabytes": 0.15, "seconds": 0.3, "windows": 1, "window": 0.3, "idle": 300}
+FULL = {"rounds": 5, "gigabytes": 2.0, "seconds": 4.0, "windows": 4, "window": 1.0, "idle": 10000}
 
 
 def names(text):
@@ -222,6 +220,8 @@ def parse():
     parser.add_argument("--rounds", type=int, help="default 5; quick 1")
     parser.add_argument("--gigabytes", type=float, help="per contender and round; default 2, quick 0.15")
     parser.add_argument("--seconds", type=float, help="of each load that is not told in bytes; default 4, quick 0.4")
+    parser.add_argument("--windows", type=int, help="of latency, per contender and round; default 4, quick 1")
+    parser.add_argument("--window", type=float, help="seconds of each; default 1, quick 0.3")
     parser.add_argument("--rate", type=int, default=6000, help="small requests per second")
     parser.add_argument("--idle", type=int, help="idle connections; default 10000, quick 300")
     parser.add_argument("--threads", type=int, default=1, help="of HAProxy and Penstock; the relays have one")

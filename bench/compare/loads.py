@@ -32,7 +32,6 @@ class Scale:
     gigabytes: float
     seconds: float
     rate: int  # of small requests
-    half_rate: int = 0  # half of what the yardstick can take
 
     def produce(self, share, *more):
         return ["--mode", "produce-large", "--topics", TOPICS, "--bytes", int(self.gigabytes * 1e9 * share),
@@ -58,7 +57,6 @@ WORKS = [
     Work("small", "single records of 100 bytes on 50 connections, open loop", lambda s, share: s.small(s.rate)),
     Work("pipelined", "the same in closed loop, 16 in flight on each connection",
          lambda s, share: s.small(0, "--depth", 16)),
-    Work("half", "the same, open loop, at half of what the yardstick takes", lambda s, share: s.small(s.half_rate)),
 ]
 
 

@@ -3,10 +3,10 @@
 import statistics
 
 from .contenders import GOVERNED, PEER, TWO_WORKERS, YARDSTICK
+from .latency import DIRECT
 from .loads import WORKS
 from .table import markdown, ratio, spread
 
-DIRECT = "(no proxy)"
 QUANTILES = "p50", "p99", "p999", "max"
 PER = {"gigabyte": ("CPU s/GB", lambda r: r["cpu_s"] / r["bytes"] * 1e9, "{:.3f}"),
        "request": ("CPU µs/request", lambda r: r["cpu_s"] / r["requests"] * 1e6, "{:.2f}")}
@@ -18,7 +18,7 @@ class Report:
 
     def __init__(self, data):
         self.data = data
-        self.names = [n for n, entry in data["contenders"].items() if entry["rounds"] and n != TWO_WORKERS]
+        self.names = [n for n in data["contenders"] if n != TWO_WORKERS]
 
     def results(self, name, load):
         """Of each round, if the contender had this load."""
@@ -32,9 +32,8 @@ class Report:
         return ratio(self.cost(name, load), self.cost(against, load))
 
     def late(self, load, name, quantile):
-        """Microseconds, of each round; `load` is one of the loads, or "beside"."""
-        results = self.data["beside"].get(name, []) if load == "beside" else self.results(name, load)
-        return [r["latency_us"][quantile] for r in results]
+        """Microseconds, of each window; `load` is "half" or "beside"."""
+        return [r["latency_us"][quantile] for r in self.data[load].get(name, [])]
 
     def late_ratio(self, load, name, quantile):
         return ratio(self.late(load, name, quantile), self.late(load, YARDSTICK, quantile))
@@ -52,6 +51,8 @@ class Report:
             header += [f"{load}: {PER[WORK[load].per][0]}", "×relay / ×HAProxy"]
         rows = []
         for name in self.names:
+            if not any(self.results(name, load) for load in loads):
+                continue
             cells = [name]
             for load in loads:
                 cells.append(spread(self.cost(name, load), PER[WORK[load].per][2]))
@@ -67,6 +68,8 @@ class Report:
         header = [""] + [f"{load}: {unit[WORK[load].per][0]}" for load in loads]
         rows = []
         for name in [DIRECT, *self.names]:
+            if not any(self.results(name, load) for load in loads):
+                continue
             units = [unit[WORK[load].per] for load in loads]
             rows.append([name] + [spread([value(r) for r in self.results(name, load)], form)
                                   for load, (_, value, form) in zip(loads, units)])

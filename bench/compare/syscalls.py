@@ -39,6 +39,7 @@ def count(bench, proxy, options):
                     raise strace.failed("strace cannot attach")
                 time.sleep(0.05)
             result = load.go()
+            bench.own_cpu += strace.cpu()
             strace.child.send_signal(signal.SIGINT)
             try:
                 strace.child.wait(10)
