@@ -39,6 +39,10 @@ struct ps_produce {
 void ps_produce_init(struct ps_produce *p, int16_t version, uint64_t body_len);
 /* Same contract as ps_walk_next. `topic` must be re-read through ps_produce_topic after a copy. */
 enum ps_produce_step ps_produce_next(struct ps_produce *p, const uint8_t *data, size_t len, size_t *used);
+/* The same of a body of one batch for one partition, all at once: true if the `have` bytes that are there begin such a
+ * one and reach beyond its batch header. Then everything but `walk` is set, as after the PARTITION step. False says
+ * nothing: ask ps_produce_next. */
+bool ps_produce_glance(struct ps_produce *p, int16_t version, const uint8_t *body, size_t have, uint64_t body_len);
 static inline struct ps_span ps_produce_topic(const struct ps_produce *p)
 {
     return (struct ps_span){p->topic_bytes, p->topic_len};

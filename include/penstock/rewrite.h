@@ -49,6 +49,10 @@ enum ps_rewrite_mode {
  * NONE, except that ApiVersions is WHOLE in every version, because its refusal (error 35) always has the layout of
  * version 0. */
 enum ps_rewrite_mode ps_rewrite_mode_of(const struct ps_api *api, int16_t version);
+/* Of a Produce response of a version that the tables know, of which `have` bytes are there: true if nothing in it could
+ * be changed but throttle_time_ms, because it tells of no brokers (KIP-951). False says nothing: ps_rewrite_init finds
+ * out. */
+bool ps_rewrite_spares(int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len);
 
 struct ps_edit {
     uint64_t at;        /* offset in the frame as it was, size prefix included */

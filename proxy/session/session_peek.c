@@ -166,6 +166,16 @@ static bool take(struct ps_session *s, const struct ps_produce *p, enum ps_produ
     return false;
 }
 
+/* What a glance told, as the steps of the walk. */
+static enum ps_peek_result take_all(struct ps_session *s, const struct ps_produce *p, struct ps_peek *peek, ps_ns now)
+{
+    const struct ps_topic_rules *rules = NULL;
+    bool enough = take(s, p, PS_PRODUCE_HEAD, &rules, peek, now) || take(s, p, PS_PRODUCE_TOPIC, &rules, peek, now) ||
+                  take(s, p, PS_PRODUCE_PARTITION, &rules, peek, now);
+    PS_ASSERT(enough);
+    return peek->no_memory ? PS_PEEK_MEMORY : PS_PEEK_SEEN;
+}
+
 enum ps_peek_result ps_peek_frame(struct ps_session *s, struct ps_span in, struct ps_peek *peek, ps_ns now)
 {
     struct ps_request *r = &s->request;
@@ -175,6 +185,9 @@ enum ps_peek_result ps_peek_frame(struct ps_session *s, struct ps_span in, struc
     struct ps_produce p;
     memset(peek, 0, offsetof(struct ps_peek, name_bytes));
     peek->sticky = ps_sticky_any(s, now);
+    if (ps_produce_glance(&p, r->api_version, at, left, r->frame_len - r->header_len)) {
+        return take_all(s, &p, peek, now);
+    }
     ps_produce_init(&p, r->api_version, r->frame_len - r->header_len);
     for (;;) {
         size_t used = 0;

@@ -368,8 +368,8 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     int32_t throttle_ms = 0;
     if (entry->api_key == PS_API_PRODUCE) {
         throttle_ms = ps_gate_throttle_ms(s, entry->slot, now);
-        if (throttle_ms == 0 && version < 10) {
-            mode = PS_REWRITE_NONE; /* no addresses before KIP-951, and nothing to say */
+        if (throttle_ms == 0 && ps_rewrite_spares(version, in.base, in.len, s->response_len)) {
+            mode = PS_REWRITE_NONE; /* no addresses, and nothing to say */
         }
     }
     switch (mode) {

@@ -130,6 +130,32 @@ static struct outcome read_request(int16_t version, const uint8_t *body, size_t 
     return o;
 }
 
+/* A glance says yes only to what the walker reads in the same way. */
+static void check_glance(int16_t version, const uint8_t *body, size_t len)
+{
+    struct ps_produce glance, walk;
+    if (!ps_produce_glance(&glance, version, body, len, len)) {
+        return;
+    }
+    struct outcome a = {.wanted = 0}, b = {.wanted = 0};
+    bool by_id = glance.by_id;
+    glance.by_id = false; /* not known yet at the head */
+    note(&a, &glance, PS_PRODUCE_HEAD);
+    glance.by_id = by_id;
+    note(&a, &glance, PS_PRODUCE_TOPIC);
+    note(&a, &glance, PS_PRODUCE_PARTITION);
+    ps_produce_init(&walk, version, len);
+    size_t at = 0;
+    for (int i = 0; i < 3; i++) {
+        size_t used;
+        enum ps_produce_step step = ps_produce_next(&walk, body + at, len - at, &used);
+        PS_ASSERT(tells(step));
+        at += used;
+        note(&b, &walk, step);
+    }
+    PS_ASSERT(a.hash == b.hash);
+}
+
 /* What was written follows the schema of the response and answers each partition. */
 static void check_refusal(struct refusal *r, int16_t version, const struct outcome *o)
 {
@@ -169,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[2] % 3 != 0) {
         r.message = data[2] % 3 == 1 ? ps_span_of("a sentence") : ps_span_of("");
     }
+    check_glance(shape.version, body, len);
     struct outcome whole = read_request(shape.version, body, len, size, NULL);
     struct outcome cut = read_request(shape.version, body, len, 1 + data[2] / 2, &r);
     PS_ASSERT(whole.end == cut.end && whole.hash == cut.hash);

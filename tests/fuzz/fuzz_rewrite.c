@@ -245,6 +245,19 @@ static void rewrite_whole(const struct message_shape *shape, const uint8_t *fram
     free(out);
 }
 
+/* A Produce response that is spared, has nothing to be changed. */
+static void check_spared(const struct message_shape *shape, const uint8_t *frame, size_t len)
+{
+    static const struct ps_rewrite_env calm = {.map = map, .topic = topic, .produce_max = PRODUCE_MAX};
+    bool may_tell = shape->api->key == PS_API_PRODUCE && shape->version >= 10; /* of brokers (KIP-951) */
+    if (may_tell && ps_rewrite_spares(shape->version, frame, len, len)) {
+        struct ps_rewrite r;
+        struct ps_edit edit;
+        PS_ASSERT(ps_rewrite_init(&r, &calm, shape->api, shape->version, frame, len) == PS_REWRITE_OK);
+        PS_ASSERT(!ps_rewrite_next(&r, &edit));
+    }
+}
+
 /* ---- tails ---- */
 
 /* Where the tail begins, found in pieces; len if it is not found. */
@@ -327,6 +340,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memset(frame, 0, head);
         memcpy(frame + head, data + MESSAGE_HEAD, body_len);
         ps_store32(frame, (uint32_t)(len - 4));
+        check_spared(&shape, frame, len);
         rewrite_whole(&shape, frame, len);
         free(frame);
     }
