@@ -13,12 +13,14 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "clock.h"
 #include "config_load.h"
 #include "log.h"
 #include "worker_private.h"
 
+#define HUGE_PAGE       ((size_t)2 * 1024 * 1024)
 #define HEARTBEAT_MS    500
 #define SWEEP_EVERY     (5 * PS_SECOND)
 #define STALLED_FOR     (2 * PS_SECOND) /* a client that reads nothing; others wait for memory five times as long */
@@ -66,8 +68,7 @@ static void arm_release(struct ps_worker *w)
 
 static void on_prepare(uv_prepare_t *prepare)
 {
-    struct ps_worker *w = prepare->data;
-    w->now = ps_now();
+    struct ps_worker *w = prepare->data; /* w->now: of the last event, which is near enough */
     ps_worker_take_turns(w);
     if (w->valves_moved) {
         w->valves_moved = false;
@@ -301,10 +302,23 @@ static void loop_init(struct ps_worker *w)
     uv_prepare_start(&w->prepare, on_prepare);
 }
 
+/* On huge pages: every event touches a dozen places of a worker, and every byte passes through its scratch buffer, so
+ * what would be translated page by page is translated once. Zeroed; NULL: no memory. */
+static struct ps_worker *worker_new(void)
+{
+    size_t size = (sizeof(struct ps_worker) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    struct ps_worker *w = aligned_alloc(HUGE_PAGE, size);
+    if (w != NULL) {
+        (void)madvise(w, size, MADV_HUGEPAGE); /* an advice: without huge pages all works the same */
+        memset(w, 0, sizeof *w);
+    }
+    return w;
+}
+
 struct ps_worker *ps_worker_start(struct ps_shared *shared, const struct ps_config *config, unsigned index, char *error,
                                   size_t error_size)
 {
-    struct ps_worker *w = calloc(1, sizeof *w);
+    struct ps_worker *w = worker_new();
     if (w == NULL) {
         snprintf(error, error_size, "no memory for worker %u", index);
         return NULL;

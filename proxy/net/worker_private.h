@@ -3,12 +3,15 @@
 #ifndef PENSTOCK_WORKER_PRIVATE_H
 #define PENSTOCK_WORKER_PRIVATE_H
 
+#include <stdalign.h>
+
 #include "conn.h"
 #include "timers.h"
 #include "worker.h"
 
 #define PS_OUTBOX_PIECES 64
 #define PS_ARENA_SIZE    (64 * 1024)
+#define PS_COPY_ALIGN    4096 /* the kernel copies fastest to and from whole pages */
 #define PS_NAME_CACHE    512 /* topic names by id; a power of two */
 
 /* One counter has one writer, the worker; others read it with relaxed loads. */
@@ -71,8 +74,8 @@ struct ps_worker {
     struct ps_slots slots;
     struct ps_name_entry names[PS_NAME_CACHE];
     char name_found[PS_TOPIC_NAME_MAX + 1]; /* what topic_name last gave out */
-    uint8_t arena[PS_ARENA_SIZE];
-    uint8_t scratch[PS_READ_MAX];
+    alignas(PS_COPY_ALIGN) uint8_t arena[PS_ARENA_SIZE];
+    alignas(PS_COPY_ALIGN) uint8_t scratch[PS_READ_MAX];
 };
 
 /* worker_env.c: what sessions see of the worker. */
