@@ -20,7 +20,6 @@
 #include "log.h"
 #include "worker_private.h"
 
-#define HUGE_PAGE       ((size_t)2 * 1024 * 1024)
 #define HEARTBEAT_MS    500
 #define SWEEP_EVERY     (5 * PS_SECOND)
 #define STALLED_FOR     (2 * PS_SECOND) /* a client that reads nothing; others wait for memory five times as long */
@@ -287,7 +286,7 @@ static void worker_free(struct ps_worker *w)
     ps_ring_free(w->channel.notices);
     ps_ring_free(w->channel.notice_texts);
     ps_pool_deinit(&w->pool);
-    free(w);
+    munmap(w, sizeof *w);
 }
 
 static void loop_init(struct ps_worker *w)
@@ -302,17 +301,11 @@ static void loop_init(struct ps_worker *w)
     uv_prepare_start(&w->prepare, on_prepare);
 }
 
-/* On huge pages: every event touches a dozen places of a worker, and every byte passes through its scratch buffer, so
- * what would be translated page by page is translated once. Zeroed; NULL: no memory. */
+/* Zeroed, in whole pages that cost nothing until they are used: most slots never are. NULL: no memory. */
 static struct ps_worker *worker_new(void)
 {
-    size_t size = (sizeof(struct ps_worker) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    struct ps_worker *w = aligned_alloc(HUGE_PAGE, size);
-    if (w != NULL) {
-        (void)madvise(w, size, MADV_HUGEPAGE); /* an advice: without huge pages all works the same */
-        memset(w, 0, sizeof *w);
-    }
-    return w;
+    void *pages = mmap(NULL, sizeof(struct ps_worker), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
 }
 
 struct ps_worker *ps_worker_start(struct ps_shared *shared, const struct ps_config *config, unsigned index, char *error,
