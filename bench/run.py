@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from compare import latency, peers, syscalls
+from compare import latency, peers, real, syscalls
 from compare.contenders import (GOVERNED, PEER, TOPICS, TWO_WORKERS, YARDSTICK, Contender, everybody, relay, running,
                                 wait_policies)
 from compare.facts import ROOT, facts, heading, write_json, write_results
@@ -85,8 +85,7 @@ class Comparison:
 
     def warm_up(self, contender, proxy):
         if contender.warm_s and not self.args.quick:
-            longer = Scale(self.args.gigabytes, contender.warm_s, self.args.rate)
-            for options in (longer.small(self.args.rate), longer.produce(contender.share)):
+            for options in (self.scale.small(self.args.rate, contender.warm_s), self.scale.produce(contender.share)):
                 drive(self.bench, proxy.port, options)
 
     def round(self, contender):
@@ -193,8 +192,8 @@ def explain(args, about, data):
 come · all on CPUs {about['cpus']}
 
 {args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
-{args.gigabytes} GB a round of produce and fetch, {args.seconds} s of loads with a rate or in closed loop; Toxiproxy, kafka-proxy
-and Kroxylicious a quarter of the bytes. *small* is {args.rate} requests/s; times count from when a request was due.
+{args.gigabytes} GB a round of produce and fetch, {args.seconds} s of small, {args.seconds / 2} s of pipelined; Toxiproxy,
+kafka-proxy and Kroxylicious a quarter of the bytes. *small* is {args.rate} requests/s; times count from when a request was due.
 Latency: {args.windows} windows of {args.window} s a round, ratios within each window.
 Idle: {args.idle} connections after one request each; at rest: ten.
 
@@ -219,7 +218,7 @@ def parse():
                         help=", ".join([w.name for w in WORKS] + sorted(LATER)))
     parser.add_argument("--rounds", type=int, help="default 5; quick 1")
     parser.add_argument("--gigabytes", type=float, help="per contender and round; default 2, quick 0.15")
-    parser.add_argument("--seconds", type=float, help="of each load that is not told in bytes; default 4, quick 0.4")
+    parser.add_argument("--seconds", type=float, help="of small requests; default 4, quick 0.3")
     parser.add_argument("--windows", type=int, help="of latency, per contender and round; default 4, quick 1")
     parser.add_argument("--window", type=float, help="seconds of each; default 1, quick 0.3")
     parser.add_argument("--rate", type=int, default=6000, help="small requests per second")
@@ -227,6 +226,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=1, help="of HAProxy and Penstock; the relays have one")
     parser.add_argument("--cpus", help="run everything on these, as in 0,1; on a single one nobody is woken on another, "
                         "which costs the same for all and varies most; the default is all")
+    parser.add_argument("--kafka", action="store_true", help="instead: real Kafka and its ProducerPerformance")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="where the binaries are")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     args = parser.parse_args()
@@ -285,6 +285,24 @@ def compare(bench, args):
     return data, Report(data).text() + "\n" + explain(args, data["about"], data)
 
 
+def compare_kafka(bench, args):
+    """The same in front of a real Kafka."""
+    records = int(args.gigabytes * 1e9 / real.RECORD)
+    progress = Progress(1 + args.rounds * (1 + len(real.entries())))
+    foreign = Foreign(bench)
+    results = real.measure(bench, args.rounds, records, progress.step)
+    about = all_facts(args) | foreign.shares() | {"records": records}
+    del about["foreign_share"]  # Kafka itself is most of it
+    text = f"""{real.text(results)}
+{heading(about)}{about['haproxy']}; Kafka 4.3.1, one broker; {args.threads} thread(s) per proxy
+
+{args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
+ProducerPerformance: {records} records of 1 kB a round, batch.size 128 KiB, acks=1, 4 partitions. Broker, producer and proxy share the
+machine's cores; GB are of the records' values.
+"""
+    return {"about": about, "kafka": results, "absent": []}, text
+
+
 def main():
     args = parse()
     raise_descriptors(args)
@@ -296,13 +314,16 @@ def main():
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
         bench = Bench(args.build, directory, args.threads, args.idle)
         choose(args, bench)
-        peers.install([name for name in peers.VERSIONS if not args.only or name in {n.lower() for n in args.only}])
-        data, text = compare(bench, args)
+        if args.kafka:
+            data, text = compare_kafka(bench, args)
+        else:
+            peers.install([name for name in peers.VERSIONS if not args.only or name in {n.lower() for n in args.only}])
+            data, text = compare(bench, args)
     print("\n" + text)
     if args.json:
         write_json(args.json, data)
     if not args.quick and not args.only and not args.loads:
-        print(f"written to {write_results('', data['about'], text, data)}.md and .json")
+        print(f"written to {write_results('kafka' if args.kafka else '', data['about'], text, data)}.md and .json")
     return 1 if any("FAILED" in line for line in data["absent"]) else 0
 
 

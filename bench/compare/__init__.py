@@ -6,6 +6,7 @@ peers.py       those of them that are installed from elsewhere
 loads.py       the load generator, the loads, and one load through one contender
 latency.py     how late requests are, alone and beside a topic that is throttled hard
 syscalls.py    system calls per request
+real.py        the comparison in front of a real Kafka
 facts.py       when, where, which commit; the files in bench/results/
 table.py       medians, spread and ratios, and a table of cells
 report.py      the tables of the comparison, and its claims

@@ -91,7 +91,8 @@ def policy(name, topics, target, more=""):
 
 # A target that the null broker's steady lag never reaches: everything is decoded, counted and let through.
 OPEN = "1000M"
-POLICY = "policies:\n" + policy("bench", "bench*", OPEN)
+POLICY_GROUP = "bench"
+POLICY = "policies:\n" + policy(POLICY_GROUP, "bench*", OPEN)
 
 
 def many():

@@ -33,10 +33,12 @@ def facts(script):
 
 def heading(about):
     """The first lines below every table."""
-    warning = "\n**Too much else ran: these figures are not to be quoted.**" if about["foreign_share"] > 0.1 else ""
+    foreign = about.get("foreign_share")  # absent if it cannot be told from what is measured
+    others = "" if foreign is None else f"Other work on this machine took {foreign:.1%} of its CPUs meanwhile. "
+    warning = "\n**Too much else ran: these figures are not to be quoted.**" if (foreign or 0) > 0.1 else ""
     return f"""{about['date']} · commit {about['commit']} · `{about['command']}`
 {about['cpu']}, {about['cores']} cores, Linux {about['kernel']}
-Other work on this machine took {about['foreign_share']:.1%} of its CPUs meanwhile, its host {about['steal_share']:.1%}.{warning}
+{others}The host took {about['steal_share']:.1%} of them.{warning}
 """
 
 

@@ -37,9 +37,9 @@ class Scale:
         return ["--mode", "produce-large", "--topics", TOPICS, "--bytes", int(self.gigabytes * 1e9 * share),
                 "--warmup", int(min(2e8, self.gigabytes * 2e8) / LARGE_FRAME), *more]
 
-    def small(self, rate, *more):
-        return ["--mode", "produce-small", "--topics", TOPICS, "--rate", rate, "--seconds", self.seconds,
-                "--warmup", int((rate or self.rate) * min(0.5, self.seconds / 4)), *more]
+    def small(self, rate, seconds, *more):
+        return ["--mode", "produce-small", "--topics", TOPICS, "--rate", rate, "--seconds", seconds,
+                "--warmup", int(self.rate * min(0.5, seconds / 4)), *more]
 
     def fetch(self, requests, *more):
         return ["--mode", "fetch", "--depth", 2, "--requests", int(requests), "--warmup", int(requests / 10), *more]
@@ -54,9 +54,9 @@ WORKS = [
          lambda s, share: s.fetch(s.gigabytes * 1e9 * share / FETCH_BYTES), per="gigabyte"),
     Work("fetch-small", f"the same with answers of {FETCH_SMALL >> 10} KiB",
          lambda s, share: s.fetch(s.gigabytes * share * 2e4, "--fetch-max", FETCH_SMALL)),
-    Work("small", "single records of 100 bytes on 50 connections, open loop", lambda s, share: s.small(s.rate)),
+    Work("small", "single records of 100 bytes on 50 connections, open loop", lambda s, share: s.small(s.rate, s.seconds)),
     Work("pipelined", "the same in closed loop, 16 in flight on each connection",
-         lambda s, share: s.small(0, "--depth", 16)),
+         lambda s, share: s.small(0, s.seconds / 2, "--depth", 16)),
 ]
 
 
