@@ -49,6 +49,15 @@ uint64_t ps_view_memory(const struct ps_admin_view *view)
     return sum;
 }
 
+uint64_t ps_view_allocations(const struct ps_admin_view *view)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < view->channel_count; i++) {
+        sum += atomic_load_explicit(&view->channels[i]->allocations, memory_order_relaxed);
+    }
+    return sum;
+}
+
 double ps_view_lag_seconds(const struct ps_decision *decision)
 {
     double lag = decision->lag_committed, rate = decision->consume_rate;

@@ -31,6 +31,7 @@ uint64_t ps_view_stat(const struct ps_admin_view *view, size_t field);
 uint64_t ps_view_usage(const struct ps_admin_view *view, uint32_t slot, size_t field);
 uint64_t ps_view_connections(const struct ps_admin_view *view, size_t listener);
 uint64_t ps_view_memory(const struct ps_admin_view *view);
+uint64_t ps_view_allocations(const struct ps_admin_view *view);
 /* Lag of a group over its consume rate, in seconds; NAN unknown. */
 double ps_view_lag_seconds(const struct ps_decision *decision);
 /* The limit that can be kept if all consumers stop at the worst moment (docs/metrics.md); NAN unknown. */

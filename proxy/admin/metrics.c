@@ -359,6 +359,9 @@ static void write_traffic(FILE *out, const struct ps_admin_view *view)
            (double)ps_view_stat(view, STAT(gathered_bytes)));
     single(out, "penstock_memory_bytes", "gauge", "Bytes of buffers and frames that the workers hold.",
            (double)ps_view_memory(view));
+    single(out, "penstock_worker_allocations_total", "counter",
+           "Blocks that the workers took from the system: connections, and what their pools did not have.",
+           (double)ps_view_allocations(view));
     head(out, "penstock_received_bytes_total", "counter", "Bytes received, by side.");
     sample(out, "penstock_received_bytes_total", (double)ps_view_stat(view, STAT(bytes)), "side", "client", NULL);
     sample(out, "penstock_received_bytes_total", (double)ps_view_stat(view, STAT(bytes) + sizeof(uint64_t)), "side",

@@ -14,7 +14,7 @@
 #define CHUNK_SIZE_MAX (64 * 1024)
 #define CREDIT_STEP    ((size_t)64 * 1024)
 
-_Static_assert(CLASS_MAX == PS_READ_MAX, "what one read leaves over fits the largest class");
+_Static_assert(CLASS_MAX >= PS_READ_MAX, "what one read leaves over fits the largest class");
 
 struct ps_pool_block {
     struct ps_pool_block *next;
@@ -65,6 +65,7 @@ static void *block_take(struct ps_pool *pool, size_t real)
 {
     struct ps_pool_block **unused = real <= CLASS_MAX ? &pool->unused[class_of(real)] : NULL;
     if (unused == NULL || *unused == NULL) {
+        pool->allocations++;
         return malloc(real);
     }
     struct ps_pool_block *block = *unused;

@@ -9,7 +9,7 @@
 #include "budget.h"
 #include "penstock/base.h"
 
-#define PS_POOL_CLASSES 21 /* 256 B, 384 B, 512 B ... 256 KiB */
+#define PS_POOL_CLASSES 27 /* 256 B, 384 B, 512 B ... 2 MiB: requests of 1 MiB, which are clients' largest, gathered */
 
 struct ps_pool {
     struct ps_budget *budget;
@@ -17,6 +17,7 @@ struct ps_pool {
     size_t unused_bytes; /* kept for the next one, at most 8 MiB; not counted as used */
     uint64_t held;       /* bytes handed out */
     uint64_t credit;     /* taken from the budget ahead of need, at most 128 KiB */
+    uint64_t allocations; /* blocks that came from the system, since init; its worker counts its connections here too */
 };
 
 enum ps_urgency {

@@ -70,6 +70,7 @@ struct ps_channel {
     const struct ps_usage *usage; /* [PS_SLOTS_MAX] */
     _Atomic uint64_t connections[8]; /* open now, by listener index (7: the rest) */
     _Atomic uint64_t memory_bytes;   /* blocks, buffers and gathered frames held by this worker */
+    _Atomic uint64_t allocations;    /* blocks that this worker took from the system so far */
 };
 
 #endif

@@ -487,6 +487,7 @@ static struct ps_conn *conn_new(struct ps_worker *w, const struct ps_accepted *a
     if (c == NULL) {
         return NULL;
     }
+    w->pool.allocations += 2; /* it, and its dial */
     c->worker = w;
     c->listener = a->listener;
     c->broker_id = a->broker;

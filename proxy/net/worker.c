@@ -75,6 +75,7 @@ static void on_prepare(uv_prepare_t *prepare)
     }
     ps_timers_arm(&w->timers, w->now);
     atomic_store_explicit(&w->channel.memory_bytes, w->pool.held + w->claimed, memory_order_relaxed);
+    atomic_store_explicit(&w->channel.allocations, w->pool.allocations, memory_order_relaxed);
     w->polled_before = w->polled_at;
     w->polled_at = w->now;
 }

@@ -38,8 +38,9 @@ static void a_third_of_a_block_is_wasted_at_most(void **state)
     assert_int_equal(ps_pool_size(385), 512);
     assert_int_equal(ps_pool_size(KIB(255)), KIB(256));
     assert_int_equal(ps_pool_size(KIB(256)), KIB(256));
-    assert_int_equal(ps_pool_size(KIB(256) + 1), KIB(256) + 1); /* beyond the classes: as asked for */
-    for (size_t size = 256; size <= KIB(256); size++) {
+    assert_int_equal(ps_pool_size(KIB(1024) + 1), KIB(1536));
+    assert_int_equal(ps_pool_size(KIB(2048) + 1), KIB(2048) + 1); /* beyond the classes: as asked for */
+    for (size_t size = 256; size <= KIB(2048); size += 1 + size / 1000) {
         size_t real = ps_pool_size(size);
         assert_true(real >= size && real - size <= real / 3);
         assert_int_equal(ps_pool_size(real), real); /* what was given may be given back by its real size */
@@ -64,17 +65,20 @@ static void every_size_is_counted_and_comes_back(void **state)
 static void at_the_limit_only_what_must_be_is_given(void **state)
 {
     (void)state;
-    void *large = ps_pool_get(&pool, KIB(1000), PS_MAY_FAIL);
+    void *large = ps_pool_get(&pool, KIB(768), PS_MAY_FAIL);
     assert_non_null(large);
-    void *last = ps_pool_get(&pool, KIB(16), PS_MAY_FAIL);
+    void *more = ps_pool_get(&pool, KIB(192), PS_MAY_FAIL);
+    assert_non_null(more);
+    void *last = ps_pool_get(&pool, KIB(48), PS_MAY_FAIL);
     assert_non_null(last);
-    assert_null(ps_pool_get(&pool, KIB(16), PS_MAY_FAIL));
-    void *beyond = ps_pool_get(&pool, KIB(16), PS_MUST_HAVE);
+    assert_null(ps_pool_get(&pool, KIB(48), PS_MAY_FAIL));
+    void *beyond = ps_pool_get(&pool, KIB(48), PS_MUST_HAVE);
     assert_non_null(beyond);
     assert_true(atomic_load(&budget.used) > KIB(1024));
-    ps_pool_put(&pool, beyond, KIB(16));
-    ps_pool_put(&pool, last, KIB(16));
-    ps_pool_put(&pool, large, KIB(1000));
+    ps_pool_put(&pool, beyond, KIB(48));
+    ps_pool_put(&pool, last, KIB(48));
+    ps_pool_put(&pool, more, KIB(192));
+    ps_pool_put(&pool, large, KIB(768));
 }
 
 static void kept_bytes_survive_growth_and_moving(void **state)

@@ -312,6 +312,8 @@ static void test_traffic(void **state)
     atomic_store(&world.channels[1].connections[0], 4);
     atomic_store(&world.channels[1].connections[1], 1);
     atomic_store(&world.channels[1].memory_bytes, 777);
+    atomic_store(&world.channels[0].allocations, 30);
+    atomic_store(&world.channels[1].allocations, 12);
     render();
     assert_true(value("penstock_requests_total", "{api=\"Produce\"}") == 11.0);
     assert_true(value("penstock_requests_total", "{api=\"unknown\"}") == 2.0);
@@ -324,6 +326,7 @@ static void test_traffic(void **state)
     assert_true(value("penstock_connections", "{listener=\"inner\"}") == 1.0);
     assert_int_equal(series("penstock_connections"), 2);
     assert_true(value("penstock_memory_bytes", "") == 777.0);
+    assert_true(value("penstock_worker_allocations_total", "") == 42.0);
     assert_true(value("penstock_uptime_seconds", "") == 60.0);
     assert_true(value("penstock_lag_source_up", "") == 1.0);
     assert_non_null(
