@@ -87,6 +87,19 @@ static double flow_start(const struct ps_valve *valve, const struct ps_flow *flo
     return fmax(flow->finish, valve->v - slack);
 }
 
+bool ps_valve_repaid(const struct ps_valve *valve, const struct ps_flow *flow, ps_ns since, ps_ns now)
+{
+    if (flow->waiting > 0) {
+        return false;
+    }
+    struct ps_flow fresh = *flow;
+    fresh.finish = 0.0;
+    fresh.place = (double)NAN;
+    double ahead = flow_start(valve, flow) - flow_start(valve, &fresh);
+    double even = valve->rate / fmax(valve->weight_active, flow->weight); /* of v, per second */
+    return isnan(flow->place) && (ahead <= 0.0 || even * seconds_between(since, now) >= ahead);
+}
+
 void ps_flow_init(struct ps_flow *flow, double weight)
 {
     PS_ASSERT(weight > 0.0 && isfinite(weight));

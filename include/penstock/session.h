@@ -153,6 +153,9 @@ bool ps_session_gone(struct ps_session *s, enum ps_side side, ps_ns now);
 /* SIGTERM or a removed listener: finish what is in flight. The next order after that is CLOSE(DRAINED). */
 void ps_session_drain(struct ps_session *s, ps_ns now);
 
+/* Nothing has come or gone for some seconds: gives back the blocks that mean nothing any more. */
+void ps_session_tidy(struct ps_session *s, ps_ns now);
+
 /* The most that is worth reading from this side now: SIZE_MAX, or a little while Produce requests wait here, so
  * that their bodies stay in the kernel. */
 size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side);

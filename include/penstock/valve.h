@@ -74,6 +74,9 @@ void ps_valve_set(struct ps_valve *valve, double rate, double burst, ps_ns now);
 void ps_flow_init(struct ps_flow *flow, double weight);
 /* The connection closes: forgets it. Its ticket must not be waiting. */
 void ps_valve_forget(struct ps_valve *valve, struct ps_flow *flow);
+/* True if a flow that has been away since then means no more than a new one: v is past its tags, or has had the time to
+ * pass them at an even pace (it stands still while nobody comes). Whoever forgets it then loses nothing. */
+bool ps_valve_repaid(const struct ps_valve *valve, const struct ps_flow *flow, ps_ns since, ps_ns now);
 /* True: admitted now and charged. False: the ticket waits in the queue (ask ps_valve_release_at for a timer). */
 bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket *ticket, double cost, ps_ns now);
 /* Releases the next waiting ticket if the budget allows (now ADMITTED and charged), else NULL. Call until NULL:

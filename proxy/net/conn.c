@@ -62,6 +62,7 @@ static void conn_free(struct ps_conn *c)
         c->next->prev = c->prev;
     }
     w->local_of = w->local_of == c ? NULL : w->local_of;
+    w->tidy_next = w->tidy_next == c ? c->next : w->tidy_next;
     atomic_fetch_sub_explicit(&w->channel.connections[c->counted_at], 1, memory_order_relaxed);
     uncount(w, c->listener);
     free(c);

@@ -22,6 +22,8 @@
 
 #define HEARTBEAT_MS    500
 #define SWEEP_EVERY     (5 * PS_SECOND)
+#define TIDY_PART       10              /* heartbeats in which every connection is tidied once */
+#define TIDY_AFTER      (2 * PS_SECOND) /* without a byte moving */
 #define STALLED_FOR     (2 * PS_SECOND) /* a client that reads nothing; others wait for memory five times as long */
 #define HANDED_MAX      4096  /* connections on their way from the acceptor */
 #define NOTICES_MAX     16384 /* between two ticks of the control thread */
@@ -229,6 +231,19 @@ static void sweep_stalled(struct ps_worker *w)
     }
 }
 
+/* Sessions that do nothing give back what they need not keep: some connections each time. */
+static void tidy_some(struct ps_worker *w)
+{
+    uint64_t count = atomic_load_explicit(&w->load, memory_order_relaxed) / TIDY_PART + 1;
+    struct ps_conn *c = w->tidy_next == NULL ? w->conns : w->tidy_next;
+    for (; c != NULL && count > 0; c = c->next, count--) {
+        if (c->state == PS_CONN_RELAYING && w->now - c->moved_at >= TIDY_AFTER) {
+            ps_session_tidy(c->session, w->now);
+        }
+    }
+    w->tidy_next = c;
+}
+
 static void on_heartbeat(uv_timer_t *timer)
 {
     struct ps_worker *w = timer->data;
@@ -236,6 +251,7 @@ static void on_heartbeat(uv_timer_t *timer)
     atomic_store_explicit(&w->channel.turned_at, w->now, memory_order_relaxed);
     sweep_idle(w);
     sweep_stalled(w);
+    tidy_some(w);
 }
 
 /* ---------------------------------------------------------------------------------- the thread, from outside */

@@ -45,6 +45,7 @@ struct ps_worker {
     ps_ns now;                        /* of the event in hand */
     ps_ns polled_at, polled_before;   /* when the last two polls began: a socket without an event was empty then */
     ps_ns swept_at;                   /* idle connections were looked for */
+    struct ps_conn *tidy_next;        /* where tidying goes on; NULL: at the newest */
     ps_ns release_at;                 /* what `release` is armed for; PS_NEVER: not */
     bool valves_moved;                /* a ticket began to wait or settings came: release_at may be another */
     bool draining, ending;

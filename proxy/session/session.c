@@ -179,6 +179,13 @@ void ps_session_drain(struct ps_session *s, ps_ns now)
     ps_produce_drain(s, now);
 }
 
+void ps_session_tidy(struct ps_session *s, ps_ns now)
+{
+    if (s->request_phase == PS_REQUEST_HEAD && s->in_flight.count == 0 && s->gate != NULL) {
+        ps_gate_tidy(s, now);
+    }
+}
+
 size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side)
 {
     if (side == PS_CLIENT && s->gate != NULL && s->request_phase == PS_REQUEST_HEAD && s->gate->waited_at != 0) {

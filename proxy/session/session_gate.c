@@ -371,6 +371,42 @@ int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now
     return 0;
 }
 
+/* True: it is nobody's now. A place that was kept for a request refused is kept as long as the refusal stands. */
+static bool tidy_flow(struct ps_session *s, struct ps_gate_flow *at, ps_ns now)
+{
+    if (at->slot == PS_SLOT_NONE) {
+        return true;
+    }
+    if (now - at->used_at > PS_STICKY_TTL) {
+        at->flow.place = (double)NAN;
+    }
+    if (!ps_valve_repaid(valve_of(s, at->slot), &at->flow, at->used_at, now)) {
+        return false;
+    }
+    ps_valve_forget(valve_of(s, at->slot), &at->flow);
+    at->slot = PS_SLOT_NONE;
+    return true;
+}
+
+void ps_gate_tidy(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    ps_gate_reset(g);
+    ps_gate_calm(s, now);
+    bool needed = ps_sticky_any(s, now) || g->waited_at != 0;
+    bool first = tidy_flow(s, &g->flow, now);
+    bool others = true;
+    for (uint32_t i = 1; i < ps_gate_cap(g); i++) {
+        others = tidy_flow(s, ps_gate_flow_at(g, i), now) && others;
+    }
+    if (first && others && !needed) {
+        ps_gate_free(s, now);
+    } else if (others && g->more != NULL) {
+        s->env->block_put(s->env->ctx, g->more, sizeof *g->more);
+        g->more = NULL;
+    }
+}
+
 void ps_gate_free(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;

@@ -453,6 +453,8 @@ void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, 
 /* The rule's valve is one that this client has to pay at. */
 bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule);
 int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now);
+/* Nothing is in hand or in flight: forgets flows that have repaid what they took, and gives back what nobody needs. */
+void ps_gate_tidy(struct ps_session *s, ps_ns now);
 void ps_gate_free(struct ps_session *s, ps_ns now);
 
 /* session_sticky.c. topic_hash: of the topic as the wire names it. */

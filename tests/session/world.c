@@ -188,6 +188,9 @@ static void step(struct world *w)
         ps_session_drain(p->session, w->now);
         io_settle(w, p);
     }
+    if (rng_one_in(&w->rng, 8)) {
+        ps_session_tidy(p->session, w->now);
+    }
     worker_take_turns(w);
     world_check(w);
 }

@@ -256,6 +256,12 @@ void ps_session_drain(struct ps_session *s, ps_ns now)
     s->reason = PS_CLOSE_DRAINED;
 }
 
+void ps_session_tidy(struct ps_session *s, ps_ns now)
+{
+    (void)s;
+    (void)now;
+}
+
 size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side)
 {
     (void)s;

@@ -487,6 +487,84 @@ static void test_answers_of_ours_wait_their_turn(void **state)
     assert_int_equal(story_broker(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_NEED);
 }
 
+/* A gate goes when it means nothing any more: the valve is open, or has paid for what the flow took. */
+static void test_an_idle_session_keeps_no_gate(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    const int before = t->blocks;
+    story_passes(t, frame_produce(&f, "clicks", 1, 2, -1, -1));
+    assert_int_equal(t->blocks, before + 1);
+    t->now += 2 * PS_SECOND;
+    ps_session_tidy(t->session, t->now);
+    assert_int_equal(t->blocks, before);
+    assert_int_equal(t->governor.valves[0].flow_count, 0);
+
+    story_set_rate(t, 0, 1.0, 100.0); /* 10 records take 10 seconds */
+    ps_governor_charge(&t->governor, 0, NULL, -100, t->now);
+    story_passes(t, frame_produce(&f, "clicks", 1, 3, -1, -1));
+    t->now += 5 * PS_SECOND;
+    ps_session_tidy(t->session, t->now);
+    assert_int_equal(t->blocks, before + 1);
+    t->now += 6 * PS_SECOND;
+    ps_session_tidy(t->session, t->now);
+    assert_int_equal(t->blocks, before);
+}
+
+/* What waits, what is in flight and what was refused is not forgotten. */
+static void test_a_gate_in_use_stays(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    struct ps_span in = frame_produce(&f, "clicks", 1, 2, -1, -1);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+    t->now += 10 * PS_SECOND;
+    const int blocks = t->blocks;
+    ps_session_tidy(t->session, t->now); /* its answer has not come */
+    assert_int_equal(t->blocks, blocks);
+    story_answer(t, 2);
+    story_shut(t, 0);
+    in = frame_produce(&f, "clicks", 1, 3, 7, 0);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    t->now += 3 * PS_SECOND;
+    ps_session_tidy(t->session, t->now); /* it waits */
+    t->now += 2 * PS_SECOND;
+    story_refused(t, in);
+    story_idle(t, PS_BROKER);
+    story_open(t, 0);
+    t->now += 30 * PS_SECOND;
+    const int refused = t->blocks;
+    ps_session_tidy(t->session, t->now); /* the refusal stands */
+    assert_int_equal(t->blocks, refused);
+    t->now += 31 * PS_SECOND;
+    ps_session_tidy(t->session, t->now);
+    assert_int_equal(t->blocks, 0);
+}
+
+/* The table of several slots goes when its flows have repaid, and not before. */
+static void test_more_slots_go_when_they_are_idle(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    story_rule(t, &t->policy, "late-1", 1);
+    story_new_rules(t);
+    const int before = t->blocks;
+    story_passes(t, frame_produce(&f, "clicks", 1, 2, -1, -1));
+    assert_int_equal(t->blocks, before + 1);
+    story_passes(t, frame_produce(&f, "late-1", 1, 3, -1, -1));
+    assert_int_equal(t->blocks, before + 2);
+    story_set_rate(t, 0, 1.0, 100.0);
+    t->now += 3 * PS_SECOND;
+    ps_session_tidy(t->session, t->now); /* the first has not repaid */
+    assert_int_equal(t->blocks, before + 1);
+    t->now += 10 * PS_SECOND;
+    ps_session_tidy(t->session, t->now);
+    assert_int_equal(t->blocks, before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -515,6 +593,9 @@ int main(void)
         STORY(test_bypass_opens_everything),
         STORY(test_nothing_is_refused_behind_a_request_that_may_have_no_answer),
         STORY(test_answers_of_ours_wait_their_turn),
+        STORY(test_an_idle_session_keeps_no_gate),
+        STORY(test_a_gate_in_use_stays),
+        STORY(test_more_slots_go_when_they_are_idle),
     };
     return cmocka_run_group_tests_name("session_produce", tests, NULL, NULL);
 }

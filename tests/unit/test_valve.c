@@ -682,6 +682,78 @@ static void test_the_flow_is_even(void **state)
     free(l);
 }
 
+/* A flow that has repaid is as good as a new one: of two valves that see the same, one forgets it each time, and they
+ * decide alike. */
+static void test_forgetting_who_has_repaid_changes_nothing(void **state)
+{
+    (void)state;
+    struct ps_valve valves[2];
+    struct ps_flow flows[2][4];
+    struct ps_ticket tickets[2][4] = {0};
+    unsigned forgotten = 0, waited = 0;
+    uint64_t seed = 11;
+    ps_ns now = PS_SECOND, used_at[4] = {0};
+    for (size_t k = 0; k < 2; k++) {
+        ps_valve_init(&valves[k], now);
+        ps_valve_set(&valves[k], 1000, 100, now);
+        for (size_t i = 0; i < 4; i++) {
+            ps_flow_init(&flows[k][i], 1.0);
+        }
+    }
+    for (unsigned step = 0; step < 20000; step++) {
+        now += (ps_ns)(ps_rng_unit(&seed) * 40.0 * (double)PS_MILLISECOND);
+        struct ps_ticket *released[2];
+        while ((released[0] = ps_valve_release(&valves[0], now)) != NULL) {
+            released[1] = ps_valve_release(&valves[1], now);
+            assert_non_null(released[1]);
+            assert_int_equal(released[0] - tickets[0], released[1] - tickets[1]);
+        }
+        assert_null(ps_valve_release(&valves[1], now));
+        size_t i = (size_t)(ps_rng_unit(&seed) * 4.0);
+        double cost = ps_rng_unit(&seed) * 60.0;
+        ps_valve_tick(&valves[0], now);
+        ps_valve_tick(&valves[1], now);
+        /* For certain only where v has passed: who was merely given the time to is ahead of nobody who is there. */
+        if (!flows[1][i].active && ps_valve_repaid(&valves[1], &flows[1][i], now, now)) {
+            ps_valve_forget(&valves[1], &flows[1][i]);
+            ps_flow_init(&flows[1][i], 1.0);
+            forgotten += used_at[i] != 0 ? 1 : 0;
+        }
+        if (tickets[0][i].state != PS_TICKET_WAITING) {
+            used_at[i] = now;
+            bool passed = ps_valve_ask(&valves[0], &flows[0][i], &tickets[0][i], cost, now);
+            assert_int_equal(ps_valve_ask(&valves[1], &flows[1][i], &tickets[1][i], cost, now), passed);
+            waited += passed ? 0 : 1;
+            assert_true(fabs(tickets[0][i].start - tickets[1][i].start) < 1e-9);
+        }
+    }
+    assert_true(forgotten > 100 && waited > 100);
+}
+
+/* v stands still while nobody comes: then time repays, at the pace of an even share. */
+static void test_time_repays_who_is_alone(void **state)
+{
+    (void)state;
+    struct ps_valve valve;
+    struct ps_flow flow;
+    struct ps_ticket ticket = {0};
+    ps_valve_init(&valve, PS_SECOND);
+    ps_valve_set(&valve, 100, 1000, PS_SECOND);
+    ps_flow_init(&flow, 1.0);
+    assert_true(ps_valve_repaid(&valve, &flow, 0, PS_SECOND));
+    valve.budget = 1000;
+    assert_true(ps_valve_ask(&valve, &flow, &ticket, 500, PS_SECOND));
+    assert_false(ps_valve_repaid(&valve, &flow, PS_SECOND, 4 * PS_SECOND));
+    assert_true(ps_valve_repaid(&valve, &flow, PS_SECOND, 7 * PS_SECOND));
+    flow.place = 3.0;
+    assert_false(ps_valve_repaid(&valve, &flow, PS_SECOND, 7 * PS_SECOND)); /* a place is kept for it */
+    flow.place = (double)NAN;
+    ps_valve_set(&valve, (double)INFINITY, 1000, PS_SECOND);
+    assert_true(ps_valve_repaid(&valve, &flow, PS_SECOND, PS_SECOND + 1)); /* open: nobody is held back */
+    ps_valve_set(&valve, 0, 0, PS_SECOND);
+    assert_false(ps_valve_repaid(&valve, &flow, PS_SECOND, 3600 * PS_SECOND)); /* shut: nothing is repaid */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -702,6 +774,8 @@ int main(void)
         cmocka_unit_test(test_what_light_clients_leave_is_used),
         cmocka_unit_test(test_the_share_of_those_who_vanish_is_used),
         cmocka_unit_test(test_the_flow_is_even),
+        cmocka_unit_test(test_forgetting_who_has_repaid_changes_nothing),
+        cmocka_unit_test(test_time_repays_who_is_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
