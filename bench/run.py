@@ -137,14 +137,18 @@ class Comparison:
             there = [c for c in self.contenders if not c.absence and c.name != TWO_WORKERS]
             try:
                 if load == "half":
-                    found = latency.alone(self.bench, there, self.brokers, half, seconds, count)
+                    found, late = latency.alone(self.bench, there, self.brokers, half, seconds, count)
                 else:
-                    found = latency.beside(self.bench, [c.name for c in there], half, seconds, count)
+                    found, late = latency.beside(self.bench, [c.name for c in there], half, seconds, count)
             except Failed as failure:
                 self.complaints.append(f"Latency ({load}) FAILED: {failure}")
                 continue
             for name, results in found.items():
                 self.data[load].setdefault(name, []).extend(results)
+            slow = {c.name for c in self.contenders if c.share < 1}
+            for name, reason in late.items():
+                verb = "cannot keep up" if name in slow else "FAILED"
+                self.complaints.append(f"Latency ({load}), round {number}: {name} {verb}: {reason}")
 
     def find_saturation(self):
         """The rate of the latency loads: half of what the yardstick takes, the same for everybody in this run."""
@@ -188,8 +192,9 @@ class Comparison:
 
 def explain(args, about, data):
     works = "\n".join(f"- *{w.name}*: {w.says}" for w in WORKS)
-    return f"""{heading(about)}{about['haproxy']} · {args.threads} thread(s) per relay, HAProxy and Penstock, the others as they
-come · all on CPUs {about['cpus']}
+    others = ", ".join(f"{name} {version}" for name, version in about["peers"].items()) or "no other proxies"
+    return f"""{heading(about)}{about['haproxy']}; {others}
+{args.threads} thread(s) per relay, HAProxy and Penstock, the others as they come; all on CPUs {about['cpus']}
 
 {args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
 {args.gigabytes} GB a round of produce and fetch, {args.seconds} s of small, {args.seconds / 2} s of pipelined; Toxiproxy,
@@ -251,14 +256,16 @@ def choose(args, bench):
 
 
 def raise_descriptors(args):
-    """A proxy has two sockets per connection; HAProxy wants some more."""
-    wanted = 2 * args.idle + 1000
+    """A proxy has two sockets per connection; HAProxy wants some more. Where the machine does not allow as many, there
+    are fewer idle connections."""
+    spare = 400
+    wanted = 2 * args.idle + spare
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
     except (ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        args.idle = min(args.idle, (hard - 1000) // 2)
+        args.idle = min(args.idle, (hard - spare) // 2)
 
 
 def all_facts(args):
@@ -266,7 +273,7 @@ def all_facts(args):
         if shutil.which("haproxy") else "no HAProxy"
     return facts("bench/run.py") | {
         "haproxy": version,
-        "peers": peers.VERSIONS,
+        "peers": peers.versions(),
         "rounds": args.rounds,
         "cpus": args.cpus or "0-" + str(os.cpu_count() - 1),
         "threads": args.threads,

@@ -66,7 +66,7 @@ def haproxy(bench, port, broker):
     config = bench.directory / "haproxy.cfg"
     config.write_text(
         f"""global
-    maxconn {bench.connections + 200}
+    maxconn {bench.connections + 50}
     nbthread {bench.threads}
 defaults
     mode tcp

@@ -33,23 +33,22 @@ def load(rate, seconds, *topic):
 
 
 def windows(bench, field, options, count):
-    """{name: [a result for each window]}; `field` is [(name, the port to connect to)]. The order is another in each
-    window. Who drops requests because it cannot keep up has no results."""
-    results = {name: [] for name, _ in field}
-    late = set()
+    """({name: [a result for each window]}, {name: why it has none}); `field` is [(name, the port to connect to)]. The
+    order is another in each window. Who drops requests because it cannot keep up is not asked again."""
+    results, late = {name: [] for name, _ in field}, {}
     for number in range(count):
         turn = number % len(field)
         for name, port in field[turn:] + field[:turn]:
             try:
                 if name not in late:
                     results[name].append(drive(bench, port, options))
-            except Failed:
-                late.add(name)
-    return {name: found for name, found in results.items() if name not in late}
+            except Failed as failure:
+                late[name] = str(failure)
+    return {name: found for name, found in results.items() if name not in late}, late
 
 
 def alone(bench, entries, brokers, rate, seconds, count):
-    """Windows of all contenders, with nothing beside the load. `brokers` is {number of topics: port}."""
+    """windows() of all contenders, with nothing beside the load. `brokers` is {number of topics: port}."""
     with contextlib.ExitStack() as stack:
         field = [(DIRECT, brokers[TOPICS])]
         for contender in entries:
@@ -77,7 +76,7 @@ def wait_held(proxy):
 
 
 def beside(bench, names, rate, seconds, count):
-    """Windows of those contenders that have one of these names, each beside its pushing generator."""
+    """windows() of those contenders that have one of these names, each beside its pushing generator."""
     broker = free_ports(1)
     argv = [bench.tool("bench_null_broker"), "--listen", f"127.0.0.1:{broker}", "--end-rate", END_RATE, "--lag", LAG]
     with Process(argv, bench.directory, broker, bench=bench), contextlib.ExitStack() as stack:
@@ -94,7 +93,7 @@ def beside(bench, names, rate, seconds, count):
             pusher.begin()
         for proxy in holding:
             wait_held(proxy)
-        results = windows(bench, field, load(rate, seconds, "--topic", "free"), count)
+        found = windows(bench, field, load(rate, seconds, "--topic", "free"), count)
         for proxy in holding:
             wait_held(proxy)
-    return results
+    return found

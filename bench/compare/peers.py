@@ -54,8 +54,9 @@ def go_install(name, package, binary):
         return None
     failure = command(["go", "install", f"{package}@{VERSIONS[name]}"], GOBIN=BINARIES, GOPATH=FOLDER / "go",
                       GOFLAGS="-modcacherw")
-    if failure is None and binary != name:
+    if failure is None:
         (BINARIES / binary).rename(wanted)
+        version_file(name).write_text(VERSIONS[name])
     return failure
 
 
@@ -70,7 +71,13 @@ def maven_install():
     if failure is None:
         shutil.copytree(SOURCES / "META-INF", classes / "META-INF", dirs_exist_ok=True)
         (classes / "complete").touch()
+        version_file("kroxylicious").write_text(VERSIONS["kroxylicious"])
     return failure
+
+
+def version_file(name):
+    """Beside what was installed here. Without it a binary was put there by hand."""
+    return FOLDER / f"{name}.version"
 
 
 INSTALLERS = {
@@ -93,6 +100,12 @@ def absence(name):
     """Why it cannot be measured; None if it can."""
     there = KROXYLICIOUS / "classes/complete" if name == "kroxylicious" else BINARIES / name
     return None if there.exists() else f"{name} {VERSIONS[name]} is not in {FOLDER.name}: {failures.get(name)}"
+
+
+def versions():
+    """{name: what is there}"""
+    return {name: version_file(name).read_text() if version_file(name).exists() else "of unknown version"
+            for name in VERSIONS if not absence(name)}
 
 
 # --- starting ----------------------------------------------------------------------------------------------------
