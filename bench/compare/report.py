@@ -96,14 +96,15 @@ class Report:
         return markdown(["", "KiB/idle connection", "MiB at rest"], rows) if rows else ""
 
     def workers(self):
-        if not self.results(TWO_WORKERS, "small"):
-            return ""
         rows = []
         for load in ("produce", "small", "pipelined"):
+            if not self.results(TWO_WORKERS, load):
+                continue
             speeds = [[r["requests_per_s"] for r in self.results(name, load)] for name in (TWO_WORKERS, GOVERNED)]
             rows.append([load, spread(self.cost(GOVERNED, load), "{:.3f}"), spread(self.cost(TWO_WORKERS, load), "{:.3f}"),
                          number(self.cost_ratio(TWO_WORKERS, load, GOVERNED)), number(ratio(*speeds))])
-        return markdown(["Penstock policy", "1 worker: CPU", "2 workers: CPU", "ratio", "ratio of requests/s"], rows)
+        return markdown(["Penstock policy", "1 worker: CPU", "2 workers: CPU", "ratio", "ratio of requests/s"],
+                        rows) if rows else ""
 
     def calls(self, load):
         figures = {name: found[load] for name, found in self.data["syscalls"].items() if load in found}
