@@ -12,6 +12,7 @@ import contextlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -312,6 +313,7 @@ machine's cores; GB are of the records' values.
 
 def main():
     args = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that blocks end, and their children with them
     raise_descriptors(args)
     if args.cpus:
         os.sched_setaffinity(0, [int(c) for c in args.cpus.split(",")])  # children inherit it
