@@ -297,5 +297,6 @@ int main(void)
     micro_print("reply to Produce v12, 1 partition", micro_best(write_reply, &partitions[0]), 1, "");
     micro_print("reply to Produce v12, 100 partitions", micro_best(write_reply, &partitions[1]), 100, "partition");
     bench_valve();
+    micro_policy();
     micro_session();
 }

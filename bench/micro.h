@@ -14,4 +14,7 @@ void micro_print(const char *what, double ns, double parts, const char *part);
 /* Requests and their answers through the session core (micro_session.c). */
 void micro_session(void);
 
+/* The governor and the names of policies and tenants, at several numbers of them (micro_policy.c). */
+void micro_policy(void);
+
 #endif

@@ -196,7 +196,7 @@ static void frames_make(struct world *world, struct ps_span request)
     null_broker_deinit(&broker);
 }
 
-static void measure(const char *name, struct ps_span request, bool governed)
+static void measure(const char *name, struct ps_span request, uint32_t partitions, bool governed)
 {
     struct world *world = calloc(1, sizeof(*world));
     PS_ASSERT(world != NULL);
@@ -208,7 +208,7 @@ static void measure(const char *name, struct ps_span request, bool governed)
     char line[96];
     snprintf(line, sizeof(line), "session, %s, %s%s", name, governed ? "policy" : "no policy",
              world->blocks > blocks_before ? " (takes blocks)" : "");
-    micro_print(line, ns, 1, "");
+    micro_print(line, ns, partitions, "partition");
     world_deinit(world);
     free(world);
 }
@@ -223,6 +223,8 @@ void micro_session(void)
         {"Produce v12, one small record", 1, 100, false, false},
         {"Produce v12, 128 KiB", 1, 131000, false, false},
         {"Produce v12, 12 partitions of 0.5 KB", 12, 420, false, false},
+        {"Produce v12, 100 partitions of 0.1 KB", 100, 20, false, false},
+        {"Produce v12, 1000 partitions of 0.1 KB", 1000, 20, false, false},
         {"Fetch v12", 1, 0, true, false},
         {"Metadata v12", 1, 0, false, true},
     };
@@ -242,7 +244,7 @@ void micro_session(void)
         struct ps_span request = cases[c].fetch      ? frame_fetch(&shape)
                                  : cases[c].metadata ? frame_metadata(&shape, 12)
                                                      : frame_produce(&shape);
-        measure(cases[c].name, request, governed);
+        measure(cases[c].name, request, cases[c].partitions, governed);
         free((void *)(uintptr_t)shape.batch.base);
     }
 }
