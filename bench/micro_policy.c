@@ -59,7 +59,8 @@ static void measure_slots(uint32_t count)
     world->rules = (struct ps_rules){.version = 1, .topics = world->topics, .topic_cap = 16384};
     for (uint32_t i = 0; i < count; i++) {
         world->rule[i] = (struct ps_rule){.policy = &world->policy, .slot = i};
-        world->topics[i] = (struct ps_topic_rules){.topic = ps_span_of("t"), .rule = {&world->rule[i]}, .rule_count = 1};
+        world->topics[i] =
+            (struct ps_topic_rules){.topic = ps_span_of("t"), .rule = {&world->rule[i]}, .rule_count = 1};
         settings[i] = (struct ps_setting){.rate = 1000 + i, .burst = 1};
         ps_flow_init(&world->flows[i], 1.0);
     }

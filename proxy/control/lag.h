@@ -11,7 +11,7 @@
 #include "penstock/config.h"
 #include "penstock/controller.h"
 
-#define PS_LAG_GROUPS_MAX 256 /* groups sampled; globs that match more leave the rest out, and say so once */
+#define PS_LAG_GROUPS_MAX 1024 /* groups sampled; more are left out, and the log says so */
 
 struct ps_lag;
 
