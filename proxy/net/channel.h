@@ -9,6 +9,7 @@
 #ifndef PENSTOCK_CHANNEL_H
 #define PENSTOCK_CHANNEL_H
 
+#include <stdalign.h>
 #include <stdatomic.h>
 
 #include "penstock/config.h"
@@ -58,14 +59,15 @@ void ps_rules_snapshot_put(struct ps_rules_snapshot *s); /* any thread */
 struct ps_channel {
     struct ps_ring *notices;      /* struct ps_notice_entry, worker pushes */
     struct ps_ring *notice_texts; /* struct ps_notice_text_entry, worker pushes */
-    _Atomic uint64_t notices_lost;/* records of ADMITTED notices that did not fit: control spreads them */
-    _Atomic(struct ps_rules_snapshot *) rules; /* control stores (one reference travels), worker exchanges with NULL */
+    /* Written by both. */
+    alignas(PS_CACHE_LINE) _Atomic(struct ps_rules_snapshot *) rules; /* one reference travels; worker takes it */
     _Atomic(struct ps_exchange *) posted;      /* control -> worker */
     _Atomic(struct ps_exchange *) returned;    /* worker -> control */
     void (*wake)(void *worker);   /* thread-safe: makes the worker look at rules and posted (uv_async_send) */
     void *worker;
+    /* Written by the worker, read by anybody with relaxed loads: plain counters with one writer. */
+    alignas(PS_CACHE_LINE) _Atomic uint64_t notices_lost; /* records whose notice did not fit: control spreads them */
     _Atomic ps_ns turned_at;      /* the worker's loop was alive then (monotonic); /healthz reads it */
-    /* Published by the worker, read by anybody with relaxed loads: plain counters with one writer. */
     const struct ps_session_stats *stats;
     const struct ps_usage *usage; /* [PS_SLOTS_MAX] */
     _Atomic uint64_t connections[8]; /* open now, by listener index (7: the rest) */

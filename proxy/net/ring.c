@@ -12,25 +12,23 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define CACHE_LINE 64
-
 struct ps_ring {
     size_t entry_size;
     size_t mask;                                    /* capacity - 1 */
-    alignas(CACHE_LINE) atomic_size_t tail;         /* written by the producer */
+    alignas(PS_CACHE_LINE) atomic_size_t tail;         /* written by the producer */
     size_t head_seen;                               /* the producer's last look at head */
-    alignas(CACHE_LINE) atomic_size_t head;         /* written by the consumer */
+    alignas(PS_CACHE_LINE) atomic_size_t head;         /* written by the consumer */
     size_t tail_seen;                               /* the consumer's last look at tail */
-    alignas(CACHE_LINE) unsigned char entries[];
+    alignas(PS_CACHE_LINE) unsigned char entries[];
 };
 
 struct ps_ring *ps_ring_new(size_t entry_size, size_t capacity)
 {
     PS_ASSERT(entry_size > 0);
     PS_ASSERT(capacity > 0 && (capacity & (capacity - 1)) == 0);
-    PS_ASSERT(capacity <= (SIZE_MAX - sizeof(struct ps_ring) - CACHE_LINE) / entry_size);
+    PS_ASSERT(capacity <= (SIZE_MAX - sizeof(struct ps_ring) - PS_CACHE_LINE) / entry_size);
     size_t size = sizeof(struct ps_ring) + entry_size * capacity;
-    struct ps_ring *ring = aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+    struct ps_ring *ring = aligned_alloc(PS_CACHE_LINE, (size + PS_CACHE_LINE - 1) & ~(size_t)(PS_CACHE_LINE - 1));
     if (ring == NULL) {
         return NULL;
     }

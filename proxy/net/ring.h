@@ -6,6 +6,9 @@
 
 #include "penstock/base.h"
 
+/* What different threads write stands this far apart, so that none waits for the other's line. */
+#define PS_CACHE_LINE 64
+
 struct ps_ring;
 
 /* capacity: a power of two, entries. NULL if memory is out. */

@@ -54,24 +54,26 @@ struct ps_worker {
     struct ps_conn *pumped;           /* whose session is running */
     const struct ps_conn *local_of;   /* whose local address was asked for last, NULL if it is gone... */
     char local[PS_ADDRESS_TEXT];      /* ... and that, without port */
-    _Atomic uint64_t load;            /* read by the acceptor */
 
     struct ps_pool pool;
     uint64_t claimed;                 /* by frames that are kept whole, beside what the pool holds */
     struct ps_outbox outbox[2];       /* by destination */
     size_t arena_used;
     struct ps_session_env env;
-    struct ps_session_stats stats;
     struct ps_governor governor;
     struct ps_rules no_rules;         /* until the control thread has sent the first */
     struct ps_rules_snapshot *rules;  /* in force; one reference; NULL: no_rules */
     ps_ns exchanged_at;
 
+    /* Written by others. */
+    alignas(PS_CACHE_LINE) _Atomic uint64_t load; /* connections, and those on their way here: the acceptor's too */
     struct ps_ring *handed;           /* struct ps_accepted, from the acceptor */
     _Atomic(const struct ps_config *) next_config; /* mailbox; one reference travels */
     _Atomic unsigned orders;          /* enum ps_worker_order, or-ed */
     struct ps_channel channel;
 
+    /* Read by others. */
+    alignas(PS_CACHE_LINE) struct ps_session_stats stats;
     struct ps_slots slots;
     struct ps_name_entry names[PS_NAME_CACHE];
     char name_found[PS_TOPIC_NAME_MAX + 1]; /* what topic_name last gave out */
