@@ -321,10 +321,18 @@ def parse():
     return args
 
 
+def raise_descriptors(wanted):
+    """A proxy has two sockets per connection. Where the machine does not allow as many, the point fails and says so."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main():
     args = parse()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_descriptors(2 * max(TENS) + 400)
     with tempfile.TemporaryDirectory(prefix="penstock-growth-") as directory:
         bench = Bench(args.build, directory)
         foreign, about = Foreign(bench), facts("bench/growth.py")
