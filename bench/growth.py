@@ -22,7 +22,7 @@ from compare import curve
 from compare.contenders import OPEN, POLICY, Contender, penstock, policy, relay, running, samples, wait_policies
 from compare.facts import ROOT, facts, heading, write_results
 from compare.loads import Load
-from compare.processes import Bench, Failed, Foreign, Process, free_ports
+from compare.processes import Bench, Failed, Foreign, Placement, Process, free_ports
 from compare.table import markdown
 
 RELAY = "relay uv_poll"
@@ -98,7 +98,7 @@ def policies_elsewhere(n):
 
 
 def workers(n):
-    return Contender("Penstock, policy", penstock(POLICY, workers=n), policies=1)
+    return Contender("Penstock, policy", penstock(POLICY, workers=n), policies=1, roams=True)
 
 
 TENS = (1, 10, 100, 1000, 10000)
@@ -300,7 +300,7 @@ def report(args, measured, pure, about):
         lines += more
         bad += ["the pure parts"] if faster else []
     short = f"FASTER than log n grow: {', '.join(bad)}." if bad else "Per request nothing grows faster than log n."
-    return "\n".join(["# How the cost of a request grows", "", short, "", *lines, heading(about)]), plots, bool(bad)
+    return "\n".join(["# How the cost of a request grows", "", short, "", *lines, heading(about), f"{about['placement']}; of *workers*: everything on any CPU"]), plots, bool(bad)
 
 
 def parse():
@@ -338,8 +338,8 @@ def main():
         if dimension.name == "connections":
             dimension.counts = tuple(min(n, allowed) for n in dimension.counts)
     with tempfile.TemporaryDirectory(prefix="penstock-growth-") as directory:
-        bench = Bench(args.build, directory)
-        foreign, about = Foreign(bench), facts("bench/growth.py")
+        bench = Bench(args.build, directory, placement=Placement.of(None, 1))
+        foreign, about = Foreign(bench), facts("bench/growth.py") | {"placement": bench.placement.says()}
         measured = {}
         for dimension in DIMENSIONS:
             if args.only is None or dimension.name in args.only:

@@ -20,11 +20,10 @@ import time
 from pathlib import Path
 
 from compare import latency, peers, real, syscalls
-from compare.contenders import (GOVERNED, PEER, TOPICS, TWO_WORKERS, YARDSTICK, Contender, everybody, relay, running,
-                                wait_policies)
+from compare.contenders import (GOVERNED, PEER, TOPICS, YARDSTICK, Contender, everybody, relay, running, wait_policies)
 from compare.facts import ROOT, facts, heading, write_json, write_results
 from compare.loads import FETCH_BYTES, WORKS, Load, Scale, drive, drive_governed, saturation
-from compare.processes import Bench, Failed, Foreign, Process, free_ports
+from compare.processes import Bench, Failed, Foreign, Placement, Process, free_ports
 from compare.latency import DIRECT
 from compare.report import Report
 
@@ -122,7 +121,7 @@ class Comparison:
 
     def lasting(self):
         """Those whose memory is measured."""
-        return [c for c in self.contenders if c.name != TWO_WORKERS]
+        return [c for c in self.contenders if not c.roams]
 
     def traced(self):
         return [c for c in self.contenders if c.name in TRACED]
@@ -135,7 +134,7 @@ class Comparison:
                 continue
             self.progress.step(f"round {number}: latency, {load}")
             half, seconds, count = int(self.data["saturation"] / 2), self.args.window, self.args.windows
-            there = [c for c in self.contenders if not c.absence and c.name != TWO_WORKERS]
+            there = [c for c in self.contenders if not c.absence and not c.roams]
             try:
                 if load == "half":
                     found, late = latency.alone(self.bench, there, self.brokers, half, seconds, count)
@@ -195,7 +194,7 @@ def explain(args, about, data):
     works = "\n".join(f"- *{w.name}*: {w.says}" for w in WORKS)
     others = ", ".join(f"{name} {version}" for name, version in about["peers"].items()) or "no other proxies"
     return f"""{heading(about)}{about['haproxy']}; {others}
-{args.threads} thread(s) per relay, HAProxy and Penstock, the others as they come; all on CPUs {about['cpus']}
+{args.threads} thread(s) per relay, HAProxy and Penstock, the others as they come; {about['placement']}
 
 {args.rounds} round(s), interleaved; medians (least–most); ratios are medians of the ratios within each round.
 {args.gigabytes} GB a round of produce and fetch, {args.seconds} s of small, {args.seconds / 2} s of pipelined; Toxiproxy,
@@ -230,8 +229,8 @@ def parse():
     parser.add_argument("--rate", type=int, default=6000, help="small requests per second")
     parser.add_argument("--idle", type=int, help="idle connections; default 10000, quick 300")
     parser.add_argument("--threads", type=int, default=1, help="of HAProxy and Penstock; the relays have one")
-    parser.add_argument("--cpus", help="run everything on these, as in 0,1; on a single one nobody is woken on another, "
-                        "which costs the same for all and varies most; the default is all")
+    parser.add_argument("--cpus", metavar="OTHERS:CONTENDER", help="as in 0-2:3; default: the last one is the contender's, "
+                        "generator and broker have the others; all: everything anywhere, which varies most")
     parser.add_argument("--kafka", action="store_true", help="instead: real Kafka and its ProducerPerformance")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="where the binaries are")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
@@ -276,7 +275,7 @@ def all_facts(args):
         "haproxy": version,
         "peers": peers.versions(),
         "rounds": args.rounds,
-        "cpus": args.cpus or "0-" + str(os.cpu_count() - 1),
+        "placement": args.placement.says(),
         "threads": args.threads,
     }
 
@@ -296,6 +295,7 @@ def compare(bench, args):
 def compare_kafka(bench, args):
     """The same in front of a real Kafka."""
     records = int(args.gigabytes * 1e9 / real.RECORD)
+    bench.placement = args.placement = Placement()  # Kafka takes what it gets, and so does all else
     progress = Progress(1 + args.rounds * (1 + len(real.entries())))
     foreign = Foreign(bench)
     results = real.measure(bench, args.rounds, records, progress.step)
@@ -315,13 +315,12 @@ def main():
     args = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that blocks end, and their children with them
     raise_descriptors(args)
-    if args.cpus:
-        os.sched_setaffinity(0, [int(c) for c in args.cpus.split(",")])  # children inherit it
+    args.placement = Placement.of(args.cpus, args.threads)
     missing = [t for t in ("bench_null_broker", "bench_load", "bench_relay") if not (args.build / "bench" / t).exists()]
     if missing:
         raise SystemExit(f"{args.build}/bench has no {', '.join(missing)}: ./run build")
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as directory:
-        bench = Bench(args.build, directory, args.threads, args.idle)
+        bench = Bench(args.build, directory, args.threads, args.idle, args.placement)
         choose(args, bench)
         if args.kafka:
             data, text = compare_kafka(bench, args)

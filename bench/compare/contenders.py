@@ -26,6 +26,7 @@ class Contender:
     warm_s: float = 0.0  # of load before anything is measured, in a full run: for just-in-time compilers
     loads: tuple | None = None  # names of the only loads that make sense for it
     topics: int = TOPICS  # that its broker has
+    roams: bool = False  # has all CPUs, like all else
     failure: str | None = None  # why it was given up
 
     @property
@@ -41,7 +42,8 @@ def running(bench, contender, broker, port=None):
     """A fresh process of the contender in front of the broker's port. `port` of the result is where clients connect."""
     port = port or free_ports(PORTS)
     launch = contender.prepare(bench, port, broker)
-    with Process(launch.argv, bench.directory, port, bench=bench) as proxy:
+    cpus = None if contender.roams else bench.placement.contender
+    with Process(launch.argv, bench.directory, port, bench=bench, cpus=cpus or bench.placement.everywhere) as proxy:
         proxy.admin = launch.admin
         if launch.begin:
             launch.begin()
@@ -151,7 +153,7 @@ def policy_records(proxy, name):
 
 BLIND = "relay uv_poll", "relay libuv streams", "relay splice", "HAProxy TCP", "Toxiproxy"
 GOVERNED = "Penstock policy"  # the one that claims are made about
-TWO_WORKERS = "Penstock policy, 2 workers"
+ONE_WORKER, TWO_WORKERS = "Penstock policy, 1 worker, any CPU", "Penstock policy, 2 workers, any CPU"
 
 
 def everybody(bench):
@@ -169,6 +171,7 @@ def everybody(bench):
         Contender("Penstock observe", penstock(), no_penstock),
         Contender(GOVERNED, penstock(POLICY), no_penstock, policies=1),
         Contender("Penstock many", penstock(many()), no_penstock, policies=TOPICS, topics=1000),
-        Contender(TWO_WORKERS, penstock(POLICY, workers=2), no_penstock, policies=1,
-                  loads=("produce", "small", "pipelined")),
+    ] + [
+        Contender(name, penstock(POLICY, workers=workers), no_penstock, policies=1, roams=True,
+                  loads=("produce", "small", "pipelined")) for name, workers in ((ONE_WORKER, 1), (TWO_WORKERS, 2))
     ]

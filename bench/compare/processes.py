@@ -13,10 +13,45 @@ class Failed(Exception):
     """This contender cannot be measured; the others can."""
 
 
+class Placement:
+    """On which CPUs the contender runs, and on which all else does: the same ones for every contender, or the scheduler's
+    choice of the moment decides more than what is to be compared. None: anywhere."""
+
+    def __init__(self, others=None, contender=None):
+        self.others, self.contender = others, contender
+        self.everywhere = os.sched_getaffinity(0)
+
+    @classmethod
+    def of(cls, text, threads):
+        """"0:1", "0-2:3", "all"; None: the last CPUs, one for each thread, are the contender's."""
+        if text == "all":
+            return cls()
+        if text is None:
+            cpus = sorted(os.sched_getaffinity(0))
+            own = min(threads, len(cpus) - 1)
+            return cls(set(cpus[:-own]), set(cpus[-own:])) if own > 0 else cls()
+        others, contender = (set(cls.numbers(part)) for part in text.split(":"))
+        return cls(others, contender)
+
+    @staticmethod
+    def numbers(text):
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            yield from range(int(first), int(last or first) + 1)
+
+    def says(self):
+        if self.others is None:
+            return "everything on any CPU"
+        name = {True: "CPU", False: "CPUs"}
+        listed = [f"{name[len(c) == 1]} {', '.join(map(str, sorted(c)))}" for c in (self.contender, self.others)]
+        return f"the contender on {listed[0]}, generator and broker on {listed[1]}"
+
+
 class Bench:
     """What every measurement needs: where the tools are, a folder that goes away, and what was spent here."""
 
-    def __init__(self, build, directory, threads=1, connections=10000):
+    def __init__(self, build, directory, threads=1, connections=10000, placement=None):
+        self.placement = placement or Placement()
         self.build = Path(build)  # of the release preset
         self.directory = Path(directory)
         self.threads = threads  # of every proxy that can have more than one
@@ -54,10 +89,11 @@ class Process:
 
     With a port the block begins when the child listens there. With pipes its stdin and stdout are text streams."""
 
-    def __init__(self, argv, directory, port=None, pipes=False, environment=None, bench=None):
+    def __init__(self, argv, directory, port=None, pipes=False, environment=None, bench=None, cpus=None):
         self.log = Path(directory) / f"{Path(argv[0]).name}-{time.monotonic_ns()}.log"
         self.port = port
         self.bench = bench  # is told at the end what was spent
+        cpus = cpus or (bench.placement.others if bench else None)
         stdio = subprocess.PIPE if pipes else None
         with open(self.log, "wb") as log:
             self.child = subprocess.Popen(
@@ -68,6 +104,7 @@ class Process:
                 text=True,
                 cwd=directory,
                 env=os.environ | (environment or {}),
+                preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None,
             )
 
     def __enter__(self):
