@@ -15,7 +15,7 @@ import time
 from . import contenders
 from .contenders import TOPICS, Contender, policy, running, samples
 from .loads import Load, drive
-from .processes import Failed, Process, free_ports
+from .processes import Failed, Process, free_ports, machine_cpu
 
 DIRECT = "(no proxy)"
 
@@ -32,13 +32,25 @@ def load(rate, seconds, *topic):
     return ["--mode", "produce-small", *topic, "--rate", rate, "--seconds", seconds, "--warmup", rate // 10]
 
 
+def settle(patience=5.0, look=0.2):
+    """Until the machine is nearly idle: who could not keep up goes on after its window, and must not do so in another's."""
+    deadline = time.monotonic() + patience
+    busy = 1.0
+    while busy > 0.1 and time.monotonic() < deadline:
+        before = machine_cpu()[0]
+        time.sleep(look)
+        busy = (machine_cpu()[0] - before) / look
+
+
 def windows(bench, field, options, count):
     """({name: [a result for each window]}, {name: why it has none}); `field` is [(name, the port to connect to)]. The
     order is another in each window. Who drops requests because it cannot keep up is not asked again."""
     results, late = {name: [] for name, _ in field}, {}
     for number in range(count):
         turn = number % len(field)
-        for name, port in field[turn:] + field[:turn]:
+        order = field[turn:] + field[:turn]
+        for name, port in order if number % 2 == 0 else reversed(order):
+            settle()
             try:
                 if name not in late:
                     results[name].append(drive(bench, port, options))
