@@ -410,7 +410,7 @@ static const struct ps_key root_keys[] = {
      .section = &tenant_section,
      AT(ps_config, tenants),
      .count_offset = offsetof(struct ps_config, tenant_count),
-     .most = "1000",
+     .most = "10000",
      .help = "Who is asking: the first that matches; whom none matches belongs to the tenant default"},
     {.name = "policies",
      .kind = PS_KEY_SECTIONS,

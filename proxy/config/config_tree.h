@@ -11,7 +11,7 @@
 #include <stdarg.h>
 
 #define PS_TREE_DEPTH_MAX 16
-#define PS_TREE_NODES_MAX 20000
+#define PS_TREE_NODES_MAX 100000
 #define PS_TREE_KEYS_MAX  200 /* of one map */
 
 enum ps_node_kind { PS_NODE_SCALAR = 1, PS_NODE_LIST, PS_NODE_MAP };
