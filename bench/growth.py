@@ -26,6 +26,7 @@ from compare.processes import Bench, Failed, Foreign, Placement, Process, free_p
 from compare.table import markdown
 
 RELAY = "relay uv_poll"
+REST_SHARE_MAX = 0.2  # of a CPU, beyond which the cost of a request drowns in it
 REST_S = 1.0  # how long a process is looked at while nobody sends anything; lag is read once a second
 
 
@@ -248,6 +249,8 @@ def curve_of(dimension, series, by_count):
     """[(n, least, median, most)] over the rounds."""
     points = []
     for n, rounds in sorted(by_count.items()):
+        if series.of == "request" and any(one["rest_share"] > REST_SHARE_MAX for one in rounds):
+            continue  # what it does at rest is more than what is left when that is taken off
         values = [FIGURES[series.of](one) / (n if dimension.parts else 1) for one in rounds]
         points.append((n, min(values), statistics.median(values), max(values)))
     return points
@@ -261,12 +264,15 @@ def section(dimension, results):
     """(lines of the report, {series: points}, whether Penstock grows too fast)"""
     curves = {s.name: curve_of(dimension, s, results[s.name]) for s in dimension.series}
     counts = sorted({p[0] for points in curves.values() for p in points})
-    rows = [[name, *(f"{dict((p[0], p[2]) for p in points).get(n, float('nan')):.2f}" for n in counts)]
-            for name, points in curves.items()]
+    middles = {name: {p[0]: f"{p[2]:.2f}" for p in points} for name, points in curves.items()}
+    rows = [[name, *(found.get(n, "–") for n in counts)] for name, found in middles.items()]
     fits = {name: verdict(points) for name, points in curves.items()}
     lines = [f"## {dimension.name}", f"{dimension.unit}, by the number of {dimension.says}: {dimension.load}.", "",
              markdown(["", *(f"{n:,}" for n in counts)], rows), ""]
     lines += [f"- {name}: {found or 'too few figures'}" for name, found in fits.items()]
+    drowned = [f"{name} at {n:,}" for name, points in curves.items() for n in counts
+               if n in results[name] and n not in [p[0] for p in points]]
+    lines += [f"- not told: {', '.join(drowned)}, where the process at rest took too much of a CPU"] if drowned else []
     relay_too = fits.get(RELAY) is not None and fits[RELAY].faster
     faster = any(f is not None and f.faster for name, f in fits.items() if name != RELAY)
     return [*lines, ""], curves, faster and dimension.per_request and not relay_too

@@ -17,13 +17,14 @@ class Fit:
     exponent: float  # of n, of the straight line through the logarithms
     times: float  # the last figure over the first
     model: str  # of MODELS, or "nothing"
-    log_times: float = 1.0  # what log n would be times
+    risen: float = 1.0  # the last figure over the least, or over the first where nothing falls
+    log_risen: float = 1.0  # what log n would have
 
     @property
     def faster(self):
         """Than log n: another curve fits better, and it has grown by more than log n itself does from 2 on. A lookup that
         misses the caches at 10,000 and hit them at 1 is not of another order."""
-        return self.model not in ("nothing", "log n") and self.times > max(FLAT, self.log_times)
+        return self.model not in ("nothing", "log n") and self.risen > max(FLAT, self.log_risen)
 
     def __str__(self):
         if self.model == "nothing":
@@ -53,14 +54,15 @@ def fit(counts, figures):
     if max(figures) / figures[0] < FLAT:
         return Fit(exponent, times, "nothing")
     left = {name: line([f(n) for n in counts], figures)[1] for name, f in MODELS.items()}
-    log_times = math.log(max(counts[-1], 2)) / math.log(max(counts[0], 2))
-    return Fit(exponent, times, min(left, key=left.get) if len(counts) > 2 else "n", log_times)
+    log_risen = math.log(max(counts[-1], 2)) / math.log(max(counts[0], 2))
+    model = min(left, key=left.get) if len(counts) > 2 else "n"
+    return Fit(exponent, times, model, figures[-1] / figures[0], log_risen)
 
 
 # --- plots -------------------------------------------------------------------------------------------------------
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 64, 20, 44, 48
+LEFT, RIGHT, TOP, BOTTOM = 56, 34, 44, 48
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600; font-size: 14px }
 .axis { stroke: #57606a } .grid { stroke: #d0d7de; stroke-dasharray: 2 3 } .line { fill: none; stroke-width: 2 }
@@ -124,7 +126,7 @@ def plot(title, x_says, y_says, series):
         for n, low, middle, high in values:
             out.append(f'<line x1="{x_of(n):.1f}" x2="{x_of(n):.1f}" y1="{y_of(low):.1f}" y2="{y_of(high):.1f}"/>')
             out.append(f'<circle class="dot" cx="{x_of(n):.1f}" cy="{y_of(middle):.1f}" r="3.5"/>')
-        legend = LEFT + i * (WIDTH - LEFT) / 3
+        legend = LEFT + i * 180
         out.append(f'<circle class="dot" cx="{legend + 6:.0f}" cy="33" r="4"/></g>')
         out.append(text(legend + 15, 37, name))
     return "\n".join([*out, "</svg>"]) + "\n"

@@ -18,7 +18,7 @@ from .table import markdown, ratio, spread
 sys.path.insert(0, str(ROOT / "tests/e2e"))  # its modules find one another like this
 
 TOPIC, RECORD = "bench", 1000
-LINE = re.compile(r"(\d+) records sent, ([\d.]+) records/sec.*?([\d.]+) ms avg latency.*?(\d+) ms 99th", re.S)
+LINE = re.compile(r"(\d+) records sent, ([\d.]+) records/sec.*?([\d.]+) ms avg latency.*?(\d+) ms 99th")
 SETTINGS = {"log.retention.check.interval.ms": 2000, "log.segment.delete.delay.ms": 0}  # the disk need not hold it all
 
 
