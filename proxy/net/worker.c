@@ -69,7 +69,8 @@ static void arm_release(struct ps_worker *w)
 
 static void on_prepare(uv_prepare_t *prepare)
 {
-    struct ps_worker *w = prepare->data; /* w->now: of the last event, which is near enough */
+    struct ps_worker *w = prepare->data;
+    w->now = ps_now(); /* not the last event's: a timer of libuv's may have fired early, and told nobody */
     ps_worker_take_turns(w);
     if (w->valves_moved) {
         w->valves_moved = false;
