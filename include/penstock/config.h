@@ -6,12 +6,16 @@
 #ifndef PENSTOCK_CONFIG_H
 #define PENSTOCK_CONFIG_H
 
+#include "penstock/law.h"
 #include "penstock/names.h"
 
 enum ps_mode { PS_MODE_ENFORCE = 1, PS_MODE_SHADOW, PS_MODE_OFF };
 enum ps_aggregate { PS_AGGREGATE_SUM = 1, PS_AGGREGATE_MAX };
 enum ps_upstream_sasl { PS_UPSTREAM_PLAINTEXT = 0, PS_UPSTREAM_PLAIN, PS_UPSTREAM_SCRAM_256, PS_UPSTREAM_SCRAM_512 };
 enum ps_stale { PS_STALE_OPEN = 1, PS_STALE_HOLD_LAST, PS_STALE_FACTOR };
+enum ps_isolation { PS_READ_UNCOMMITTED = 1, PS_READ_COMMITTED };
+/* Who yields first under pressure: low. The number is the tier: 0 is served first. */
+enum ps_priority { PS_PRIORITY_HIGH = 0, PS_PRIORITY_NORMAL, PS_PRIORITY_LOW, PS_PRIORITY_COUNT };
 enum ps_log_format { PS_LOG_TEXT = 1, PS_LOG_JSON };
 enum ps_log_level { PS_LOG_ERROR = 1, PS_LOG_WARN, PS_LOG_INFO, PS_LOG_DEBUG };
 
@@ -38,6 +42,7 @@ struct ps_tenant_config {
     char *client_id;               /* glob; NULL matches all */
     char *principal;               /* glob over "User:alice"; NULL matches all, and those without a principal as well */
     double weight;
+    enum ps_priority priority;
 };
 
 struct ps_policy_config {
@@ -47,9 +52,16 @@ struct ps_policy_config {
     struct ps_names tenant_names;  /* the same, filed */
     enum ps_mode mode;
     struct ps_strings groups;      /* governing groups: names or globs; the lowest rate governs */
-    double target_records;         /* lag to hold */
-    double limit_records;          /* lag never to reach; default target / 0.6 */
+    struct ps_strings advisory;    /* of these, groups that are watched and shown but never govern */
+    struct ps_strings ignore;      /* of these, groups that are not looked at */
+    ps_ns empty_grace;             /* a group without members for so long governs no more; 0: it governs for ever */
+    enum ps_isolation isolation;   /* how its consumers read: lag counts up to the end, or up to the last stable offset */
+    double target_records;         /* lag to hold; 0 if given in time */
+    double limit_records;          /* lag never to reach; default target / 0.6; 0 if given in time */
+    double target_s, limit_s;      /* the same in seconds, times the consume rate; 0 if given in records */
     enum ps_aggregate aggregate;
+    struct ps_law_config law;      /* `controller`, defaults filled in */
+    double max_records, max_bytes; /* `max_rate`: per second, never more than this whatever the lag; 0: no bound */
     ps_ns poll;                    /* while idle; a quarter of it while engaged */
     ps_ns stale_after;
     enum ps_stale on_stale;
@@ -92,6 +104,7 @@ struct ps_config {
     char *admin_token;             /* content of token_file, NULL if none: then admin is on loopback */
     struct ps_limits_config limits;
     unsigned workers;              /* resolved: never 0 */
+    unsigned instances;            /* Penstocks in front of this cluster with the same policies; 1: this one alone */
     enum ps_log_level log_level;
     enum ps_log_format log_format;
 };

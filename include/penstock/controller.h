@@ -80,6 +80,22 @@ void ps_controller_configure(struct ps_controller *c, const struct ps_controller
 void ps_controller_observe(struct ps_controller *c, const struct ps_sample *sample, ps_ns now);
 /* Records were forwarded to this partition (-1: spread over all) since the last call. */
 void ps_controller_admitted(struct ps_controller *c, int32_t partition, double records, ps_ns now);
+
+/* ---- What passes by (decoded by the session, told by the control thread). `at`: when it passed, never after now. What is
+ * older than what is known already, from either source, counts as nothing. When it ends for a few commit periods the
+ * polled samples rule again, and the other way round, without anybody switching. ---- */
+
+/* A Produce response told that the log of this partition ends at `end` at the least. */
+void ps_controller_end(struct ps_controller *c, uint32_t partition, int64_t end, ps_ns at, ps_ns now);
+/* The group committed: an OffsetCommit that was answered without an error, or one of a transaction that has committed. */
+void ps_controller_commit(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now);
+/* A member of the group asked for records from `offset` on: it lives, and has read no further. */
+void ps_controller_fetched(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now);
+/* The group's assignment is being made anew (PAUSED: its members do not read meanwhile; MOVING: most of them read on, as
+ * in a cooperative rebalance or KIP-848), or stands again. */
+enum ps_rebalance { PS_REBALANCE_PAUSED = 1, PS_REBALANCE_MOVING, PS_REBALANCE_OVER };
+void ps_controller_rebalance(struct ps_controller *c, enum ps_rebalance phase, ps_ns at, ps_ns now);
+
 /* Every 100 ms, after ps_controller_admitted. held: the valve keeps somebody waiting. */
 void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
 

@@ -86,14 +86,25 @@ enum ps_notice_kind {
     PS_NOTICE_ADMITTED = 1, /* slot, partition, records: forwarded to the broker */
     PS_NOTICE_TOPIC,        /* text: a covered topic without a rule was written to */
     PS_NOTICE_MEMBER,       /* text: group id; identity: of a client that is a member of it */
-    PS_NOTICE_BLIND         /* raw SASL of a mechanism that is not known: the connection passes unread from now on */
+    PS_NOTICE_BLIND,        /* raw SASL of a mechanism that is not known: the connection passes unread from now on */
+    PS_NOTICE_APPENDED,     /* slot, partition, offset: a Produce response told that the log ends there at the least */
+    PS_NOTICE_COMMITTED,    /* slot, partition, offset, group: of an OffsetCommit answered without an error */
+    PS_NOTICE_FETCHED,      /* slot, partition, offset, group: a Fetch by a client that is a member of this governing group
+                             * and of no other that governs the slot */
+    PS_NOTICE_TXN_OFFSET,   /* slot, partition, offset, group, identity: as COMMITTED, of TxnOffsetCommit: counts when the
+                             * transaction `identity` ends with a commit */
+    PS_NOTICE_TXN_END,      /* identity, records: 1 it committed, 0 it aborted (EndTxn answered without an error) */
+    PS_NOTICE_REBALANCE     /* group, records: enum ps_rebalance; text: the group id */
 };
 struct ps_notice {
     enum ps_notice_kind kind;
     uint32_t slot;
     int32_t partition;
     uint32_t records;
-    uint64_t identity;
+    uint64_t identity;    /* of a client (ps_member_identity), or of a transaction (hash of its id, producer id and epoch) */
+    uint64_t group;       /* ps_hash of the group id */
+    int64_t offset;
+    ps_ns at;             /* when it passed: of APPENDED and later kinds */
     struct ps_span text;  /* copied by the receiver before it returns */
 };
 

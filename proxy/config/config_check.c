@@ -197,7 +197,9 @@ static void settle_tenants(const struct ps_config_reader *r, struct ps_config *c
     char path[PS_NODE_PATH_MAX];
     struct ps_node *list = ps_node_find(root, "tenants");
     struct ps_tenant_config *settled = ps_arena_alloc(r->arena, (config->tenant_count + 1) * sizeof(*settled));
-    struct ps_tenant_config last = {ps_arena_copy(r->arena, DEFAULT_NAME, strlen(DEFAULT_NAME)), NULL, NULL, 1};
+    struct ps_tenant_config last = {.name = ps_arena_copy(r->arena, DEFAULT_NAME, strlen(DEFAULT_NAME)),
+                                    .weight = 1.0,
+                                    .priority = PS_PRIORITY_NORMAL};
     size_t count = 0;
     if (list != NULL) {
         check_unique(r, list);

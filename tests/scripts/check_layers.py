@@ -23,7 +23,7 @@ LAYERS = [
     ("protocol", "libps_protocol.a", ["protocol/*.[ch]"],
      ["base", "bytes", "schema", "api", "walk", "batch", "produce", "reply", "ask", "answer", "rewrite", "sasl", "close"]),
     ("policy", "libps_policy.a", ["policy/*.[ch]"],
-     ["config", "controller", "family", "governor", "heap", "names", "share", "tenant", "valve"]),
+     ["config", "controller", "family", "governor", "heap", "law", "names", "share", "tenant", "valve"]),
     ("session", "libps_session.a", ["proxy/session/*.[ch]"],
      ["session"]),
 ]

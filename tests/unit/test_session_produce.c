@@ -208,7 +208,8 @@ static void test_members_of_the_group_are_exempt(void **state)
 static void test_policies_are_about_their_tenants(void **state)
 {
     char *only[] = {TEXT("ads")};
-    struct ps_tenant_config tenants[] = {{only[0], TEXT("ads-*"), NULL, 2.0}, {TEXT("default"), NULL, NULL, 1.0}};
+    struct ps_tenant_config tenants[] = {{.name = only[0], .client_id = TEXT("ads-*"), .weight = 2.0},
+                                         {.name = TEXT("default"), .weight = 1.0}};
     struct story *t = *state;
     struct frame f;
     t->policy.tenants = (struct ps_strings){only, 1};
