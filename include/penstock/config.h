@@ -55,7 +55,7 @@ struct ps_policy_config {
     struct ps_strings advisory;    /* of these, groups that are watched and shown but never govern */
     struct ps_strings ignore;      /* of these, groups that are not looked at */
     ps_ns empty_grace;             /* a group without members for so long governs no more; 0: it governs for ever */
-    enum ps_isolation isolation;   /* how its consumers read: lag counts up to the end, or up to the last stable offset */
+    enum ps_isolation isolation;   /* of its consumers: lag counts up to the end, or up to the last stable offset */
     double target_records;         /* lag to hold; 0 if given in time */
     double limit_records;          /* lag never to reach; default target / 0.6; 0 if given in time */
     double target_s, limit_s;      /* the same in seconds, times the consume rate; 0 if given in records */
@@ -112,6 +112,10 @@ struct ps_config {
 /* True if text matches a name or glob (* and ?; no character classes). Pure. */
 bool ps_glob_match(const char *glob, struct ps_span text);
 bool ps_strings_match(const struct ps_strings *globs, struct ps_span text);
+
+/* What a consumer group is to a policy by its name alone. */
+enum ps_group_role { PS_GROUP_NONE = 0, /* not one of its groups, or ignored */ PS_GROUP_GOVERNS, PS_GROUP_ADVISES };
+enum ps_group_role ps_policy_group_role(const struct ps_policy_config *policy, struct ps_span group);
 
 /* Files what stands in policies and tenants: fills in `names` and each policy's tenant_names. memory: of
  * ps_config_names_size, aligned as from malloc, and lasting as long as the configuration. Part of loading it. */

@@ -8,10 +8,8 @@
 
 #define DEFAULT_NAME     "default"
 #define BROKER_PORTS     100 /* after bind, when no range is given */
-#define LIMIT_PER_TARGET 0.6 /* the target leaves this much of the limit for what is not yet seen */
 
-/* Two items of a list must not have the same name. */
-static void check_unique(const struct ps_config_reader *r, struct ps_node *list)
+void ps_config_check_unique(const struct ps_config_reader *r, struct ps_node *list)
 {
     char path[PS_NODE_PATH_MAX], shown[PS_SHOWN_MAX];
     for (struct ps_node *item = list->first; item != NULL; item = item->next) {
@@ -167,7 +165,7 @@ static void settle_ports(const struct ps_config_reader *r, struct ps_config *con
         config->listeners[0].bind = (struct ps_host_port){ps_arena_copy(r->arena, "127.0.0.1", 9), 9192};
         config->listener_count = 1;
     } else {
-        check_unique(r, list);
+        ps_config_check_unique(r, list);
     }
     struct claims claims = {calloc(2 * config->listener_count + 1, sizeof(struct claim)), 0};
     if (claims.v == NULL) {
@@ -191,7 +189,7 @@ static void settle_ports(const struct ps_config_reader *r, struct ps_config *con
 
 /* ---- tenants ---- */
 
-/* The tenant default is always there and always last; a file may only give it a weight. */
+/* The tenant default is always there and always last; a file may only give it a weight and a priority. */
 static void settle_tenants(const struct ps_config_reader *r, struct ps_config *config, struct ps_node *root)
 {
     char path[PS_NODE_PATH_MAX];
@@ -202,7 +200,7 @@ static void settle_tenants(const struct ps_config_reader *r, struct ps_config *c
                                     .priority = PS_PRIORITY_NORMAL};
     size_t count = 0;
     if (list != NULL) {
-        check_unique(r, list);
+        ps_config_check_unique(r, list);
     }
     struct ps_node *node = list == NULL ? NULL : list->first;
     for (size_t i = 0; i < config->tenant_count && node != NULL; i++, node = node->next) {
@@ -222,6 +220,7 @@ static void settle_tenants(const struct ps_config_reader *r, struct ps_config *c
         }
         if (is_default) {
             last.weight = tenant->weight;
+            last.priority = tenant->priority;
         } else {
             settled[count++] = *tenant;
         }
@@ -231,105 +230,10 @@ static void settle_tenants(const struct ps_config_reader *r, struct ps_config *c
     config->tenant_count = count;
 }
 
-/* A policy for nobody is a typing error. Tenants are settled by now. */
-static void check_policy_tenants(const struct ps_config_reader *r, const struct ps_config *config, struct ps_node *list)
-{
-    char path[PS_NODE_PATH_MAX], shown[PS_SHOWN_MAX], names[160] = "";
-    for (struct ps_node *node = list->first; node != NULL; node = node->next) {
-        bool found = false;
-        size_t len = 0;
-        for (size_t i = 0; i < config->tenant_count; i++) {
-            const char *name = config->tenants[i].name;
-            found = found || (name != NULL && ps_glob_match(node->text, ps_span_of(name)));
-            if (name != NULL && len < sizeof(names) - 1) {
-                len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len == 0 ? "" : ", ", name);
-            }
-        }
-        if (!found) {
-            ps_node_wrong(node, r->errors, "%s: \"%s\" matches no tenant; they are %s%s", ps_node_path(node, path),
-                          ps_shown(node->text, shown), names, len < sizeof(names) ? "" : "...");
-        }
-    }
-}
-
-/* ---- policies ---- */
-
-static void settle_lag(const struct ps_config_reader *r, struct ps_policy_config *policy, struct ps_node *node)
-{
-    char path[PS_NODE_PATH_MAX];
-    struct ps_node *signal = ps_node_find(node, "signal");
-    if (signal == NULL || signal->kind != PS_NODE_MAP || !ps_node_good(signal, "target") ||
-        !ps_node_good(signal, "limit")) {
-        return;
-    }
-    struct ps_node *target = ps_node_find(signal, "target"), *limit = ps_node_find(signal, "limit");
-    if (target == NULL && limit == NULL) {
-        ps_node_wrong(signal, r->errors, "%s lacks a target or a limit: the lag to hold, or never to reach, in records",
-                      ps_node_path(signal, path));
-    } else if (target == NULL) {
-        policy->target_records = policy->limit_records * LIMIT_PER_TARGET;
-    } else if (limit == NULL) {
-        policy->limit_records = policy->target_records / LIMIT_PER_TARGET;
-    } else if (policy->target_records >= policy->limit_records) {
-        ps_node_wrong(target, r->errors,
-                      "%s: the target %s is not below the limit %s; leave one of them out, or take "
-                      "0.6 of the limit",
-                      ps_node_path(target, path), target->text, limit->text);
-    }
-}
-
-/* Reports it where it was written, or else at the section. */
-static struct ps_node *place_of(struct ps_node *policy, const char *key, const char *other)
+struct ps_node *ps_config_place(struct ps_node *policy, const char *key, const char *other)
 {
     struct ps_node *node = ps_node_find(policy, key);
     return node != NULL ? node : ps_node_find(policy, other);
-}
-
-static void check_policy(const struct ps_config_reader *r, const struct ps_policy_config *policy, struct ps_node *node)
-{
-    char path[PS_NODE_PATH_MAX];
-    if (ps_node_good(node, "wait.max") && ps_node_good(node, "wait.client_timeout") &&
-        policy->wait_max > policy->client_timeout) {
-        struct ps_node *place = place_of(node, "wait.max", "wait.client_timeout");
-        ps_node_wrong(place, r->errors, "%s: a wait (max %llums) may not be longer than client_timeout (%llums)",
-                      ps_node_path(place, path), (unsigned long long)(policy->wait_max / PS_MILLISECOND),
-                      (unsigned long long)(policy->client_timeout / PS_MILLISECOND));
-    }
-    if (ps_node_good(node, "signal.poll") && ps_node_good(node, "signal.stale_after") &&
-        policy->stale_after < 2 * policy->poll) {
-        struct ps_node *place = place_of(node, "signal.stale_after", "signal.poll");
-        ps_node_wrong(place, r->errors,
-                      "%s: every lag would be stale: stale_after (%llums) must be at least twice "
-                      "poll (%llums)",
-                      ps_node_path(place, path), (unsigned long long)(policy->stale_after / PS_MILLISECOND),
-                      (unsigned long long)(policy->poll / PS_MILLISECOND));
-    }
-    struct ps_node *factor = ps_node_find(node, "on_stale.factor");
-    if (factor != NULL && ps_node_good(node, "on_stale.do") && policy->on_stale != PS_STALE_FACTOR) {
-        ps_node_key_wrong(factor, r->errors, "%s is only used with \"do: factor\": add that, or remove it",
-                          ps_node_path(factor, path));
-    }
-}
-
-static void settle_policies(const struct ps_config_reader *r, struct ps_config *config, struct ps_node *root)
-{
-    struct ps_node *list = ps_node_find(root, "policies");
-    if (list == NULL || config->policy_count == 0) {
-        return;
-    }
-    check_unique(r, list);
-    struct ps_node *node = list->first;
-    for (size_t i = 0; i < config->policy_count; i++, node = node->next) {
-        if (node->kind != PS_NODE_MAP) {
-            continue;
-        }
-        settle_lag(r, &config->policies[i], node);
-        check_policy(r, &config->policies[i], node);
-        struct ps_node *tenants = ps_node_find(node, "tenants");
-        if (tenants != NULL && !tenants->bad && ps_node_good(root, "tenants")) {
-            check_policy_tenants(r, config, tenants);
-        }
-    }
 }
 
 static void check_limits(const struct ps_config_reader *r, const struct ps_config *config, struct ps_node *root)
@@ -337,7 +241,7 @@ static void check_limits(const struct ps_config_reader *r, const struct ps_confi
     char path[PS_NODE_PATH_MAX];
     if (ps_node_good(root, "limits.gather") && ps_node_good(root, "limits.memory") &&
         config->limits.gather > config->limits.memory) {
-        struct ps_node *place = place_of(root, "limits.gather", "limits.memory");
+        struct ps_node *place = ps_config_place(root, "limits.gather", "limits.memory");
         ps_node_wrong(place, r->errors, "%s: one gathered request (gather, %llu bytes) must fit in memory (%llu bytes)",
                       ps_node_path(place, path), (unsigned long long)config->limits.gather,
                       (unsigned long long)config->limits.memory);
@@ -351,7 +255,7 @@ void ps_config_settle(const struct ps_config_reader *reader, struct ps_node *roo
     }
     settle_ports(reader, config, root);
     settle_tenants(reader, config, root);
-    settle_policies(reader, config, root);
+    ps_config_settle_policies(reader, config, root);
     check_limits(reader, config, root);
     if (reader->errors->count == 0) {
         ps_config_names_build(config, ps_arena_alloc(reader->arena, ps_config_names_size(config)));

@@ -106,6 +106,11 @@ static const struct ps_key match_keys[] = {
 
 static const struct ps_section match_section = {.name = "tenants[].match", .keys = match_keys};
 
+static const struct ps_choice priorities[] = {{"high", PS_PRIORITY_HIGH, false},
+                                              {"normal", PS_PRIORITY_NORMAL, false},
+                                              {"low", PS_PRIORITY_LOW, false},
+                                              {0}};
+
 static const struct ps_key tenant_keys[] = {
     {.name = "name",
      .kind = PS_KEY_NAME,
@@ -123,7 +128,12 @@ static const struct ps_key tenant_keys[] = {
      .least = "0.001",
      .most = "1000",
      .help = "Its share of what a policy admits, in proportion to the weights of those who send"},
-    LATER("priority"),
+    {.name = "priority",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_tenant_config, priority),
+     .fallback = "normal",
+     .choices = priorities,
+     .help = "Who yields first under pressure: low, then normal, then high. Weights count among equals"},
     LATER("quota"),
     END,
 };
@@ -134,7 +144,10 @@ static const struct ps_choice losses[] = {{"never", 0, false}, {"allowed", 0, tr
 static const struct ps_choice aggregates[] = {{"sum", PS_AGGREGATE_SUM, false}, {"max", PS_AGGREGATE_MAX, false}, {0}};
 static const struct ps_choice stales[] = {
     {"hold_last", PS_STALE_HOLD_LAST, false}, {"open", PS_STALE_OPEN, false}, {"factor", PS_STALE_FACTOR, false}, {0}};
-static const struct ps_choice controllers[] = {{"drain", 0, false}, {"watermark", 0, true}, {"steps", 0, true}, {0}};
+static const struct ps_choice isolations[] = {
+    {"read_uncommitted", PS_READ_UNCOMMITTED, false}, {"read_committed", PS_READ_COMMITTED, false}, {0}};
+static const struct ps_choice controllers[] = {
+    {"drain", PS_LAW_DRAIN, false}, {"watermark", PS_LAW_WATERMARK, false}, {"steps", PS_LAW_STEPS, false}, {0}};
 
 static const struct ps_key signal_keys[] = {
     {.name = "groups",
@@ -144,24 +157,44 @@ static const struct ps_key signal_keys[] = {
      .least = "1",
      .most = "64",
      .help = "Consumer groups whose lag governs; the one that allows least decides"},
+    {.name = "advisory",
+     .kind = PS_KEY_GLOBS,
+     AT(ps_policy_config, advisory),
+     .most = "64",
+     .help = "Of these groups, the ones that are measured and shown but never govern"},
+    {.name = "ignore",
+     .kind = PS_KEY_GLOBS,
+     AT(ps_policy_config, ignore),
+     .most = "64",
+     .help = "Of these groups, the ones that are not looked at: what a glob finds and nobody waits for"},
     {.name = "target",
      .kind = PS_KEY_LAG,
      AT(ps_policy_config, target_records),
+     .time_offset = offsetof(struct ps_policy_config, target_s),
      .least = "1",
      .most = "1000G",
-     .help = "The lag to hold, in records; without it 0.6 of the limit. One of target and limit is required"},
+     .help = "The lag to hold, in records, or in time: that times the consume rate (500ms to 168h). Without it 0.6 of "
+             "the limit. One of target and limit is required"},
     {.name = "limit",
      .kind = PS_KEY_LAG,
      AT(ps_policy_config, limit_records),
+     .time_offset = offsetof(struct ps_policy_config, limit_s),
      .least = "1",
      .most = "1000G",
-     .help = "The lag never to reach, in records; without it the target divided by 0.6"},
+     .help = "The lag never to reach, in records or in time as the target; without it the target divided by 0.6"},
     {.name = "aggregate",
      .kind = PS_KEY_CHOICE,
      AT(ps_policy_config, aggregate),
      .fallback = "sum",
      .choices = aggregates,
      .help = "Over partitions: the sum of their lags, or the worst (max) times their number"},
+    {.name = "isolation",
+     .kind = PS_KEY_CHOICE,
+     AT(ps_policy_config, isolation),
+     .fallback = "read_uncommitted",
+     .choices = isolations,
+     .help = "How the consumers read (their isolation.level): with read_committed lag counts up to the last stable "
+             "offset, because what stands behind an open transaction cannot be read yet"},
     {.name = "poll",
      .kind = PS_KEY_DURATION,
      AT(ps_policy_config, poll),
@@ -176,6 +209,14 @@ static const struct ps_key signal_keys[] = {
      .least = "1s",
      .most = "1h",
      .help = "A lag older than this is not trusted any more: on_stale says what then"},
+    {.name = "empty_grace",
+     .kind = PS_KEY_DURATION,
+     AT(ps_policy_config, empty_grace),
+     .fallback = "10m",
+     .least = "0s",
+     .most = "168h",
+     .help = "A group that has had no members for so long governs no more, until it has some again; 0s: it governs "
+             "for ever"},
     END,
 };
 
@@ -197,18 +238,79 @@ static const struct ps_key stale_keys[] = {
     END,
 };
 
+static const struct ps_key level_keys[] = {
+    {.name = "at",
+     .kind = PS_KEY_NUMBER,
+     AT(ps_law_step, at),
+     .required = true,
+     .least = "0.01",
+     .most = "10",
+     .help = "From this share of the limit on"},
+    {.name = "keep",
+     .kind = PS_KEY_NUMBER,
+     AT(ps_law_step, keep),
+     .required = true,
+     .least = "0",
+     .most = "1",
+     .help = "this share of what is offered passes"},
+    END,
+};
+
+static const struct ps_section level_section = {
+    .name = "policies[].controller.levels[]", .keys = level_keys, .item_size = sizeof(struct ps_law_step)};
+
 static const struct ps_key controller_keys[] = {
     {.name = "type",
      .kind = PS_KEY_CHOICE,
-     .offset = PS_KEY_NOWHERE,
+     AT(ps_policy_config, law.kind),
      .fallback = "drain",
      .choices = controllers,
-     .help = "How the admitted rate follows from the lag: drain holds a standing queue of target records"},
-    LATER("watermark"),
-    LATER("steps"),
-    LATER("high"),
-    LATER("low"),
-    LATER("levels"),
+     .help = "How the admitted rate follows from the lag. drain holds a standing queue of target records; watermark "
+             "closes at high and opens at low; steps lets a share of what is offered pass"},
+    {.name = "tau_fill",
+     .kind = PS_KEY_SECONDS,
+     AT(ps_policy_config, law.tau_fill_s),
+     .fallback = "4s",
+     .least = "500ms",
+     .most = "10m",
+     .help = "drain: below the target, the time in which it is approached"},
+    {.name = "tau_drain",
+     .kind = PS_KEY_SECONDS,
+     AT(ps_policy_config, law.tau_drain_s),
+     .fallback = "6s",
+     .least = "500ms",
+     .most = "10m",
+     .help = "drain: the same above the target"},
+    {.name = "phi",
+     .kind = PS_KEY_NUMBER,
+     AT(ps_policy_config, law.phi),
+     .fallback = "0.5",
+     .least = "0.01",
+     .most = "1",
+     .help = "drain: the most of the consume rate that producers may lose while consumers live; the rest they keep, "
+             "however long the queue"},
+    {.name = "high",
+     .kind = PS_KEY_NUMBER,
+     AT(ps_policy_config, law.high),
+     .fallback = "0.8",
+     .least = "0.02",
+     .most = "1",
+     .help = "watermark: the share of the limit at which producers are stopped"},
+    {.name = "low",
+     .kind = PS_KEY_NUMBER,
+     AT(ps_policy_config, law.low),
+     .fallback = "0.2",
+     .least = "0.01",
+     .most = "0.99",
+     .help = "watermark: the share of the limit at which they are let go, as fast as consumers read"},
+    {.name = "levels",
+     .kind = PS_KEY_ARRAY,
+     .section = &level_section,
+     AT(ps_policy_config, law.steps),
+     .count_offset = offsetof(struct ps_policy_config, law.step_count),
+     .least = "1",
+     .most = "8",
+     .help = "steps: the levels, in ascending order; without them 0.8 at 0.7, 0.5 at 0.9 and 0.2 at 1"},
     END,
 };
 
@@ -237,9 +339,26 @@ static const struct ps_key wait_keys[] = {
     END,
 };
 
+static const struct ps_key max_rate_keys[] = {
+    {.name = "records",
+     .kind = PS_KEY_RATE,
+     AT(ps_policy_config, max_records),
+     .least = "1/s",
+     .most = "1000G/s",
+     .help = "Records per second"},
+    {.name = "bytes",
+     .kind = PS_KEY_BYTE_RATE,
+     AT(ps_policy_config, max_bytes),
+     .least = "1KiB/s",
+     .most = "1TiB/s",
+     .help = "Bytes per second, of records as they are sent"},
+    END,
+};
+
 static const struct ps_section signal_section = {.name = "policies[].signal", .keys = signal_keys};
 static const struct ps_section stale_section = {.name = "policies[].on_stale", .keys = stale_keys};
 static const struct ps_section controller_section = {.name = "policies[].controller", .keys = controller_keys};
+static const struct ps_section max_rate_section = {.name = "policies[].max_rate", .keys = max_rate_keys};
 static const struct ps_section wait_section = {.name = "policies[].wait", .keys = wait_keys};
 
 static const struct ps_key policy_keys[] = {
@@ -287,6 +406,10 @@ static const struct ps_key policy_keys[] = {
      .kind = PS_KEY_SECTION,
      .section = &controller_section,
      .help = "How the admitted rate is found"},
+    {.name = "max_rate",
+     .kind = PS_KEY_SECTION,
+     .section = &max_rate_section,
+     .help = "What each of its topics may take at the most, whatever the lag; without it there is no such bound"},
     {.name = "wait", .kind = PS_KEY_SECTION, .section = &wait_section, .help = "How long produce requests may wait"},
     {.name = "exempt_members",
      .kind = PS_KEY_BOOL,
@@ -428,6 +551,14 @@ static const struct ps_key root_keys[] = {
      .least = "1",
      .most = "256",
      .help = "Threads that carry the traffic; auto: one for each processor this process may use"},
+    {.name = "instances",
+     .kind = PS_KEY_INTEGER,
+     AT(ps_config, instances),
+     .fallback = "1",
+     .least = "1",
+     .most = "1000",
+     .help = "How many Penstocks with these policies stand before the cluster: each admits its part of a rate, at "
+             "first one of so many"},
     {.name = "log", .kind = PS_KEY_SECTION, .section = &log_section, .help = "What is written to stderr"},
     LATER("faults"),
     END,
@@ -452,13 +583,17 @@ static const char *const kind_words[] = {
     [PS_KEY_BOOL] = "true or false",
     [PS_KEY_INTEGER] = "whole number",
     [PS_KEY_NUMBER] = "number",
-    [PS_KEY_LAG] = "count, like 300k or 1M",
+    [PS_KEY_LAG] = "count, like 300k, or duration, like 30s",
+    [PS_KEY_RATE] = "rate, like 50k/s",
+    [PS_KEY_BYTE_RATE] = "byte rate, like 10MiB/s",
+    [PS_KEY_SECONDS] = "duration, like 250ms or 5s",
     [PS_KEY_SIZE] = "size, like 64KiB",
     [PS_KEY_DURATION] = "duration, like 250ms or 5s",
     [PS_KEY_FILE] = "path of a file",
     [PS_KEY_WORKERS] = "whole number, or auto",
     [PS_KEY_SECTION] = "map",
     [PS_KEY_SECTIONS] = "list of maps",
+    [PS_KEY_ARRAY] = "list of maps",
     [PS_KEY_LATER] = "not supported yet",
 };
 

@@ -23,13 +23,17 @@ enum ps_key_kind {
     PS_KEY_BOOL,            /* bool */
     PS_KEY_INTEGER,         /* uint32_t or int32_t */
     PS_KEY_NUMBER,          /* double */
-    PS_KEY_LAG,             /* double: records */
+    PS_KEY_LAG,             /* double: records; or, if a duration is written, seconds in the double at time_offset */
+    PS_KEY_RATE,            /* double: records/s */
+    PS_KEY_BYTE_RATE,       /* double: bytes/s */
+    PS_KEY_SECONDS,         /* double: seconds, written as a duration */
     PS_KEY_SIZE,            /* uint64_t: bytes */
     PS_KEY_DURATION,        /* ps_ns */
     PS_KEY_FILE,            /* char *: what the file contains, without space at its end */
     PS_KEY_WORKERS,         /* unsigned: "auto" is the number of processors this process may use */
     PS_KEY_SECTION,         /* a map of keys that belong to the same struct */
     PS_KEY_SECTIONS,        /* a list of such maps: array of structs, with a count */
+    PS_KEY_ARRAY,           /* the same in an array of `most` that is part of the struct; uint32_t count */
     PS_KEY_LATER            /* known to the project, not built yet: refused by name */
 };
 
@@ -45,6 +49,7 @@ struct ps_key {
     const char *name; /* NULL ends the list */
     enum ps_key_kind kind;
     size_t offset, count_offset; /* of the field in its struct; of its count, for arrays (0: it has none) */
+    size_t time_offset;          /* of PS_KEY_LAG */
     const char *fallback;        /* the default, as one would write it; NULL: none */
     const char *least, *most;    /* bounds of a quantity, or of the number of items; NULL: none */
     bool required;

@@ -64,6 +64,7 @@ static enum ps_node_kind shape_of(enum ps_key_kind kind)
     case PS_KEY_SECTION:
         return PS_NODE_MAP;
     case PS_KEY_SECTIONS:
+    case PS_KEY_ARRAY:
     case PS_KEY_BROKERS:
     case PS_KEY_GLOBS:
     case PS_KEY_TOPICS:
@@ -80,6 +81,9 @@ static enum ps_node_kind shape_of(enum ps_key_kind kind)
     case PS_KEY_INTEGER:
     case PS_KEY_NUMBER:
     case PS_KEY_LAG:
+    case PS_KEY_RATE:
+    case PS_KEY_BYTE_RATE:
+    case PS_KEY_SECONDS:
     case PS_KEY_SIZE:
     case PS_KEY_DURATION:
     case PS_KEY_FILE:
@@ -107,7 +111,7 @@ static bool check_shape(const struct ps_config_reader *r, const struct ps_key *k
         return true;
     }
     bool wants_brackets =
-        shape == PS_NODE_LIST && node->kind == PS_NODE_SCALAR && *node->text != '\0' && key->kind != PS_KEY_SECTIONS;
+        shape == PS_NODE_LIST && node->kind == PS_NODE_SCALAR && *node->text != '\0' && key->section == NULL;
     if (wants_brackets) {
         ps_node_wrong(node, r->errors, "%s is a list: write [%s]", ps_node_path(node, path),
                       ps_shown(node->text, shown));
@@ -139,9 +143,14 @@ static void read_defaults(const struct ps_config_reader *r, const struct ps_sect
 
 static void read_list(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *base)
 {
-    char *items = ps_arena_alloc(r->arena, node->count * key->section->item_size + 1);
-    memcpy((char *)base + key->offset, &items, sizeof(items));
-    memcpy((char *)base + key->count_offset, &(size_t){node->count}, sizeof(size_t));
+    char *items = (char *)base + key->offset;
+    if (key->kind == PS_KEY_ARRAY) {
+        memcpy((char *)base + key->count_offset, &(uint32_t){node->count}, sizeof(uint32_t));
+    } else {
+        items = ps_arena_alloc(r->arena, node->count * key->section->item_size + 1);
+        memcpy((char *)base + key->offset, &items, sizeof(items));
+        memcpy((char *)base + key->count_offset, &(size_t){node->count}, sizeof(size_t));
+    }
     for (struct ps_node *child = node->first; child != NULL; child = child->next) {
         void *item = items + child->index * key->section->item_size;
         char path[PS_NODE_PATH_MAX];
@@ -182,7 +191,7 @@ static void read_child(const struct ps_config_reader *r, const struct ps_key *ke
     }
     if (key->kind == PS_KEY_SECTION) {
         read_map(r, key->section, node, base);
-    } else if (key->kind == PS_KEY_SECTIONS) {
+    } else if (key->kind == PS_KEY_SECTIONS || key->kind == PS_KEY_ARRAY) {
         read_list(r, key, node, base);
     } else if (ps_value_read(r, key, node, field_of(key, base)) && key->count_offset != 0) {
         memcpy((char *)base + key->count_offset, &(size_t){node->count}, sizeof(size_t));

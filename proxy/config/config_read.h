@@ -26,4 +26,11 @@ void ps_config_settle(const struct ps_config_reader *reader, struct ps_node *roo
  * frees it. Only regular files unless `any` is true. */
 char *ps_file_read(const char *path, size_t max, bool any, size_t *len);
 
+/* Parts of it (config_policy.c, config_check.c). */
+void ps_config_settle_policies(const struct ps_config_reader *reader, struct ps_config *config, struct ps_node *root);
+/* Two items of a list must not have the same name. */
+void ps_config_check_unique(const struct ps_config_reader *reader, struct ps_node *list);
+/* Where a mistake of two values is reported: at the first that was written. */
+struct ps_node *ps_config_place(struct ps_node *map, const char *key, const char *other);
+
 #endif

@@ -85,22 +85,37 @@ static bool read_u64(const struct ps_config_reader *r, const struct ps_key *key,
     return true;
 }
 
+/* What a quantity becomes where a double is wanted. */
+static bool read_double(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node,
+                        enum ps_quantity quantity, double unit, void *out)
+{
+    uint64_t value;
+    if (!read_quantity(r, key, node, quantity, &value)) {
+        return false;
+    }
+    memcpy(out, &(double){(double)value / unit}, sizeof(double));
+    return true;
+}
+
 static bool read_lag(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
 {
-    char path[PS_NODE_PATH_MAX], shown[PS_SHOWN_MAX];
+    static const struct ps_key time = {.least = "500ms", .most = "168h"};
     uint64_t value;
     if (ps_quantity_read(PS_QUANTITY_DURATION, node->text, &value) == PS_QUANTITY_OK) {
-        ps_node_wrong(node, r->errors,
-                      "%s: %s is a time, and a lag in time is not supported by this version yet: "
-                      "give records, like 300k or 2M",
-                      ps_node_path(node, path), ps_shown(node->text, shown));
-        return false;
+        char *base = (char *)out - key->offset;
+        return read_double(r, &time, node, PS_QUANTITY_DURATION, (double)PS_SECOND, base + key->time_offset);
     }
-    if (!read_quantity(r, key, node, PS_QUANTITY_COUNT, &value)) {
-        return false;
-    }
-    memcpy(out, &(double){(double)value}, sizeof(double));
-    return true;
+    return read_double(r, key, node, PS_QUANTITY_COUNT, 1.0, out);
+}
+
+static bool read_rate(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
+{
+    return read_double(r, key, node, key->kind == PS_KEY_RATE ? PS_QUANTITY_RATE : PS_QUANTITY_BYTE_RATE, 1.0, out);
+}
+
+static bool read_seconds(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
+{
+    return read_double(r, key, node, PS_QUANTITY_DURATION, (double)PS_SECOND, out);
 }
 
 /* Digits with a decimal point: strtod would also take nan, inf and 0x1p3. */
@@ -445,7 +460,9 @@ static const read_function readers[] = {
     [PS_KEY_TEXT] = read_text,
     [PS_KEY_BOOL] = read_bool,       [PS_KEY_INTEGER] = read_integer,
     [PS_KEY_NUMBER] = read_number,   [PS_KEY_LAG] = read_lag,
+    [PS_KEY_RATE] = read_rate,       [PS_KEY_BYTE_RATE] = read_rate,
     [PS_KEY_SIZE] = read_u64,        [PS_KEY_DURATION] = read_u64,
+    [PS_KEY_SECONDS] = read_seconds,
     [PS_KEY_FILE] = read_file,       [PS_KEY_WORKERS] = read_workers,
 };
 

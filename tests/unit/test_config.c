@@ -80,6 +80,18 @@ static void test_defaults(void **state)
     assert_true(p->wait_max == 5 * PS_SECOND && p->told_max == 5 * PS_SECOND);
     assert_true(p->client_timeout == 15 * PS_SECOND);
     assert_true(p->exempt_members);
+    assert_true(p->limit_s == 0 && p->target_s == 0);
+    assert_int_equal(p->advisory.count + p->ignore.count, 0);
+    assert_true(p->empty_grace == 600 * PS_SECOND);
+    assert_int_equal(p->isolation, PS_READ_UNCOMMITTED);
+    assert_int_equal(p->law.kind, PS_LAW_DRAIN);
+    assert_true(p->law.tau_fill_s == 4 && p->law.tau_drain_s == 6 && p->law.phi == 0.5);
+    assert_true(p->law.high == 0.8 && p->law.low == 0.2);
+    assert_int_equal(p->law.step_count, 3);
+    assert_true(p->law.steps[0].at == 0.7 && p->law.steps[0].keep == 0.8 && p->law.steps[2].keep == 0.2);
+    assert_true(p->max_records == 0 && p->max_bytes == 0);
+    assert_int_equal(c->instances, 1);
+    assert_int_equal(c->tenants[0].priority, PS_PRIORITY_NORMAL);
     assert_string_equal(c->admin.host, "127.0.0.1");
     assert_int_equal(c->admin.port, 9644);
     assert_null(c->admin_token);
@@ -164,6 +176,55 @@ static void test_every_value(void **state)
     assert_int_equal(c->workers, 3);
     assert_int_equal(c->log_level, PS_LOG_DEBUG);
     assert_int_equal(c->log_format, PS_LOG_JSON);
+    ps_config_put(c);
+}
+
+/* Laws, lag in time, groups of each role, priorities. */
+static void test_every_control_value(void **state)
+{
+    (void)state;
+    struct ps_config *c =
+        good(UP "tenants:\n"
+                "- {name: default, priority: low}\n"
+                "- {name: ads, match: {client_id: ads-*}, priority: high}\n"
+                "policies:\n"
+                "- name: time\n"
+                "  topics: [t]\n"
+                "  signal: {groups: [g, \"app-*\"], advisory: [\"app-slow*\"], ignore: [app-x], target: 30s,\n"
+                "           empty_grace: 0s, isolation: read_committed}\n"
+                "  controller: {tau_fill: 2s, tau_drain: 2.5s, phi: 0.25}\n"
+                "  max_rate: {records: 50k/s, bytes: 10MiB/s}\n"
+                "- {name: water, topics: [t], signal: {groups: [g], limit: 1m},\n"
+                "   controller: {type: watermark, high: 0.9, low: 0.3}}\n"
+                "- {name: stairs, topics: [t], signal: {groups: [g], target: 10s, limit: 1m},\n"
+                "   controller: {type: steps, levels: [{at: 0.5, keep: 0.75}, {at: 1.5, keep: 0}]}}\n"
+                "instances: 3\n");
+    assert_int_equal(c->tenants[0].priority, PS_PRIORITY_HIGH);
+    assert_int_equal(c->tenants[1].priority, PS_PRIORITY_LOW);
+    const struct ps_policy_config *p = &c->policies[0];
+    assert_true(p->target_s == 30 && p->limit_s == 50 && p->target_records == 0 && p->limit_records == 0);
+    assert_string_equal(p->advisory.v[0], "app-slow*");
+    assert_string_equal(p->ignore.v[0], "app-x");
+    assert_int_equal(ps_policy_group_role(p, ps_span_of("g")), PS_GROUP_GOVERNS);
+    assert_int_equal(ps_policy_group_role(p, ps_span_of("app-y")), PS_GROUP_GOVERNS);
+    assert_int_equal(ps_policy_group_role(p, ps_span_of("app-slow-1")), PS_GROUP_ADVISES);
+    assert_int_equal(ps_policy_group_role(p, ps_span_of("app-x")), PS_GROUP_NONE);
+    assert_int_equal(ps_policy_group_role(p, ps_span_of("other")), PS_GROUP_NONE);
+    assert_true(p->empty_grace == 0);
+    assert_int_equal(p->isolation, PS_READ_COMMITTED);
+    assert_true(p->law.tau_fill_s == 2 && p->law.tau_drain_s == 2.5 && p->law.phi == 0.25);
+    assert_true(p->max_records == 50000 && p->max_bytes == 10 << 20);
+    p = &c->policies[1];
+    assert_true(p->limit_s == 60 && p->target_s == 36);
+    assert_int_equal(p->law.kind, PS_LAW_WATERMARK);
+    assert_true(p->law.high == 0.9 && p->law.low == 0.3);
+    p = &c->policies[2];
+    assert_true(p->target_s == 10 && p->limit_s == 60);
+    assert_int_equal(p->law.kind, PS_LAW_STEPS);
+    assert_int_equal(p->law.step_count, 2);
+    assert_true(p->law.steps[0].at == 0.5 && p->law.steps[0].keep == 0.75);
+    assert_true(p->law.steps[1].at == 1.5 && p->law.steps[1].keep == 0);
+    assert_int_equal(c->instances, 3);
     ps_config_put(c);
 }
 
@@ -410,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_value),
+        cmocka_unit_test(test_every_control_value),
         cmocka_unit_test(test_ports_that_do_not_meet),
         cmocka_unit_test_setup_teardown(test_files, directory_make, directory_remove),
         cmocka_unit_test(test_options),

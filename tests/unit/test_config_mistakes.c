@@ -77,14 +77,14 @@ static const struct {
     /* keys */
     {UP "lgo: {}\n",
      "2:1: unknown key \"lgo\" in the file: did you mean \"log\"? The keys here are upstream, listeners, "
-     "tenants, policies, admin, limits, workers, log\n"},
+     "tenants, policies, admin, limits, workers, instances, log\n"},
     {UP "log: {colour: red}\n", "2:7: unknown key \"colour\" in log; the keys here are level, format\n"},
     {UP "log: {Level: info}\n", "2:7: unknown key \"Level\" in log: did you mean \"level\"? The keys here are level, "
                                 "format\n"},
     {UP "log: {level: info, level: warn}\n", "2:20: the key \"level\" was already given in line 2\n"},
     {UP "log: {level: warn}\nlog: {lvl: x}\n", "3:1: the key \"log\" was already given in line 2\n"},
     {UP "\"lo\\ng\": {}\n", "2:1: unknown key \"lo?g\" in the file: did you mean \"log\"? The keys here are upstream, "
-                            "listeners, tenants, policies, admin, limits, workers, log\n"},
+                            "listeners, tenants, policies, admin, limits, workers, instances, log\n"},
     {UP "faults: []\n", "2:1: faults is not supported by this version yet: remove it\n"},
     {"upstream:\n  bootstrap: [h:1]\n  tls: {}\n",
      "3:3: upstream.tls is not supported by this version yet: remove it\n"},
@@ -153,9 +153,6 @@ static const struct {
     {POLICY "    loss: allowed\n",
      "6:11: policies[0].loss: allowed is not supported by this version yet; it is never\n"},
     {POLICY "    exempt_members: yes\n", "6:21: policies[0].exempt_members: \"yes\" is neither true nor false\n"},
-    {POLICY "    controller: {type: steps, levels: []}\n",
-     "6:24: policies[0].controller.type: steps is not supported by this version yet; it is drain\n"
-     "6:31: policies[0].controller.levels is not supported by this version yet: remove it\n"},
     {UP "tenants: [{name: a b, match: {client_id: a}}]\n",
      "2:18: tenants[0].name: \"a b\" is not a name: letters, digits, dot, underscore and dash, at most 64\n"},
     {UP "tenants: [{name: a, match: {client_id: a}, weight: 0}]\n",
@@ -239,7 +236,8 @@ static const struct {
     {POLICY "    tenants: [defualt]\n", "6:15: policies[0].tenants[0]: \"defualt\" matches no tenant; they are "
                                         "default\n"},
     {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g]}}\n",
-     "3:34: policies[0].signal lacks a target or a limit: the lag to hold, or never to reach, in records\n"},
+     "3:34: policies[0].signal lacks a target or a limit: the lag to hold, or never to reach, in records or "
+     "in time\n"},
     {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], target: 40k, limit: 20k}}\n",
      "3:56: policies[0].signal.target: the target 40k is not below the limit 20k; leave one of them out, or take 0.6 "
      "of "
@@ -247,9 +245,6 @@ static const struct {
     {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], target: 4 k, limit: 2}}\n", /* no echo */
      "3:56: policies[0].signal.target: \"4 k\" is not a count: did you mean 4k? In general, counts are written 20000, "
      "500k or 2M\n"},
-    {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], target: 30s}}\n",
-     "3:56: policies[0].signal.target: 30s is a time, and a lag in time is not supported by this version yet: give "
-     "records, like 300k or 2M\n"},
     {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], limit: 0}}\n",
      "3:55: policies[0].signal.limit: 0 is too small; the least is 1\n"},
     {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], limit: 9, poll: 1m}}\n",
@@ -263,6 +258,71 @@ static const struct {
                                                 "longer than client_timeout (2000ms)\n"},
     {POLICY "    on_stale: {factor: 0.5}\n", "6:16: policies[0].on_stale.factor is only used with \"do: factor\": add "
                                              "that, or remove it\n"},
+    {UP "tenants: [{name: a, match: {client_id: a}, priority: hihg}]\n",
+     "2:54: tenants[0].priority: \"hihg\" is not known: did you mean high? It is one of high, normal, low\n"},
+    {POLICY "    max_rate: {records: 5k, bytes: 10mib/s}\n",
+     "6:25: policies[0].max_rate.records: \"5k\" is not a rate: did you mean 5k/s? In general, rates are written "
+     "5000/s or 5k/s\n"
+     "6:36: policies[0].max_rate.bytes: \"10mib/s\" is not a byte rate: did you mean 10MiB/s? In general, byte rates "
+     "are written 64KiB/s or 10MiB/s\n"},
+    {UP "instances: 0\n", "2:12: instances: 0 is too small; the least is 1\n"},
+
+    /* lag in time */
+    {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], target: 30s, limit: 500k}}\n",
+     "3:56: policies[0].signal.target: the target 30s and the limit 500k do not compare: give both in records or both "
+     "in time, or leave one of them out\n"},
+    {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], target: 1m, limit: 60s}}\n",
+     "3:56: policies[0].signal.target: the target 1m is not below the limit 60s; leave one of them out, or take 0.6 of "
+     "the limit\n"},
+    {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], limit: 100ms}}\n",
+     "3:55: policies[0].signal.limit: 100ms is too small; the least is 500ms\n"},
+
+    /* groups */
+    {UP "policies:\n- {name: p, topics: [t], signal: {groups: [billing, \"app-*\"], limit: 9,\n"
+        "  advisory: [biling, app-1, \"*-2\"], ignore: [\"b*\", \"c?\", d]}}\n",
+     "4:14: policies[0].signal.advisory[0]: \"biling\" is none of signal.groups: add it there, or remove it here\n"
+     "4:58: policies[0].signal.ignore[2]: \"d\" is none of signal.groups: add it there, or remove it here\n"},
+    {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g, h], limit: 9, advisory: [\"?\"], ignore: [h]}}\n",
+     "3:43: policies[0].signal.groups: every group is advisory or ignored, so that none governs; to watch only, say "
+     "\"mode: shadow\" instead\n"},
+    {UP "policies:\n- {name: p, topics: [t], signal: {groups: [g], limit: 9, isolation: read_comitted}}\n",
+     "3:69: policies[0].signal.isolation: \"read_comitted\" is not known: did you mean read_committed? It is one of "
+     "read_uncommitted, read_committed\n"},
+
+    /* controllers */
+    {POLICY "    controller: {type: watermrak}\n",
+     "6:24: policies[0].controller.type: \"watermrak\" is not known: did you mean watermark? It is one of drain, "
+     "watermark, steps\n"},
+    {POLICY "    controller: {hihg: 1}\n",
+     "6:18: unknown key \"hihg\" in policies[0].controller: did you mean \"high\"? The keys here are type, tau_fill, "
+     "tau_drain, phi, high, low, levels\n"},
+    {POLICY "    controller: {type: watermark, high: 0.3, low: 0.3}\n",
+     "6:41: policies[0].controller.high: high (0.3) must be above low (0.3)\n"},
+    {POLICY "    controller: {type: watermark, low: 0.9}\n",
+     "6:40: policies[0].controller.low: high (0.8) must be above low (0.9)\n"},
+    {POLICY "    controller: {type: watermark, tau_fill: 4s, high: 1.5}\n",
+     "6:55: policies[0].controller.high: 1.5 is not between 0.02 and 1\n"},
+    {POLICY "    controller: {type: steps, tau_fill: 4s, levels: [{at: 0.7, keep: 0.8}]}\n",
+     "6:31: policies[0].controller.tau_fill is only used with \"type: drain\": add that, or remove it\n"},
+    {POLICY "    controller: {levels: [{at: 0.7, keep: 0.8}]}\n",
+     "6:18: policies[0].controller.levels is only used with \"type: steps\": add that, or remove it\n"},
+    {POLICY "    controller: {type: steps, levels: []}\n",
+     "6:39: policies[0].controller.levels is an empty list; it needs an item\n"},
+    {POLICY "    controller: {type: steps, levels: [0.7]}\n",
+     "6:40: policies[0].controller.levels[0] is a single value; it must be a map that begins with \"at:\"\n"},
+    {POLICY "    controller: {type: steps, levels: [{at: 0.7, keep: 1.5}, {at: 0.9}]}\n",
+     "6:56: policies[0].controller.levels[0].keep: 1.5 is not between 0 and 1\n"
+     "6:62: policies[0].controller.levels[1] lacks the key \"keep\": this share of what is offered passes\n"},
+    {POLICY "    controller: {type: steps, levels: [{at: 0.7, keep: 0.5}, {at: 0.7, keep: 0.4}, {at: 1, keep: 0.6}]}\n",
+     "6:62: policies[0].controller.levels[1]: levels stand in ascending order, and 0.7 is not above the 0.7 before it\n"
+     "6:84: policies[0].controller.levels[2] keeps 0.6, more than the 0.4 of the level before, although lag is "
+     "greater\n"},
+    {POLICY "    controller: {type: steps, levels: [{at: 1, keep: 1}, {at: 2, keep: 1}, {at: 3, keep: 1}, "
+            "{at: 4, keep: 1}, {at: 5, keep: 1}, {at: 6, keep: 1}, {at: 7, keep: 1}, {at: 8, keep: 1}, "
+            "{at: 9, keep: 1}]}\n",
+     "6:39: policies[0].controller.levels has 9 items; the most is 8\n"},
+    {POLICY "    controller: {type: drain, tau_fill: 4}\n",
+     "6:41: policies[0].controller.tau_fill: \"4\" lacks its unit; durations are written 250ms, 5s, 10m or 1h\n"},
     {POLICY "  - {name: p, topics: [t], signal: {groups: [g], limit: 1}}\n",
      "6:12: policies[1].name: the name \"p\" is already taken in line 3\n"},
 };
