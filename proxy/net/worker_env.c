@@ -203,6 +203,9 @@ static void notice(void *ctx, const struct ps_notice *n)
         log_blind(w->pumped);
         return;
     }
+    if (n->kind >= PS_NOTICE_APPENDED) {
+        return; /* nobody listens to what passes by yet */
+    }
     struct ps_notice_entry head = {.kind = n->kind,
                                    .slot = n->slot,
                                    .partition = n->partition,
