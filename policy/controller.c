@@ -25,9 +25,9 @@ void ps_controller_init(struct ps_controller *c, const struct ps_controller_conf
     memset(c, 0, sizeof(*c));
     c->partitions = partitions;
     c->partition_cap = partition_cap;
-    ps_controller_configure(c, config);
     struct ps_group_state *g = ps_group_of(c);
-    g->started_at = now;
+    g->started_at = g->flow_at = g->share_at = now;
+    ps_controller_configure(c, config);
     g->period_s = PS_PERIOD_START;
     g->poll_s = ps_seconds(0, config->poll);
     g->tick_at[0] = now;
@@ -36,8 +36,18 @@ void ps_controller_init(struct ps_controller *c, const struct ps_controller_conf
 
 void ps_controller_configure(struct ps_controller *c, const struct ps_controller_config *config)
 {
-    PS_ASSERT(config->target_records > 0.0 && config->tau_fill_s > 0.0 && config->tau_drain_s > 0.0);
+    PS_ASSERT(config->target_records > 0.0 || config->target_s > 0.0);
+    struct ps_group_state *g = ps_group_of(c);
     c->config = *config;
+    ps_law_config_fill(&c->config.law);
+    const struct ps_law *law = config->foreign_law != NULL ? config->foreign_law : ps_law_of(c->config.law.kind);
+    PS_ASSERT(law->state_size <= sizeof(g->law_state));
+    if (law != g->law) {
+        g->law = law;
+        memset(g->law_state, 0, sizeof(g->law_state));
+        law->init(g->law_state, &c->config.law, g->tick_count == 0 ? g->started_at : g->flow_at);
+    }
+    ps_flow_target(c, g->steady_rate > 0.0 ? g->steady_rate : (double)NAN);
 }
 
 /* -------------------------------------------------------------------------------------- own admitted records */
@@ -251,8 +261,9 @@ void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps
     struct ps_group_state *g = ps_group_of(c);
     remember_tick(c, now);
     double trust = 1.0 - ps_law_margin(c, now);
-    if (g->observed) {
-        g->observed = false;
+    bool observed = g->observed;
+    g->observed = false;
+    if (observed) {
         rebase_ends(c);
         credit_first(c);
         learn_foreign(c);
@@ -262,7 +273,8 @@ void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps
     } else {
         readers_run(c, g->tick_count - 1, 1, false, trust);
     }
-    ps_law_decide(c, held, now, out);
+    ps_flow_learn(c, held, now);
+    ps_law_decide(c, held, observed, now, out);
 }
 
 /* --------------------------------------------------------------------------------------------------- samples */
@@ -370,4 +382,26 @@ void ps_controller_observe(struct ps_controller *c, const struct ps_sample *samp
         g->point_count = 0;
     }
     g->observed_at = at;
+}
+
+/* ------------------------------------------------------------------------------------------------ what passes by */
+
+void ps_controller_end(struct ps_controller *c, uint32_t partition, int64_t end, ps_ns at, ps_ns now)
+{
+    (void)c, (void)partition, (void)end, (void)at, (void)now;
+}
+
+void ps_controller_commit(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now)
+{
+    (void)c, (void)partition, (void)offset, (void)at, (void)now;
+}
+
+void ps_controller_fetched(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now)
+{
+    (void)c, (void)partition, (void)offset, (void)at, (void)now;
+}
+
+void ps_controller_rebalance(struct ps_controller *c, enum ps_rebalance phase, ps_ns at, ps_ns now)
+{
+    (void)c, (void)phase, (void)at, (void)now;
 }

@@ -41,7 +41,7 @@ struct moves {
 
 double ps_rate_idle_lag(const struct ps_controller *c, double rate)
 {
-    return fmin(fmax(50.0, 0.25 * rate), 0.2 * c->config.target_records);
+    return fmin(fmax(50.0, 0.25 * rate), 0.2 * ps_group_of_const(c)->target);
 }
 
 double ps_rate_known(const struct ps_partition_state *p)
@@ -226,6 +226,7 @@ static void open_round(struct ps_controller *c, const struct moves *m, ps_ns bet
             p->edge_count = 0;
             g->point_count = 0;
         }
+        p->progress += (double)(p->seen - p->committed);
         p->committed = p->seen;
         edge_push(g, p, round);
     }

@@ -1,31 +1,32 @@
 /* controller_law.c - from lag and consume rate to the rate that is admitted.
  *
- *     cold ──first rate──► free ◄──► engaged        (from any of them, when the signal is stale: on_stale)
+ *     cold ──first rate──► the law: open ◄──► engaged     (from any of them, when the signal is stale: on_stale)
  *
- * While free the valve is open, but only for the headroom: what may still come before the lag would pass the target.
- * Engaged, the rate is what consumers do plus what brings the lag to the target within tau. While cold nothing is
- * known of the consumers: up to the target all passes, beyond it a twentieth of the target per second. */
+ * While a law leaves the valve open, only half of its room passes until the next tick: a flood that nobody has measured
+ * yet cannot pass unseen. While cold nothing is known of the consumers: up to the target all passes, beyond it a
+ * twentieth of the target per second. A ceiling and the share of this instance come last. */
 #include "controller_state.h"
 
 #include <math.h>
 
 #define PS_BURST_S        0.1  /* a finite rate is admitted in pieces of so many seconds */
-#define PS_ENGAGE_AT      0.6  /* of the target */
-#define PS_RELEASE_BELOW  0.5  /* of the target, for PS_RELEASE_AFTER with nobody held */
-#define PS_RELEASE_AFTER  (5 * PS_SECOND)
+#define PS_COLD_ENGAGE_AT 0.5  /* of the target */
 #define PS_COLD_RATE      0.05 /* of the target per second */
 #define PS_LEAST_RATE     0.002 /* of the consume rate, when consumers stand still */
 #define PS_BLIND_LOSS     0.2  /* of the consume rate, that may be lost unseen while the signal is stale */
 #define PS_BLIND_STARVE   0.1  /* the margin that consumers are denied at most to begin with... */
 #define PS_STEADY_TAU_S   20.0
 #define PS_BLIND_LAST_S   60.0 /* ...and so that the standing queue feeds them for so long */
+#define PS_ACT_S          0.2  /* from a decision to the valves */
 
 struct estimate {
     double lag;       /* L_hat */
     double committed; /* NAN unknown */
     double rate;      /* C_hat; NAN unknown */
     double effective; /* C_eff */
+    double progress;  /* records committed since each partition was first seen */
     bool stalled;
+    bool observed;    /* something was heard since the last tick */
 };
 
 static double rate_known(const struct ps_controller *c)
@@ -57,10 +58,10 @@ double ps_law_margin(struct ps_controller *c, ps_ns now)
     if (!(rate > 0.0) || !is_stale(c, now)) {
         return 0.0;
     }
-    double target = c->config.target_records;
+    double target = ps_group_of(c)->target;
     double age_s = ps_seconds(ps_group_of(c)->observed_at, now);
     double starve = fmin(PS_BLIND_STARVE, target / (fmax(rate, 1.0) * PS_BLIND_LAST_S));
-    double room_s = fmax(c->config.limit_records - target, 0.0) / fmax(rate, 1.0);
+    double room_s = fmax(ps_group_of(c)->limit - target, 0.0) / fmax(rate, 1.0);
     double starved_s = starve * (age_s - ps_seconds(0, c->config.stale_after));
     double margin = PS_BLIND_LOSS * age_s - room_s > starved_s ? fmax(PS_BLIND_LOSS, starve) : starve;
     return 1.0 - (1.0 - margin) * fmin(ps_group_of(c)->steady_rate / rate, 1.0);
@@ -93,6 +94,7 @@ static struct estimate estimate(struct ps_controller *c, ps_ns now, double margi
         double polled = fmax((double)(p->end - p->base), 0.0);
         e.effective += (1.0 - margin) * p->alive * ps_rate_known(p);
         if (p->committed >= 0) {
+            e.progress += p->progress;
             e.committed = (isnan(e.committed) ? 0.0 : e.committed) + polled;
         }
         lagging = lagging || polled > 1.0;
@@ -115,58 +117,84 @@ static struct estimate estimate(struct ps_controller *c, ps_ns now, double margi
 static void open_to(struct ps_decision *out, double room)
 {
     out->rate = (double)INFINITY;
-    out->headroom = 0.5 * room;
+    out->headroom = 0.5 * fmax(room, 0.0);
 }
 
 static void limit_to(struct ps_decision *out, double rate)
 {
     out->rate = rate;
     out->headroom = PS_BURST_S * rate;
-    out->engaged = true;
 }
 
 static void decide_cold(const struct ps_controller *c, const struct estimate *e, struct ps_decision *out)
 {
-    double target = c->config.target_records;
+    double target = ps_group_of_const(c)->target;
     double trickle = PS_COLD_RATE * target;
     if (target - e->lag > 2.0 * PS_BURST_S * trickle) { /* else the trickle passes more than half the room */
         open_to(out, target - e->lag);
-        out->engaged = e->lag >= PS_RELEASE_BELOW * target; /* the first commits are worth timing well */
+        out->engaged = e->lag >= PS_COLD_ENGAGE_AT * target; /* the first commits are worth timing well */
     } else {
         limit_to(out, trickle);
+        out->engaged = true;
     }
 }
 
-static void engage(struct ps_controller *c, const struct estimate *e, bool held, ps_ns now)
+static struct ps_law_output ask(struct ps_controller *c, const struct estimate *e, bool held, ps_ns now,
+                                struct ps_decision *out)
 {
     struct ps_group_state *g = ps_group_of(c);
-    double target = c->config.target_records;
-    if (!g->engaged && e->lag >= PS_ENGAGE_AT * target) {
-        g->engaged = true;
-        g->free_at = now;
-    } else if (g->engaged && (held || e->lag > PS_RELEASE_BELOW * target)) {
-        g->free_at = now;
-    } else if (g->engaged && now - g->free_at > PS_RELEASE_AFTER) {
-        g->engaged = false;
+    struct ps_law_input in = {
+        .now = now,
+        .observed_at = g->observed_at,
+        .target = g->target,
+        .limit = g->limit,
+        .lag = e->lag,
+        .lag_committed = e->committed,
+        .committed = e->progress,
+        .consume_rate = e->rate,
+        .consume_rate_effective = e->effective,
+        .foreign_rate = c->config.instances > 1 ? 0.0 : g->foreign_rate, /* else the share accounts for the others */
+        .offered_rate = g->offered_rate,
+        .admitted_rate = g->admitted_rate,
+        .share = g->share,
+        .held = held,
+        .observed = e->observed,
+        .context = c->config.context,
+    };
+    struct ps_law_output answer = {.rate = (double)INFINITY};
+    g->law->decide(g->law_state, &c->config.law, &in, &answer);
+    out->engaged = answer.engaged;
+    return answer;
+}
+
+static void decide_law(struct ps_controller *c, const struct estimate *e, bool held, ps_ns now,
+                       struct ps_decision *out)
+{
+    struct ps_law_output answer = ask(c, e, held, now, out);
+    if (isnan(answer.rate)) {
+        answer.rate = PS_COLD_RATE * ps_group_of(c)->target;
+    }
+    if (isinf(answer.rate)) {
+        open_to(out, answer.room);
+    } else {
+        limit_to(out, fmax(answer.rate, fmax(PS_LEAST_RATE * e->rate, 1.0)));
     }
 }
 
-static void decide_drain(struct ps_controller *c, const struct estimate *e, bool held, ps_ns now,
-                         struct ps_decision *out)
+/* The ceiling, and of all that the part of this instance. Those beside it do not know what it lets pass, so an open
+ * valve has a part of the room only. */
+static void bound(const struct ps_controller *c, struct ps_decision *out)
 {
-    const struct ps_group_state *g = ps_group_of(c);
-    const struct ps_controller_config *config = &c->config;
-    engage(c, e, held, now);
-    if (!g->engaged) {
-        open_to(out, fmax(config->target_records - e->lag, 0.0));
-        return;
+    const struct ps_group_state *g = ps_group_of_const(c);
+    double most = c->config.max_records;
+    if (c->config.instances > 1) {
+        out->headroom *= fmax(g->share, 1.0 / c->config.instances);
+        out->rate *= g->share;
     }
-    double error = config->target_records - e->lag;
-    double foreign = g->foreign_rate > 0.02 * e->rate ? g->foreign_rate : 0.0; /* less is the noise of two clocks */
-    double rate = e->effective - foreign + error / (error > 0.0 ? config->tau_fill_s : config->tau_drain_s);
-    rate = fmax(rate, (1.0 - config->phi) * e->effective);
-    rate = fmax(rate, fmax(PS_LEAST_RATE * e->rate, 1.0));
-    limit_to(out, isfinite(rate) ? rate : PS_COLD_RATE * config->target_records);
+    if (most > 0.0 && out->rate > most) {
+        double rate = isinf(out->rate) ? fmin(most, fmax(out->headroom / PS_BURST_S, 1.0)) : most;
+        limit_to(out, rate);
+    }
 }
 
 static void learn_steady(struct ps_controller *c, double rate, ps_ns now)
@@ -177,34 +205,57 @@ static void learn_steady(struct ps_controller *c, double rate, ps_ns now)
     g->steady_at = now;
 }
 
-void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out)
+static void describe(const struct ps_controller *c, const struct estimate *e, bool stale, ps_ns now,
+                     struct ps_decision *out)
 {
-    const struct ps_group_state *g = ps_group_of(c);
-    const struct ps_controller_config *config = &c->config;
+    const struct ps_group_state *g = ps_group_of_const(c);
     bool heard = g->observed_at != 0;
-    bool stale = is_stale(c, now);
-    double margin = ps_law_margin(c, now);
-    struct estimate e = estimate(c, now, margin);
-    if (!stale && !isnan(e.rate)) {
-        learn_steady(c, e.rate, now);
-    }
+    double detection_s = 1.4 * g->period_s + PS_ACT_S + g->poll_s;
     *out = (struct ps_decision){
-        .lag_estimated = heard ? e.lag : (double)NAN,
-        .lag_committed = e.committed,
-        .consume_rate = e.rate,
-        .consume_rate_effective = isnan(e.rate) ? (double)NAN : e.effective,
-        .stalled = e.stalled,
-        .cold = isnan(e.rate),
+        .lag_estimated = heard ? e->lag : (double)NAN,
+        .lag_committed = e->committed,
+        .consume_rate = e->rate,
+        .consume_rate_effective = isnan(e->rate) ? (double)NAN : e->effective,
+        .target = g->target,
+        .limit = g->limit,
+        .offered_rate = g->offered_rate,
+        .admitted_rate = g->admitted_rate,
+        .foreign_rate = g->foreign_rate,
+        .share = c->config.instances > 1 ? g->share : 1.0,
+        .commit_period = (ps_ns)(g->period_s * (double)PS_SECOND),
+        .detection = (ps_ns)(detection_s * (double)PS_SECOND),
+        .stalled = e->stalled,
+        .cold = isnan(e->rate),
         .signal = !heard ? PS_SIGNAL_NONE : stale ? PS_SIGNAL_STALE : PS_SIGNAL_FRESH,
         .signal_age = !heard ? PS_NEVER : now > g->observed_at ? now - g->observed_at : 0,
     };
+}
+
+void ps_law_decide(struct ps_controller *c, bool held, bool observed, ps_ns now, struct ps_decision *out)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    const struct ps_controller_config *config = &c->config;
+    bool stale = is_stale(c, now);
+    struct estimate e = estimate(c, now, ps_law_margin(c, now));
+    e.observed = observed;
+    if (!stale && !isnan(e.rate)) {
+        learn_steady(c, e.rate, now);
+    }
+    ps_flow_target(c, g->steady_rate > 0.0 ? g->steady_rate : (double)NAN);
+    describe(c, &e, stale, now, out);
+    if (g->law->bare) {
+        limit_to(out, fmax(ask(c, &e, held, now, out).rate, 0.0));
+        return;
+    }
     if (stale && config->stale == PS_STALE_OPEN) {
         open_to(out, (double)INFINITY);
     } else if (out->cold) {
         decide_cold(c, &e, out);
     } else if (stale && config->stale == PS_STALE_FACTOR) {
         limit_to(out, fmax(config->stale_factor * e.rate, 1.0));
+        out->engaged = true;
     } else {
-        decide_drain(c, &e, held, now, out);
+        decide_law(c, &e, held, now, out);
     }
+    bound(c, out);
 }

@@ -3,7 +3,8 @@
  *     controller.c          samples and admitted records come in; how much is unread, run forward to now
  *     controller_edges.c    committed offsets -> rounds of commits, the commit period, rates from edge to edge
  *     controller_points.c   rates by least squares, where commits come about as often as polls
- *     controller_law.c      lag and consume rate -> admitted rate
+ *     controller_law.c      lag and consume rate -> what a law is asked, and what is made of its answer
+ *     controller_flow.c     what is offered, admitted and written by others; this instance's share
  *
  * Offsets are integers throughout; only differences of them become doubles. */
 #ifndef PENSTOCK_CONTROLLER_STATE_H
@@ -33,6 +34,7 @@ struct ps_edge {
 
 struct ps_partition_state {
     int64_t committed;  /* as last seen; -1 never */
+    double progress;    /* records committed so far, without seeks */
     int64_t first;      /* K0: the end offset at first sight, less what we had forwarded before; -1 unknown */
     int64_t base;       /* read for certain: committed, or K0, and never before the start of the log */
     int64_t end;        /* as last polled */
@@ -90,13 +92,22 @@ struct ps_group_state {
     uint32_t point_count;
     ps_ns point_at[PS_POINTS]; /* oldest first */
     bool point_busy[PS_POINTS];
-    bool engaged;
-    ps_ns free_at;          /* last instant at which the valve was needed */
+    double target, limit;   /* in records, as they are now */
+    double admitted_rate, offered_rate, growth_rate, share; /* controller_flow.c */
+    double flow_total;      /* own records at flow_at */
+    ps_ns flow_at, share_at;
+    const struct ps_law *law;
+    _Alignas(double) uint8_t law_state[PS_LAW_STATE_MAX];
 };
 
 static inline struct ps_group_state *ps_group_of(struct ps_controller *c)
 {
     return (struct ps_group_state *)(void *)c->state;
+}
+
+static inline const struct ps_group_state *ps_group_of_const(const struct ps_controller *c)
+{
+    return (const struct ps_group_state *)(const void *)c->state;
 }
 
 static inline double ps_seconds(ps_ns from, ps_ns to)
@@ -126,8 +137,14 @@ double ps_rate_known(const struct ps_partition_state *p); /* 0 while unknown */
 bool ps_points_needed(const struct ps_group_state *g);
 void ps_points_observe(struct ps_controller *c, ps_ns at);
 
+/* controller_flow.c: the tick's own records are counted. */
+void ps_flow_learn(struct ps_controller *c, bool held, ps_ns now);
+/* What a target in time comes to: rate NAN while it is unknown. */
+void ps_flow_target(struct ps_controller *c, double rate);
+
 /* controller_law.c: everything is up to date at this tick. */
-void ps_law_decide(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
+/* observed: something was heard of the consumers since the tick before. */
+void ps_law_decide(struct ps_controller *c, bool held, bool observed, ps_ns now, struct ps_decision *out);
 /* The share of the known rate that is not relied on, now that the signal is stale; 0 while it is not. */
 double ps_law_margin(struct ps_controller *c, ps_ns now);
 

@@ -448,9 +448,6 @@ static void plant_init(struct plant *w)
         .stale_after = (ps_ns)(s->stale_after * 1e9),
         .stale = s->stale,
         .stale_factor = 0.5,
-        .tau_fill_s = 4.0,
-        .tau_drain_s = 6.0,
-        .phi = 0.5,
     };
     ps_controller_init(&w->controller, &config, w->partition_storage, PS_SIM_PARTITIONS_MAX, w->now);
     ps_controller_tick(&w->controller, false, w->now, &w->decision);

@@ -1,14 +1,15 @@
-/* controller.h - signals in, admitted rate out: the drain controller of one (policy, topic, group).
+/* controller.h - signals in, admitted rate out: the controller of one (policy, topic, group).
  *
- * Regulates the *estimated* lag to a standing queue L*: while the queue is not empty consumers run flat out, so their
- * rate is their capacity and nothing needs to be probed. Pure: state, signal and time in, a rate out.
- * The control thread owns it. Storage is the caller's (partitions: an array given at init, at most PS_PARTITIONS_MAX).
+ *     polled samples ──┐
+ *     what passes by ──┴─► estimator: where consumers are now, how fast they read ─► law (law.h) ─► rate, headroom
  *
- *     R = C_eff + (L* - L_hat) / tau      clamped to [(1 - phi) C_eff, inf) while consumers are alive */
+ * Lag is regulated to a standing queue L*: while the queue is not empty consumers run flat out, so their rate is their
+ * capacity and nothing needs to be probed. Pure: state, signal and time in, a rate out. The control thread owns it.
+ * Storage is the caller's (partitions: an array given at init, at most PS_PARTITIONS_MAX). */
 #ifndef PENSTOCK_CONTROLLER_H
 #define PENSTOCK_CONTROLLER_H
 
-#include "penstock/base.h"
+#include "penstock/law.h"
 
 #define PS_PARTITIONS_MAX 4096
 #define PS_EDGES 16    /* commit edges kept per partition */
@@ -30,14 +31,22 @@ struct ps_sample {
 };
 
 struct ps_controller_config {
-    double target_records, limit_records;
+    double target_records, limit_records; /* L*, L_max; 0 if given in time */
+    /* The same in seconds of the consume rate, smoothed over 20 s. While that is not known consumers are taken to read
+     * what producers write, but at most 10,000 records/s. Never less than 100 records. 0 if given in records. */
+    double target_s, limit_s;
+    double max_records;      /* records/s: never more, whatever the lag; 0: no bound */
     bool aggregate_max;      /* L_hat = worst partition x their number instead of the sum */
+    bool read_committed;     /* the group reads up to the last stable offset: ends come from samples alone */
+    uint32_t instances;      /* proxies before this cluster with the same policies, who know nothing of one another; 0 or
+                              * 1: this one alone */
     ps_ns poll;              /* nominal distance of samples while engaged */
     ps_ns stale_after;
     int stale;               /* enum ps_stale */
     double stale_factor;
-    double tau_fill_s, tau_drain_s; /* 4, 6 */
-    double phi;              /* 0.5: producers keep at least 1 - phi of the consume rate while consumers are alive */
+    struct ps_law_config law; /* zeros mean the defaults */
+    const struct ps_law *foreign_law; /* instead of law.kind; NULL: of the product. Outlives the controller */
+    void *context;           /* handed to the law as it is */
 };
 
 struct ps_partition_state; /* policy/controller_state.h; ps_controller_partition_size() bytes each */
@@ -55,9 +64,19 @@ struct ps_decision {
     double lag_committed;    /* what kafka-consumer-groups prints, records; NAN unknown */
     double consume_rate;     /* C_hat, records/s; NAN unknown */
     double consume_rate_effective; /* C_eff: stalled partitions do not count; NAN unknown */
+    double target, limit;    /* L* and L_max in records, as they are now */
+    double offered_rate;     /* records/s that producers would send if nobody held them, as far as one can tell */
+    double admitted_rate;    /* records/s, own, of the last second */
+    double foreign_rate;     /* growth of the log that is not ours, records/s, of the last seconds; can be negative */
+    double share;            /* of the rate, that is this instance's: 1 if it is alone */
+    ps_ns commit_period;     /* learned; 5 s until then */
+    ps_ns detection;         /* how long consumers may be dead before the rate says so: target + C_hat x this is the peak
+                              * that must be expected then */
     bool engaged;            /* the valve is in use, or soon will be; polls come four times as often */
     bool stalled;            /* no partition with lag moves */
     bool cold;               /* consume rate not yet known */
+    bool passive;            /* commits that pass by tell where consumers are; else what is polled does */
+    bool rebalancing;        /* the group is being rebalanced and its members do not read */
     enum ps_signal_state signal;
     ps_ns signal_age;        /* PS_NEVER if nothing was heard */
 };
@@ -66,7 +85,7 @@ struct ps_controller {
     struct ps_controller_config config;
     struct ps_partition_state *partitions;
     uint32_t partition_count, partition_cap;
-    uint64_t state[768];     /* controller.c: overlaid by its private struct (static assert there) */
+    uint64_t state[832];     /* controller.c: overlaid by its private struct (static assert there) */
 };
 
 size_t ps_controller_partition_size(void);
@@ -83,11 +102,13 @@ void ps_controller_admitted(struct ps_controller *c, int32_t partition, double r
 
 /* ---- What passes by (decoded by the session, told by the control thread). `at`: when it passed, never after now. What is
  * older than what is known already, from either source, counts as nothing. When it ends for a few commit periods the
- * polled samples rule again, and the other way round, without anybody switching. ---- */
+ * polled samples rule again, and the other way round, without anybody switching. A partition beyond partition_cap
+ * counts as nothing: who tells of it makes room first. ---- */
 
 /* A Produce response told that the log of this partition ends at `end` at the least. */
 void ps_controller_end(struct ps_controller *c, uint32_t partition, int64_t end, ps_ns at, ps_ns now);
-/* The group committed: an OffsetCommit that was answered without an error, or one of a transaction that has committed. */
+/* The group committed: an OffsetCommit that was answered without an error, or one of a transaction that has committed.
+ * What one request committed is told in a row, with the same `at`, offsets that did not move as well. */
 void ps_controller_commit(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now);
 /* A member of the group asked for records from `offset` on: it lives, and has read no further. */
 void ps_controller_fetched(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now);

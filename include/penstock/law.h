@@ -36,10 +36,12 @@ struct ps_law_config {
 /* Everything in records, records/s and seconds. */
 struct ps_law_input {
     ps_ns now;
+    ps_ns observed_at;        /* when the newest signal was taken; 0: there was none */
     double target, limit;     /* L*, L_max */
     double lag;               /* L_hat: estimated, now */
     double lag_committed;     /* as last heard: what kafka-consumer-groups would print; NAN unknown */
-    double consume_rate;      /* C_hat: of consumers that all live; never NAN (a cold controller asks no law) */
+    double committed;         /* records that the group has committed since the controller was made */
+    double consume_rate;      /* C_hat: of consumers that all live; NAN only for a bare law */
     double consume_rate_effective; /* C_eff: stalled and rebalancing ones do not count */
     double foreign_rate;      /* growth of the log that is not ours and must be left room for */
     double offered_rate;      /* what producers would send if nobody held them, as far as one can tell */
@@ -47,17 +49,22 @@ struct ps_law_input {
     double share;             /* (0, 1]: this instance's part of what is admitted in front of the cluster */
     bool held;                /* the valve keeps somebody waiting */
     bool observed;            /* something was heard of the consumers since the last tick */
+    void *context;            /* of the controller's configuration */
 };
 
 struct ps_law_output {
     double rate;              /* records/s; INFINITY: open, but for the headroom */
+    double room;              /* of an open valve: half of it may come until the next tick, unseen */
     bool engaged;             /* the valve is in use, or soon will be: the signal is wanted more often */
 };
 
 struct ps_law {
     const char *name;
     size_t state_size;        /* at most PS_LAW_STATE_MAX */
-    /* state: zeroed. */
+    /* Asked at every tick, whatever is known, and its rate is taken as it is: no cold start, no answer to a stale
+     * signal, no headroom, no ceiling, no share. For controllers that bring all of that with them: the yardsticks. */
+    bool bare;
+    /* state: zeroed, aligned for a double. out of decide: {INFINITY, 0, false}. */
     void (*init)(void *state, const struct ps_law_config *config, ps_ns now);
     void (*decide)(void *state, const struct ps_law_config *config, const struct ps_law_input *in,
                    struct ps_law_output *out);

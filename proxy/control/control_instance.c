@@ -21,19 +21,22 @@
 
 static const char *const level_names[] = {"ok", "slow", "reject"};
 
-static struct ps_controller_config controller_config(const struct ps_policy_config *policy)
+static struct ps_controller_config controller_config(const struct ps_core *core, const struct ps_policy_config *policy)
 {
     return (struct ps_controller_config){
         .target_records = policy->target_records,
         .limit_records = policy->limit_records,
+        .target_s = policy->target_s,
+        .limit_s = policy->limit_s,
+        .max_records = policy->max_records,
         .aggregate_max = policy->aggregate == PS_AGGREGATE_MAX,
         .poll = ps_ns_max(policy->poll / 4, POLL_MIN),
         .stale_after = policy->stale_after,
         .stale = (int)policy->on_stale,
         .stale_factor = policy->stale_factor,
-        .tau_fill_s = 4.0,
-        .tau_drain_s = 6.0,
-        .phi = 0.5,
+        .read_committed = policy->isolation == PS_READ_COMMITTED,
+        .instances = core->config->instances,
+        .law = policy->law,
     };
 }
 
@@ -65,7 +68,8 @@ static struct ps_core_group *group_find(struct ps_core_instance *instance, const
     return NULL;
 }
 
-static struct ps_core_group *group_add(struct ps_core_instance *instance, const char *name, ps_ns now)
+static struct ps_core_group *group_add(const struct ps_core *core, struct ps_core_instance *instance, const char *name,
+                                       ps_ns now)
 {
     struct ps_core_group *group = group_find(instance, name);
     if (group != NULL || instance->group_count == PS_LAG_GROUPS_MAX || strlen(name) >= PS_GROUP_MAX) {
@@ -74,7 +78,7 @@ static struct ps_core_group *group_add(struct ps_core_instance *instance, const 
     group = ps_alloc(1, sizeof(*group));
     ps_text_copy(group->name, sizeof(group->name), name);
     group->partitions = ps_alloc(PARTITIONS_FIRST, ps_controller_partition_size());
-    struct ps_controller_config config = controller_config(instance->policy);
+    struct ps_controller_config config = controller_config(core, instance->policy);
     ps_controller_init(&group->controller, &config, group->partitions, PARTITIONS_FIRST, now);
     group->told = PS_SIGNAL_NONE;
     group->decision = (struct ps_decision){ /* until its first tick */
@@ -84,6 +88,9 @@ static struct ps_core_group *group_add(struct ps_core_instance *instance, const 
         .lag_committed = (double)NAN,
         .consume_rate = (double)NAN,
         .consume_rate_effective = (double)NAN,
+        .target = instance->policy->target_records,
+        .limit = instance->policy->limit_records,
+        .share = 1.0,
         .cold = true,
         .signal = PS_SIGNAL_NONE,
         .signal_age = PS_NEVER,
@@ -106,7 +113,7 @@ static void group_remove(struct ps_core_instance *instance, size_t index)
 
 /* The policy's literal groups have controllers from the start: that nothing is known of them must have an answer too.
  */
-static void bind_groups(struct ps_core_instance *instance, ps_ns now)
+static void bind_groups(const struct ps_core *core, struct ps_core_instance *instance, ps_ns now)
 {
     const struct ps_strings *names = &instance->policy->groups;
     for (size_t i = instance->group_count; i-- > 0;) {
@@ -114,13 +121,13 @@ static void bind_groups(struct ps_core_instance *instance, ps_ns now)
             group_remove(instance, i);
         }
     }
-    struct ps_controller_config config = controller_config(instance->policy);
+    struct ps_controller_config config = controller_config(core, instance->policy);
     for (size_t i = 0; i < instance->group_count; i++) {
         ps_controller_configure(&instance->groups[i]->controller, &config);
     }
     for (size_t i = 0; i < names->count; i++) {
         if (!ps_lag_is_glob(names->v[i])) {
-            group_add(instance, names->v[i], now);
+            group_add(core, instance, names->v[i], now);
         }
     }
 }
@@ -141,7 +148,7 @@ void ps_core_instance_bind(struct ps_core *core, struct ps_core_instance *instan
         instance->level = PS_LEVEL_OK;
         instance->rate = instance->headroom = (double)INFINITY;
     } else {
-        bind_groups(instance, now);
+        bind_groups(core, instance, now);
     }
     core->rules_stale = true;
 }
@@ -271,7 +278,7 @@ void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns 
             !ps_strings_match(&instance->policy->groups, ps_span_of(m->group))) {
             continue;
         }
-        struct ps_core_group *group = group_add(instance, m->group, now);
+        struct ps_core_group *group = group_add(core, instance, m->group, now);
         if (group != NULL) {
             instance->settled = false;
             group_grow(group, m->sample.partition_count);
@@ -352,8 +359,9 @@ static void tell_level(const struct ps_core_instance *instance, enum ps_level fr
     ps_log(worse ? PS_LOG_WARN : PS_LOG_INFO, "level",
            "policy=%s topic=%s from=%s to=%s lag=%.0f target=%.0f limit=%.0f rate=%.0f group=%s",
            instance->policy_name, instance->topic, level_names[from], level_names[instance->level],
-           governing == NULL ? (double)NAN : governing->decision.lag_estimated, instance->policy->target_records,
-           instance->policy->limit_records, instance->rate, governing == NULL ? "" : governing->name);
+           governing == NULL ? (double)NAN : governing->decision.lag_estimated,
+           governing == NULL ? (double)NAN : governing->decision.target,
+           governing == NULL ? (double)NAN : governing->decision.limit, instance->rate, governing == NULL ? "" : governing->name);
 }
 
 static bool is_held(const struct ps_core *core, const struct ps_core_instance *instance)
@@ -412,7 +420,8 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
     if (instance->policy->mode != PS_MODE_OFF) {
         double lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated;
         bool held_lately = instance->held_at != 0 && now - instance->held_at < HELD_LATELY;
-        level = ps_level_next(instance->level, lag, instance->policy->limit_records, held_lately);
+        double limit = governing == NULL ? (double)NAN : governing->decision.limit;
+        level = ps_level_next(instance->level, lag, limit, held_lately);
     }
     if (level != instance->level) {
         enum ps_level from = instance->level;

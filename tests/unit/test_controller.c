@@ -47,9 +47,6 @@ static struct ps_controller_config config_20k(void)
         .stale_after = 10 * PS_SECOND,
         .stale = PS_STALE_HOLD_LAST,
         .stale_factor = 0.5,
-        .tau_fill_s = 4.0,
-        .tau_drain_s = 6.0,
-        .phi = 0.5,
     };
 }
 

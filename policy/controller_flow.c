@@ -1,0 +1,64 @@
+/* controller_flow.c - what flows in: offered, admitted, written by others; and of what may flow, this instance's share.
+ *
+ * Several proxies that know nothing of one another each see the same log grow and the same group commit. Each takes of
+ * the rate the share that its own records have in the growth of the log. Who has little because it has just come would
+ * keep little, so while anybody is held its share is pulled towards an equal one. */
+#include "controller_state.h"
+
+#include <math.h>
+
+#define ADMITTED_TAU_S 1.0
+#define OFFERED_TAU_S  2.0
+#define SHARE_TAU_S    2.0
+#define SHARE_EVERY    (500 * PS_MILLISECOND)
+#define SHARE_PULL     0.05
+#define SHARE_LEAST    0.02
+#define TARGET_LEAST   100.0 /* records, of a target in time */
+#define RATE_ASSUMED   10e3  /* records/s: at most, of consumers that nothing is known of */
+
+static double gain_of(double seconds, double tau_s)
+{
+    return 1.0 - exp(-seconds / tau_s);
+}
+
+static void learn_share(struct ps_controller *c, bool held, double dt_s)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    double equal = 1.0 / c->config.instances;
+    double growth = g->admitted_rate + fmax(g->foreign_rate, 0.0);
+    g->growth_rate += gain_of(dt_s, SHARE_TAU_S) * (growth - g->growth_rate);
+    double share = g->growth_rate >= 1.0 ? fmin(g->admitted_rate / g->growth_rate, 1.0) : equal;
+    g->share = fmax(share + (held ? SHARE_PULL * fmax(equal - share, 0.0) : 0.0), SHARE_LEAST);
+}
+
+void ps_flow_learn(struct ps_controller *c, bool held, ps_ns now)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    double dt_s = ps_seconds(g->flow_at, now);
+    if (dt_s <= 0.0) {
+        return;
+    }
+    double rate = (g->total - g->flow_total) / dt_s;
+    g->flow_total = g->total;
+    g->flow_at = now;
+    g->admitted_rate += gain_of(dt_s, ADMITTED_TAU_S) * (rate - g->admitted_rate);
+    if (held) { /* there is more than what passes, but nobody knows how much */
+        g->offered_rate = fmax(g->offered_rate, g->admitted_rate);
+    } else {
+        g->offered_rate += gain_of(dt_s, OFFERED_TAU_S) * (rate - g->offered_rate);
+    }
+    if (c->config.instances > 1 && now - g->share_at >= SHARE_EVERY) {
+        learn_share(c, held, ps_seconds(g->share_at, now));
+        g->share_at = now;
+    }
+}
+
+void ps_flow_target(struct ps_controller *c, double rate)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    const struct ps_controller_config *config = &c->config;
+    double per_s = isnan(rate) ? fmin(g->offered_rate, RATE_ASSUMED) : rate;
+    g->target = config->target_records > 0.0 ? config->target_records : fmax(config->target_s * per_s, TARGET_LEAST);
+    g->limit = config->limit_records > 0.0 ? config->limit_records : config->limit_s * per_s;
+    g->limit = fmax(g->limit, g->target);
+}
