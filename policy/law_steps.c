@@ -4,8 +4,8 @@
  *     keep             all         0.8         0.5      0.2     of the offered rate
  *
  * A step is taken at once and given up only when the lag is a tenth below where the step begins, and not before
- * 3 s. The shares act on what is offered, so where the lag comes to rest depends on the load: this is for staged loss of
- * service and for alarms; `drain` holds a lag. */
+ * 3 s. The shares act on what is offered, so where the lag comes to rest depends on the load: this is for staged loss
+ * of service and for alarms; `drain` holds a lag. */
 #include "law_state.h"
 
 #include <math.h>

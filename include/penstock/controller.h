@@ -32,14 +32,14 @@ struct ps_sample {
 
 struct ps_controller_config {
     double target_records, limit_records; /* L*, L_max; 0 if given in time */
-    /* The same in seconds of the consume rate, smoothed over 20 s. While that is not known consumers are taken to read
-     * what producers write, but at most 10,000 records/s. Never less than 100 records. 0 if given in records. */
+    /* The same in seconds of the consume rate, smoothed over 20 s. While that is not known consumers are taken to
+     * read what producers write, but at most 10,000 records/s. Never less than 100 records. 0 if given in records. */
     double target_s, limit_s;
     double max_records;      /* records/s: never more, whatever the lag; 0: no bound */
     bool aggregate_max;      /* L_hat = worst partition x their number instead of the sum */
     bool read_committed;     /* the group reads up to the last stable offset: ends come from samples alone */
-    uint32_t instances;      /* proxies before this cluster with the same policies, who know nothing of one another; 0 or
-                              * 1: this one alone */
+    uint32_t instances;      /* proxies before this cluster with the same policies, who know nothing of one another;
+                              * 0 or 1: this one alone */
     ps_ns poll;              /* nominal distance of samples while engaged */
     ps_ns stale_after;
     int stale;               /* enum ps_stale */
@@ -70,8 +70,8 @@ struct ps_decision {
     double foreign_rate;     /* growth of the log that is not ours, records/s, of the last seconds; can be negative */
     double share;            /* of the rate, that is this instance's: 1 if it is alone */
     ps_ns commit_period;     /* learned; 5 s until then */
-    ps_ns detection;         /* how long consumers may be dead before the rate says so: target + C_hat x this is the peak
-                              * that must be expected then */
+    ps_ns detection;         /* how long consumers may be dead before the rate says so: target + C_hat x this is the
+                              * peak that must be expected then */
     bool engaged;            /* the valve is in use, or soon will be; polls come four times as often */
     bool stalled;            /* no partition with lag moves */
     bool cold;               /* consume rate not yet known */
@@ -100,10 +100,10 @@ void ps_controller_observe(struct ps_controller *c, const struct ps_sample *samp
 /* Records were forwarded to this partition (-1: spread over all) since the last call. */
 void ps_controller_admitted(struct ps_controller *c, int32_t partition, double records, ps_ns now);
 
-/* ---- What passes by (decoded by the session, told by the control thread). `at`: when it passed, never after now. What is
- * older than what is known already, from either source, counts as nothing. When it ends for a few commit periods the
- * polled samples rule again, and the other way round, without anybody switching. A partition beyond partition_cap
- * counts as nothing: who tells of it makes room first. ---- */
+/* ---- What passes by (decoded by the session, told by the control thread). `at`: when it passed, never after now.
+ * What is older than what is known already, from either source, counts as nothing. When it ends for a few commit
+ * periods the polled samples rule again, and the other way round, without anybody switching. A partition beyond
+ * partition_cap counts as nothing: who tells of it makes room first. ---- */
 
 /* A Produce response told that the log of this partition ends at `end` at the least. */
 void ps_controller_end(struct ps_controller *c, uint32_t partition, int64_t end, ps_ns at, ps_ns now);
@@ -112,8 +112,8 @@ void ps_controller_end(struct ps_controller *c, uint32_t partition, int64_t end,
 void ps_controller_commit(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now);
 /* A member of the group asked for records from `offset` on: it lives, and has read no further. */
 void ps_controller_fetched(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now);
-/* The group's assignment is being made anew (PAUSED: its members do not read meanwhile; MOVING: most of them read on, as
- * in a cooperative rebalance or KIP-848), or stands again. */
+/* The group's assignment is being made anew (PAUSED: its members do not read meanwhile; MOVING: most of them read on,
+ * as in a cooperative rebalance or KIP-848), or stands again. */
 enum ps_rebalance { PS_REBALANCE_PAUSED = 1, PS_REBALANCE_MOVING, PS_REBALANCE_OVER };
 void ps_controller_rebalance(struct ps_controller *c, enum ps_rebalance phase, ps_ns at, ps_ns now);
 

@@ -361,7 +361,8 @@ static void tell_level(const struct ps_core_instance *instance, enum ps_level fr
            instance->policy_name, instance->topic, level_names[from], level_names[instance->level],
            governing == NULL ? (double)NAN : governing->decision.lag_estimated,
            governing == NULL ? (double)NAN : governing->decision.target,
-           governing == NULL ? (double)NAN : governing->decision.limit, instance->rate, governing == NULL ? "" : governing->name);
+           governing == NULL ? (double)NAN : governing->decision.limit, instance->rate,
+           governing == NULL ? "" : governing->name);
 }
 
 static bool is_held(const struct ps_core *core, const struct ps_core_instance *instance)
