@@ -127,7 +127,7 @@ void ps_risk_observe(struct ps_risk_partition *p, int64_t committed, int64_t log
 static double keeps(const struct ps_risk_partition *p, double produced, uint32_t count, double within_s)
 {
     double reading = isnan(p->consume_rate) ? 0.0 : p->consume_rate;
-    double spare = margin_of(p) - (double)p->step_size; /* one more step: at zero margin the next cut may come too soon */
+    double spare = margin_of(p) - (double)p->step_size; /* at zero margin the next cut may come too soon */
     double own = fmax(reading + spare / within_s, reading / 2.0);
     double part = produced > 0.0 && p->produce_rate > 0.0 ? p->produce_rate / produced : 1.0 / (double)count;
     return own / part;

@@ -48,8 +48,8 @@ static double slope(const struct ps_tell_window *w, double distance_s)
     return 12.0 * (moment - (n - 1.0) / 2.0 * sum) / (n * (n * n - 1.0)) / distance_s;
 }
 
-/* The growth of the slower half of the window over that of the whole: 0.5 if it is even, less or negative if it all came
- * at once. */
+/* The growth of the slower half of the window over that of the whole: 0.5 if it is even, less or negative if it all
+ * came at once. */
 static double evenness(const struct ps_tell_window *w)
 {
     double sums[3] = {0.0, 0.0, 0.0};

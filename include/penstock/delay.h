@@ -22,7 +22,8 @@ struct ps_delay {
 /* Upper bound of a bucket, seconds; INFINITY for the last. */
 double ps_delay_bound(uint32_t bucket);
 void ps_delay_add(struct ps_delay *d, double delay_s, uint64_t records, ps_ns at);
-/* The group committed from..to-1 (at least one record) at `at`. Records whose time of append is unknown are left out. */
+/* The group committed from..to-1 (at least one record) at `at`. Records whose time of append is unknown are left
+ * out. */
 void ps_delay_commit(struct ps_delay *d, const struct ps_times *t, int64_t from, int64_t to, ps_ns at);
 /* The delay that this part (0.5, 0.95, 0.99) of the records of the last minutes did not exceed, seconds: interpolated
  * within its bucket. NAN while there are none. */

@@ -6,9 +6,9 @@
  *
  *     seconds left = (K - S - J) / (V - C)       if V > C, else the group is faster than retention: no risk
  *
- * V from one step of S to another. Where the age of the records at S and at K is known (times.h), retention by time will
- * take as long to get from S to K as writing took: V = (K - S) / (age(S) - age(K)); the greater V counts. Before the
- * start has ever moved there is no sign of retention, and nothing is known.
+ * V from one step of S to another. Where the age of the records at S and at K is known (times.h), retention by time
+ * will take as long to get from S to K as writing took: V = (K - S) / (age(S) - age(K)); the greater V counts. Before
+ * the start has ever moved there is no sign of retention, and nothing is known.
  *
  * As a guard: the rate of writing that keeps the data where retention is by size, because there writing is what moves
  * the start: per partition C + (K - S - 2 J) / within, at least C / 2, so it tends to what consumers read as the margin

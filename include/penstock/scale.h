@@ -9,10 +9,11 @@
  *
  *     desired = ceil(demand / capacity of one), and what is above the target is to be read within PS_SCALE_DRAIN_S
  *
- * at least 1, at most the number of partitions: more consumers would have nothing to read. It grows at once where demand
- * is PS_SCALE_TOLERANCE above what there is, and falls where PS_SCALE_HEADROOM is left, to the greatest value of the last
- * PS_SCALE_STABLE. The capacity of one consumer is learned only while their number has stood for PS_SCALE_SETTLED: right
- * after a change the consume rate is still that of the old number. Pure; zeroed means nothing seen. */
+ * at least 1, at most the number of partitions: more consumers would have nothing to read. It grows at once where
+ * demand is PS_SCALE_TOLERANCE above what there is, and falls where PS_SCALE_HEADROOM is left, to the greatest value
+ * of the last PS_SCALE_STABLE. The capacity of one consumer is learned only while their number has stood for
+ * PS_SCALE_SETTLED: right after a change the consume rate is still that of the old number. Pure; zeroed means nothing
+ * seen. */
 #ifndef PENSTOCK_SCALE_H
 #define PENSTOCK_SCALE_H
 

@@ -4,9 +4,10 @@
  * means of 1 s, 10 s and 2 min, twelve of each (12 s, 2 min, 24 min). A window tells of growth if nearly every mean is
  * above nearly all before it (Mann-Kendall: the sum over all pairs of the sign of their difference, over its standard
  * deviation without a trend, sqrt(n (n - 1) (2n + 5) / 18), is at least 3), if it grew in either half, by an amount
- * that is worth mentioning, and if at that pace the limit is reached within ten of such windows. So a queue that stands at its target
- * tells nothing, nor does a burst that drains, and slow growth is told as well as fast growth, each in its time.
- * A tell ends when no window finds a trend any more. Pure; the control thread owns it; zeroed means nothing seen. */
+ * that is worth mentioning, and if at that pace the limit is reached within ten of such windows. So a queue that
+ * stands at its target tells nothing, nor does a burst that drains, and slow growth is told as well as fast growth,
+ * each in its time. A tell ends when no window finds a trend any more. Pure; the control thread owns it; zeroed means
+ * nothing seen. */
 #ifndef PENSTOCK_TELL_H
 #define PENSTOCK_TELL_H
 
@@ -33,8 +34,8 @@ struct ps_tell {
     double time_to_limit_s;      /* at that pace; 0 beyond the limit; NAN unless told, or without a limit */
 };
 
-/* Every tick. lag: estimated records, NAN unknown. limit: records; 0 none, then growth by a quarter is worth mentioning.
- * After five seconds without a lag everything is forgotten. */
+/* Every tick. lag: estimated records, NAN unknown. limit: records; 0 none, then growth by a quarter is worth
+ * mentioning. After five seconds without a lag everything is forgotten. */
 void ps_tell_observe(struct ps_tell *t, double lag, double limit, ps_ns now);
 
 #endif
