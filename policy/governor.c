@@ -67,7 +67,7 @@ bool ps_rules_exempt(const struct ps_rules *rules, const struct ps_policy_config
         if (at->identity == 0) {
             break;
         }
-        if (at->identity == identity && ps_strings_match(&policy->groups, ps_span_of(at->group))) {
+        if (at->identity == identity && ps_policy_group_role(policy, ps_span_of(at->group)) == PS_GROUP_GOVERNS) {
             return true;
         }
     }

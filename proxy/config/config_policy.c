@@ -138,15 +138,6 @@ static void check_levels(const struct ps_config_reader *r, const struct ps_law_c
     }
 }
 
-static void fill_levels(struct ps_law_config *law)
-{
-    static const struct ps_law_step steps[] = {{0.7, 0.8}, {0.9, 0.5}, {1.0, 0.2}};
-    if (law->step_count == 0) {
-        memcpy(law->steps, steps, sizeof(steps));
-        law->step_count = PS_ARRAY_LEN(steps);
-    }
-}
-
 static void settle_controller(const struct ps_config_reader *r, struct ps_policy_config *policy, struct ps_node *node)
 {
     char path[PS_NODE_PATH_MAX];
@@ -163,7 +154,7 @@ static void settle_controller(const struct ps_config_reader *r, struct ps_policy
                           policy->law.high, policy->law.low);
         }
     }
-    fill_levels(&policy->law);
+    ps_law_config_fill(&policy->law);
 }
 
 /* ---- policies ---- */

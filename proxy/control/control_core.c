@@ -105,6 +105,8 @@ void ps_core_message(struct ps_core *core, const struct ps_lag_message *m, ps_ns
     case PS_LAG_SAMPLE:
         ps_core_sample(core, m, now);
         break;
+    case PS_LAG_TIMES:
+        break; /* for the tables of instants */
     case PS_LAG_MEMBERS:
         take_members(core, m, now);
         break;

@@ -117,7 +117,7 @@ static void bind_groups(const struct ps_core *core, struct ps_core_instance *ins
 {
     const struct ps_strings *names = &instance->policy->groups;
     for (size_t i = instance->group_count; i-- > 0;) {
-        if (!ps_strings_match(names, ps_span_of(instance->groups[i]->name))) {
+        if (ps_policy_group_role(instance->policy, ps_span_of(instance->groups[i]->name)) == PS_GROUP_NONE) {
             group_remove(instance, i);
         }
     }
@@ -126,7 +126,8 @@ static void bind_groups(const struct ps_core *core, struct ps_core_instance *ins
         ps_controller_configure(&instance->groups[i]->controller, &config);
     }
     for (size_t i = 0; i < names->count; i++) {
-        if (!ps_lag_is_glob(names->v[i])) {
+        bool wanted = ps_policy_group_role(instance->policy, ps_span_of(names->v[i])) != PS_GROUP_NONE;
+        if (wanted && !ps_lag_is_glob(names->v[i])) {
             group_add(core, instance, names->v[i], now);
         }
     }
@@ -274,8 +275,8 @@ void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns 
     uint64_t hash = ps_hash(topic.base, topic.len);
     struct ps_core_instance *instance = first_of_topic(core, hash, topic);
     for (; instance != NULL; instance = of_topic(instance->next, hash, topic)) {
-        if (instance->policy == NULL ||
-            !ps_strings_match(&instance->policy->groups, ps_span_of(m->group))) {
+        if (instance->policy == NULL || instance->policy->isolation != m->isolation ||
+            ps_policy_group_role(instance->policy, ps_span_of(m->group)) == PS_GROUP_NONE) {
             continue;
         }
         struct ps_core_group *group = group_add(core, instance, m->group, now);

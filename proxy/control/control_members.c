@@ -11,7 +11,8 @@
 static bool group_exempts(const struct ps_config *config, const char *group)
 {
     for (size_t i = 0; i < config->policy_count; i++) {
-        if (config->policies[i].exempt_members && ps_strings_match(&config->policies[i].groups, ps_span_of(group))) {
+        if (config->policies[i].exempt_members &&
+            ps_policy_group_role(&config->policies[i], ps_span_of(group)) == PS_GROUP_GOVERNS) {
             return true;
         }
     }

@@ -87,6 +87,8 @@ static void adopt(struct ps_lag *lag, const struct ps_config *config, ps_ns now)
     lag->refresh_due = lag->members_due = now;
     lag->log_starts_due = 0;
     lag->members_refused = false;
+    lag->list_due = 0;
+    ps_lag_ages_set(lag);
     if (reopen) {
         ps_lag_topology_free(lag); /* of another cluster */
         client_reopen(lag);
@@ -171,6 +173,9 @@ static void sample(struct ps_lag *lag, ps_ns now)
         lag->log_starts_due = now + PS_LAG_REFRESH;
         if (!first && !lag->failed_now) {
             ps_lag_log_starts_read(lag);
+        }
+        if (!lag->failed_now && !ps_lag_stopping(lag)) {
+            ps_lag_times_read(lag);
         }
     }
 }

@@ -3,8 +3,8 @@
  * For every wanted group: committed offsets first (ListConsumerGroupOffsets, one group per call), then end offsets of
  * all their topics (ListOffsets, batched per leader), so that lag is never negative by the order of asking. Once a
  * second by default, four times when a policy is engaged. Also tells the brokers and topics of the cluster and, every
- * few seconds, who the members of the groups are. Results are messages to the control thread; a failure is a message as
- * well. */
+ * few seconds, which of the groups live, who their members are, and, of a topic that is new, when its records were
+ * appended. Results are messages to the control thread; a failure is a message as well. */
 #ifndef PENSTOCK_LAG_H
 #define PENSTOCK_LAG_H
 
@@ -18,8 +18,9 @@ struct ps_lag;
 enum ps_lag_kind {
     PS_LAG_BROKERS = 1, /* brokers: all that the cluster has now */
     PS_LAG_TOPICS,      /* names: the topics of the cluster that a policy covers */
-    PS_LAG_GROUPS,      /* names: the groups being sampled, by name or by glob */
-    PS_LAG_SAMPLE,      /* group, topic, sample */
+    PS_LAG_GROUPS,      /* names, states: the groups being sampled, by name or by glob, and how they are */
+    PS_LAG_SAMPLE,      /* group, topic, sample, isolation: for the policies of that isolation */
+    PS_LAG_TIMES,       /* topic, times: when its log ended where */
     PS_LAG_MEMBERS,     /* group, members */
     PS_LAG_FAILED,      /* text: what could not be read, and why */
     PS_LAG_RECOVERED    /* the first round without a failure after a FAILED */
@@ -36,14 +37,33 @@ struct ps_lag_member {
     char address[64]; /* as the broker sees it, without the leading slash */
 };
 
+/* What the brokers say of a group. */
+enum ps_lag_group_state {
+    PS_LAG_GROUP_UNKNOWN = 0, /* nothing new: not asked, no answer, or a word that librdkafka does not know */
+    PS_LAG_GROUP_ABSENT,      /* no broker lists it: deleted, renamed, or never there */
+    PS_LAG_GROUP_EMPTY,       /* no members. Consumers that assign themselves partitions are none: their commits tell */
+    PS_LAG_GROUP_ALIVE        /* it has members, whatever they do */
+};
+
+/* No record before this offset was appended later than `at`, and no other one earlier (by the records' timestamps). */
+struct ps_lag_time {
+    int32_t partition;
+    int64_t offset;
+    ps_ns at;
+};
+
 /* One result. Owned by the receiver; ps_lag_message_free. Strings and arrays live in the same allocation. */
 struct ps_lag_message {
     struct ps_lag_message *next;
     enum ps_lag_kind kind;
     const char *group, *topic, *text;
     struct ps_sample sample;           /* SAMPLE: every partition of the topic, in order */
+    enum ps_isolation isolation;       /* SAMPLE: what `end` is: the high watermark, or the last stable offset */
     const char *const *names;
+    const enum ps_lag_group_state *states; /* GROUPS: [name_count] */
     size_t name_count;
+    const struct ps_lag_time *times;
+    size_t time_count;
     const struct ps_lag_broker *brokers;
     size_t broker_count;
     const struct ps_lag_member *members;

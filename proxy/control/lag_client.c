@@ -1,7 +1,8 @@
-/* lag_client.c - the librdkafka handle of the lag thread, and which of its failures are told.
+/* lag_client.c - the librdkafka handles of the lag thread, and which of its failures are told.
  *
- * One handle does everything. It is a consumer, because only a consumer's handle has an isolation level, and
- * read_uncommitted is wanted: its end offset is the high watermark, not the last stable offset.
+ * One handle does nearly everything. It is a consumer, because only a consumer's handle has an isolation level, and
+ * read_uncommitted is wanted: its end offset is the high watermark. Policies whose consumers read only committed records
+ * want the last stable offset instead: a second handle, with the other isolation level, asks for that alone.
  *
  * librdkafka (2.0.2, and still 2.15: its issue 4605) frees an admin call that times out although the lookup of the
  * group's coordinator may still refer to it; when the coordinator appears, the process aborts. So no call is ever
@@ -82,7 +83,8 @@ static bool conf_sasl(rd_kafka_conf_t *conf, const struct ps_config *config, cha
     return conf_set(conf, settings, PS_ARRAY_LEN(settings), error, error_size);
 }
 
-static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error, size_t error_size)
+static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, const char *isolation, char *error,
+                      size_t error_size)
 {
     const char *const settings[][2] = {
         {"bootstrap.servers", bootstrap},
@@ -90,7 +92,7 @@ static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error,
         /* Never joined. Without one librdkafka 2.0.2 has no group object, and follows a NULL pointer when an
          * OffsetFetch is answered with an error that asks for the coordinator anew. */
         {"group.id", "penstock-lag"},
-        {"isolation.level", "read_uncommitted"},
+        {"isolation.level", isolation},
         {"enable.auto.commit", "false"},
         {"allow.auto.create.topics", "false"},
         {"topic.metadata.refresh.interval.ms", "-1"}, /* lag_topology.c asks itself */
@@ -106,32 +108,63 @@ static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, char *error,
     return conf_set(conf, settings, PS_ARRAY_LEN(settings), error, error_size);
 }
 
-bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size)
+static rd_kafka_t *open_handle(struct ps_lag *lag, const char *isolation, char *error, size_t error_size)
 {
     char *bootstrap = bootstrap_list(lag->config);
+    rd_kafka_t *handle = NULL;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_opaque(conf, lag);
     rd_kafka_conf_set_log_cb(conf, on_log);
-    if (conf_fill(conf, bootstrap, error, error_size) && conf_sasl(conf, lag->config, error, error_size)) {
-        lag->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, error_size);
+    if (conf_fill(conf, bootstrap, isolation, error, error_size) && conf_sasl(conf, lag->config, error, error_size)) {
+        handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, error_size);
     }
-    if (lag->client == NULL) {
+    if (handle == NULL) {
         rd_kafka_conf_destroy(conf);
-    } else {
-        lag->queue = rd_kafka_queue_new(lag->client);
     }
     free(bootstrap);
+    return handle;
+}
+
+static void close_handle(rd_kafka_t **handle)
+{
+    if (*handle != NULL) {
+        rd_kafka_destroy_flags(*handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        *handle = NULL;
+    }
+}
+
+bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size)
+{
+    lag->client = open_handle(lag, "read_uncommitted", error, error_size);
+    if (lag->client != NULL) {
+        lag->queue = rd_kafka_queue_new(lag->client);
+    }
     return lag->client != NULL;
+}
+
+rd_kafka_t *ps_lag_stable_client(struct ps_lag *lag)
+{
+    char error[PS_LAG_TEXT_MAX];
+    if (lag->stable_client == NULL) {
+        lag->stable_client = open_handle(lag, "read_committed", error, sizeof(error));
+        if (lag->stable_client == NULL) {
+            ps_lag_failed(lag, "cannot make a Kafka client: %s", error);
+        }
+    }
+    if (lag->stable_client != NULL) {
+        rd_kafka_poll(lag->stable_client, 0); /* serves its own queue, which would else only grow */
+    }
+    return lag->stable_client;
 }
 
 void ps_lag_client_close(struct ps_lag *lag)
 {
     if (lag->client != NULL) {
         rd_kafka_queue_destroy(lag->queue);
-        rd_kafka_destroy_flags(lag->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-        lag->client = NULL;
         lag->queue = NULL;
     }
+    close_handle(&lag->client);
+    close_handle(&lag->stable_client);
     for (size_t i = 0; i < lag->call_count; i++) {
         free(lag->calls[i].group);
     }

@@ -28,21 +28,42 @@ struct ps_lag_message *ps_lag_message_text(enum ps_lag_kind kind, const char *te
     return m;
 }
 
-struct ps_lag_message *ps_lag_message_names(enum ps_lag_kind kind, const char *const *names, size_t count)
+/* Names, and behind their pointers room for `array` bytes, at *at. */
+static struct ps_lag_message *names_new(enum ps_lag_kind kind, const char *const *names, size_t count, size_t array,
+                                        char **at)
 {
-    size_t size = count * sizeof(char *);
+    size_t size = count * sizeof(char *) + array;
     for (size_t i = 0; i < count; i++) {
         size += strlen(names[i]) + 1;
     }
     char *room;
     struct ps_lag_message *m = message_new(kind, size, &room);
     const char **list = (const char **)(void *)room;
-    room += count * sizeof(char *);
+    *at = room + count * sizeof(char *);
+    room = *at + array;
     for (size_t i = 0; i < count; i++) {
         list[i] = put_text(&room, names[i]);
     }
     m->names = list;
     m->name_count = count;
+    return m;
+}
+
+struct ps_lag_message *ps_lag_message_names(enum ps_lag_kind kind, const char *const *names, size_t count)
+{
+    char *nothing;
+    return names_new(kind, names, count, 0, &nothing);
+}
+
+struct ps_lag_message *ps_lag_message_groups(const char *const *names, const enum ps_lag_group_state *states,
+                                             size_t count)
+{
+    char *room;
+    struct ps_lag_message *m = names_new(PS_LAG_GROUPS, names, count, count * sizeof(*states), &room);
+    if (count > 0) {
+        memcpy(room, states, count * sizeof(*states));
+    }
+    m->states = (const enum ps_lag_group_state *)(const void *)room;
     return m;
 }
 
@@ -56,18 +77,34 @@ struct ps_lag_message *ps_lag_message_brokers(const struct ps_lag_broker *broker
     return m;
 }
 
-struct ps_lag_message *ps_lag_message_sample(const char *group, const char *topic, const struct ps_sample *sample)
+struct ps_lag_message *ps_lag_message_sample(const char *group, const char *topic, const struct ps_sample *sample,
+                                             enum ps_isolation isolation)
 {
     size_t array = sample->partition_count * sizeof(*sample->partitions);
     char *room;
     struct ps_lag_message *m = message_new(PS_LAG_SAMPLE, array + strlen(group) + strlen(topic) + 2, &room);
     m->sample = *sample;
+    m->isolation = isolation;
     if (array > 0) {
         memcpy(room, sample->partitions, array);
     }
     m->sample.partitions = (const struct ps_partition_sample *)(const void *)room;
     room += array;
     m->group = put_text(&room, group);
+    m->topic = put_text(&room, topic);
+    return m;
+}
+
+struct ps_lag_message *ps_lag_message_times(const char *topic, const struct ps_lag_time *times, size_t count)
+{
+    char *room;
+    struct ps_lag_message *m = message_new(PS_LAG_TIMES, count * sizeof(*times) + strlen(topic) + 1, &room);
+    if (count > 0) {
+        memcpy(room, times, count * sizeof(*times));
+    }
+    m->times = (const struct ps_lag_time *)(const void *)room;
+    m->time_count = count;
+    room += count * sizeof(*times);
     m->topic = put_text(&room, topic);
     return m;
 }

@@ -13,20 +13,25 @@
 #define PART_MAX     500 /* partitions of one call */
 #define HALVINGS_MAX 64  /* calls to one leader in search of the partitions that fail */
 
+/* Which end offsets a group's lag of a topic is wanted against: bits, because policies may differ. */
+enum { WANTS_END = 1, WANTS_STABLE_END = 2 };
+
 /* What this round is to find out. */
 struct round {
-    bool *pairs;  /* [group * topic_count + topic] */
-    bool *topics; /* [topic]: wanted by some group */
+    uint8_t *pairs;      /* [group * topic_count + topic]: bits */
+    bool *topics;        /* [topic]: its end offsets are wanted by some group */
+    bool *stable_topics; /* [topic]: the same of its last stable offsets */
 };
 
 /* Wants a topic for each group of a policy that covers it. */
 static void plan_topic(const struct ps_lag *lag, struct round *round, size_t topic,
                        const struct ps_policy_config *policy)
 {
+    bool stable = policy->isolation == PS_READ_COMMITTED;
     for (size_t g = 0; g < lag->group_count; g++) {
-        if (ps_strings_match(&policy->groups, ps_span_of(lag->groups[g].name))) {
-            round->pairs[g * lag->topic_count + topic] = true;
-            round->topics[topic] = true;
+        if (ps_policy_group_role(policy, ps_span_of(lag->groups[g].name)) != PS_GROUP_NONE) {
+            round->pairs[g * lag->topic_count + topic] |= stable ? WANTS_STABLE_END : WANTS_END;
+            *(stable ? &round->stable_topics[topic] : &round->topics[topic]) = true;
         }
     }
 }
@@ -43,7 +48,7 @@ static bool round_plan(const struct ps_lag *lag, struct round *round, ps_ns now)
                 plan_topic(lag, round, t, &lag->config->policies[policy]);
             }
         }
-        any = any || round->topics[t];
+        any = any || round->topics[t] || round->stable_topics[t];
     }
     return any;
 }
@@ -62,7 +67,7 @@ static void committed_ask(struct ps_lag *lag, const struct round *round, size_t 
     const char *name = lag->groups[group].name;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(16);
     for (size_t t = 0; t < lag->topic_count; t++) {
-        if (round->pairs[group * lag->topic_count + t]) {
+        if (round->pairs[group * lag->topic_count + t] != 0) {
             add_partitions(list, &lag->topics[t]);
         }
     }
@@ -136,6 +141,22 @@ static bool committed_read(struct ps_lag *lag, const struct round *round)
     return any;
 }
 
+/* What is asked for: the timestamp that stands for it in ListOffsets, and of whom. */
+struct question {
+    const char *name;
+    int64_t which;
+    bool stable; /* as those see it who read committed records only */
+};
+
+static const struct question ends = {"end", LATEST, false};
+static const struct question stable_ends = {"last stable", LATEST, true};
+static const struct question log_starts = {"log start", EARLIEST, false};
+
+static int64_t *answer_of(const struct question *question, const struct ps_lag_topic *topic)
+{
+    return question->which == EARLIEST ? topic->log_starts : question->stable ? topic->stable_ends : topic->ends;
+}
+
 static bool is_suspect(const struct ps_lag *lag, int32_t broker)
 {
     for (size_t i = 0; i < lag->suspect_count; i++) {
@@ -146,14 +167,18 @@ static bool is_suspect(const struct ps_lag *lag, int32_t broker)
     return false;
 }
 
-/* One call for a list of partitions; what it yields goes to ends or log_starts. */
-static rd_kafka_resp_err_t offsets_call(struct ps_lag *lag, rd_kafka_topic_partition_list_t *list, int64_t which,
-                                        int timeout_ms)
+/* One call for a list of partitions; what it yields goes to the topics. */
+static rd_kafka_resp_err_t offsets_call(struct ps_lag *lag, rd_kafka_topic_partition_list_t *list,
+                                        const struct question *question, int timeout_ms)
 {
-    for (int i = 0; i < list->cnt; i++) {
-        list->elems[i].offset = which;
+    rd_kafka_t *client = question->stable ? ps_lag_stable_client(lag) : lag->client;
+    if (client == NULL) {
+        return RD_KAFKA_RESP_ERR__FAIL;
     }
-    rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(lag->client, list, timeout_ms);
+    for (int i = 0; i < list->cnt; i++) {
+        list->elems[i].offset = question->which;
+    }
+    rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(client, list, timeout_ms);
     for (int i = 0; i < list->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
         const rd_kafka_topic_partition_t *at = &list->elems[i];
         struct ps_lag_topic *topic = ps_lag_topic_find(lag, at->topic);
@@ -162,7 +187,7 @@ static rd_kafka_resp_err_t offsets_call(struct ps_lag *lag, rd_kafka_topic_parti
             lag->moved = true;
         }
         if (good && topic != NULL && at->partition >= 0 && (uint32_t)at->partition < topic->partition_count) {
-            *(which == LATEST ? &topic->ends[at->partition] : &topic->log_starts[at->partition]) = at->offset;
+            answer_of(question, topic)[at->partition] = at->offset;
         }
     }
     return err;
@@ -180,18 +205,18 @@ static rd_kafka_topic_partition_list_t *part_of(const rd_kafka_topic_partition_l
 /* librdkafka answers for a whole list with the error of one of its partitions. So a list that the broker answered with
  * an error is halved until the faulty ones stand alone, while the budget of calls lasts. */
 static rd_kafka_resp_err_t offsets_halve(struct ps_lag *lag, const rd_kafka_topic_partition_list_t *list, int from,
-                                         int count, int64_t which, int timeout_ms, int *budget)
+                                         int count, const struct question *question, int timeout_ms, int *budget)
 {
     if (--*budget < 0 || ps_lag_stopping(lag)) {
         return RD_KAFKA_RESP_ERR__TIMED_OUT;
     }
     rd_kafka_topic_partition_list_t *part = part_of(list, from, count);
-    rd_kafka_resp_err_t err = offsets_call(lag, part, which, timeout_ms);
+    rd_kafka_resp_err_t err = offsets_call(lag, part, question, timeout_ms);
     rd_kafka_topic_partition_list_destroy(part);
     if (err > RD_KAFKA_RESP_ERR_NO_ERROR && count > 1) { /* below 0 are librdkafka's own: no connection, no answer */
         int half = count / 2;
-        rd_kafka_resp_err_t first = offsets_halve(lag, list, from, half, which, timeout_ms, budget);
-        rd_kafka_resp_err_t second = offsets_halve(lag, list, from + half, count - half, which, timeout_ms, budget);
+        rd_kafka_resp_err_t first = offsets_halve(lag, list, from, half, question, timeout_ms, budget);
+        rd_kafka_resp_err_t second = offsets_halve(lag, list, from + half, count - half, question, timeout_ms, budget);
         err = first < RD_KAFKA_RESP_ERR_NO_ERROR ? first : second;
     }
     return err;
@@ -225,22 +250,22 @@ static int32_t next_leader(const struct ps_lag *lag, const bool *topics, int32_t
 }
 
 /* Asks every leader on its own, and briefly; and so learns whom to suspect. */
-static void offsets_by_leader(struct ps_lag *lag, const bool *topics, int64_t which)
+static void offsets_by_leader(struct ps_lag *lag, const bool *topics, const struct question *question)
 {
     int32_t suspects[PS_LAG_SUSPECTS_MAX];
     size_t count = 0;
     int32_t leader = -1;
     while ((leader = next_leader(lag, topics, leader)) != INT32_MAX && !ps_lag_stopping(lag)) {
         rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR__TIMED_OUT;
-        if (which == LATEST || !is_suspect(lag, leader)) { /* log starts can wait until it is back */
+        if (question->which == LATEST || !is_suspect(lag, leader)) { /* log starts can wait until it is back */
             rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, leader);
             int budget = HALVINGS_MAX;
-            err = offsets_halve(lag, list, 0, list->cnt, which, PS_LAG_SUSPECT_MS, &budget);
+            err = offsets_halve(lag, list, 0, list->cnt, question, PS_LAG_SUSPECT_MS, &budget);
             rd_kafka_topic_partition_list_destroy(list);
         }
         if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            ps_lag_failed(lag, "cannot read %s offsets from broker %d: %s", which == LATEST ? "end" : "log start",
-                          (int)leader, rd_kafka_err2str(err));
+            ps_lag_failed(lag, "cannot read %s offsets from broker %d: %s", question->name, (int)leader,
+                          rd_kafka_err2str(err));
             lag->moved = true;
         }
         if (err < RD_KAFKA_RESP_ERR_NO_ERROR && count < PS_LAG_SUSPECTS_MAX) {
@@ -253,28 +278,29 @@ static void offsets_by_leader(struct ps_lag *lag, const bool *topics, int64_t wh
 
 /* Many partitions are asked for in several calls, because librdkafka looks for each answer in the whole list of its
  * call. False at the first that fails. */
-static bool offsets_in_parts(struct ps_lag *lag, const rd_kafka_topic_partition_list_t *list, int64_t which)
+static bool offsets_in_parts(struct ps_lag *lag, const rd_kafka_topic_partition_list_t *list,
+                             const struct question *question)
 {
     bool good = true;
     for (int from = 0; from < list->cnt && good && !ps_lag_stopping(lag); from += PART_MAX) {
         int count = list->cnt - from < PART_MAX ? list->cnt - from : PART_MAX;
         rd_kafka_topic_partition_list_t *part = part_of(list, from, count);
-        good = offsets_call(lag, part, which, lag->call_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
+        good = offsets_call(lag, part, question, lag->call_ms) == RD_KAFKA_RESP_ERR_NO_ERROR;
         rd_kafka_topic_partition_list_destroy(part);
     }
     return good;
 }
 
-static void offsets_read(struct ps_lag *lag, const bool *topics, int64_t which)
+static void offsets_read(struct ps_lag *lag, const bool *topics, const struct question *question)
 {
     for (size_t t = 0; t < lag->topic_count; t++) {
-        for (uint32_t p = 0; topics[t] && which == LATEST && p < lag->topics[t].partition_count; p++) {
-            lag->topics[t].ends[p] = -1; /* a log start that was read stays true: it only grows */
+        for (uint32_t p = 0; topics[t] && question->which == LATEST && p < lag->topics[t].partition_count; p++) {
+            answer_of(question, &lag->topics[t])[p] = -1; /* a log start that was read stays true: it only grows */
         }
     }
     rd_kafka_topic_partition_list_t *list = partitions_of(lag, topics, -1);
-    if (list->cnt > 0 && (lag->suspect_count > 0 || !offsets_in_parts(lag, list, which))) {
-        offsets_by_leader(lag, topics, which);
+    if (list->cnt > 0 && (lag->suspect_count > 0 || !offsets_in_parts(lag, list, question))) {
+        offsets_by_leader(lag, topics, question);
     }
     rd_kafka_topic_partition_list_destroy(list);
 }
@@ -285,7 +311,7 @@ void ps_lag_log_starts_read(struct ps_lag *lag)
     for (size_t t = 0; t < lag->topic_count; t++) {
         topics[t] = true;
     }
-    offsets_read(lag, topics, EARLIEST);
+    offsets_read(lag, topics, &log_starts);
     free(topics);
 }
 
@@ -305,13 +331,14 @@ static int first_of_topic(const rd_kafka_topic_partition_list_t *list, const cha
 }
 
 static void sample_post(struct ps_lag *lag, const struct ps_lag_group *group, const struct ps_lag_topic *topic,
-                        ps_ns end_at)
+                        const struct question *question, ps_ns end_at)
 {
+    const int64_t *end = answer_of(question, topic);
     struct ps_partition_sample *partitions = ps_alloc(topic->partition_count, sizeof(*partitions));
     bool any_end = false;
     for (uint32_t p = 0; p < topic->partition_count; p++) {
-        partitions[p] = (struct ps_partition_sample){-1, topic->log_starts[p], topic->ends[p]};
-        any_end = any_end || topic->ends[p] >= 0;
+        partitions[p] = (struct ps_partition_sample){-1, topic->log_starts[p], end[p]};
+        any_end = any_end || end[p] >= 0;
     }
     const rd_kafka_topic_partition_list_t *committed = group->committed;
     for (int i = first_of_topic(committed, topic->name);
@@ -325,9 +352,26 @@ static void sample_post(struct ps_lag *lag, const struct ps_lag_group *group, co
     if (any_end) { /* else the signal just grows older */
         struct ps_sample sample = {group->committed_at, ps_ns_max(end_at, group->committed_at), topic->partition_count,
                                    partitions};
-        ps_lag_post(lag, ps_lag_message_sample(group->name, topic->name, &sample));
+        ps_lag_post(lag, ps_lag_message_sample(group->name, topic->name, &sample,
+                                               question->stable ? PS_READ_COMMITTED : PS_READ_UNCOMMITTED));
     }
     free(partitions);
+}
+
+/* Reads the ends of these topics and posts the samples of the groups that want them so. */
+static void ends_post(struct ps_lag *lag, const struct round *round, const bool *topics, uint8_t wants,
+                      const struct question *question)
+{
+    ps_ns before = ps_now();
+    offsets_read(lag, topics, question);
+    ps_ns end_at = before + (ps_now() - before) / 2;
+    for (size_t g = 0; g < lag->group_count; g++) {
+        for (size_t t = 0; t < lag->topic_count && lag->groups[g].committed != NULL; t++) {
+            if ((round->pairs[g * lag->topic_count + t] & wants) != 0) {
+                sample_post(lag, &lag->groups[g], &lag->topics[t], question, end_at);
+            }
+        }
+    }
 }
 
 static void round_run(struct ps_lag *lag, struct round *round)
@@ -335,23 +379,18 @@ static void round_run(struct ps_lag *lag, struct round *round)
     if (!committed_read(lag, round) || ps_lag_stopping(lag)) {
         return;
     }
-    ps_ns before = ps_now();
-    offsets_read(lag, round->topics, LATEST);
-    ps_ns end_at = before + (ps_now() - before) / 2;
-    for (size_t g = 0; g < lag->group_count; g++) {
-        for (size_t t = 0; t < lag->topic_count && lag->groups[g].committed != NULL; t++) {
-            if (round->pairs[g * lag->topic_count + t]) {
-                sample_post(lag, &lag->groups[g], &lag->topics[t], end_at);
-            }
-        }
+    ends_post(lag, round, round->topics, WANTS_END, &ends);
+    if (!ps_lag_stopping(lag)) {
+        ends_post(lag, round, round->stable_topics, WANTS_STABLE_END, &stable_ends);
     }
 }
 
 void ps_lag_poll(struct ps_lag *lag, ps_ns now)
 {
     struct round round = {
-        .pairs = ps_alloc(lag->group_count * lag->topic_count, sizeof(bool)),
+        .pairs = ps_alloc(lag->group_count * lag->topic_count, sizeof(uint8_t)),
         .topics = ps_alloc(lag->topic_count, sizeof(bool)),
+        .stable_topics = ps_alloc(lag->topic_count, sizeof(bool)),
     };
     if (round_plan(lag, &round, now)) {
         round_run(lag, &round);
@@ -364,4 +403,5 @@ void ps_lag_poll(struct ps_lag *lag, ps_ns now)
     }
     free(round.pairs);
     free(round.topics);
+    free(round.stable_topics);
 }

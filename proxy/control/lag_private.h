@@ -1,9 +1,10 @@
 /* lag_private.h - what the files of the lag thread share.
  *
  *     lag.c           the thread, its schedule, and what other threads ask of it
- *     lag_client.c    the librdkafka handle, and which failures are told
+ *     lag_client.c    the librdkafka handles, and which failures are told
  *     lag_topology.c  brokers, topics, groups and members
  *     lag_poll.c      one round: committed offsets, end offsets, samples
+ *     lag_times.c     when the records of a new topic were appended
  *     lag_message.c   results as single allocations
  *
  * Everything but `shared` belongs to the lag thread. A test drives ps_lag_step itself, on its own thread and clock. */
@@ -27,6 +28,7 @@
 #define PS_LAG_RETRY_MAX   (1 * PS_SECOND)
 #define PS_LAG_TEXT_MAX    512
 #define PS_LAG_SUSPECTS_MAX 32
+#define PS_LAG_AGES_MAX    32
 
 /* A topic that a policy covers. */
 struct ps_lag_topic {
@@ -34,15 +36,23 @@ struct ps_lag_topic {
     uint32_t partition_count; /* 0: known by name only; at most PS_PARTITIONS_MAX */
     int32_t *leaders;         /* broker id by partition, -1 none */
     int64_t *ends;            /* of the running round, -1 unknown */
+    int64_t *stable_ends;     /* the last stable offsets, if they are wanted; else as above */
     int64_t *log_starts;      /* -1 unknown */
+    size_t ages_asked;        /* of lag->ages */
 };
 
-/* A group that governs. */
+/* A group of some policy. */
 struct ps_lag_group {
     char *name;
     bool exempts; /* its members are wanted */
     rd_kafka_topic_partition_list_t *committed; /* of the running round; NULL: not read */
     ps_ns committed_at;
+};
+
+/* A group as the brokers listed it last. */
+struct ps_lag_listed {
+    char *name;
+    enum ps_lag_group_state state;
 };
 
 /* An admin call that has not been answered. */
@@ -70,6 +80,7 @@ struct ps_lag {
     pthread_t thread;
     rd_kafka_t *client;
     rd_kafka_queue_t *queue;
+    rd_kafka_t *stable_client; /* reads last stable offsets; NULL until somebody wants one */
     int call_ms;             /* PS_LAG_CALL_MS; less in a test */
     struct ps_lag_call *calls; /* open ones; at most one of each group, and one for the list */
     size_t call_count;
@@ -86,9 +97,13 @@ struct ps_lag {
     size_t topic_count;
     struct ps_lag_group *groups;
     size_t group_count;
-    char **listed;       /* names that the brokers listed last, if a policy has a glob */
+    struct ps_lag_listed *listed; /* groups that some policy wants, as they were listed last */
     size_t listed_count;
+    bool listed_all;     /* no broker failed to list its own: what is not there does not exist */
+    ps_ns list_due;      /* not before: brokers that refuse to list are asked less often */
     bool regroup;        /* a new list has come: the groups are due to be made anew */
+    ps_ns ages[PS_LAG_AGES_MAX]; /* how old records are asked for of a new topic, ascending */
+    size_t age_count;
     uint64_t round;
     int32_t
         suspects[PS_LAG_SUSPECTS_MAX]; /* brokers that did not answer in time: asked on their own, and not for long */
@@ -113,6 +128,8 @@ void ps_lag_post(struct ps_lag *lag, struct ps_lag_message *m);
 /* lag_client.c */
 bool ps_lag_client_open(struct ps_lag *lag, char *error, size_t error_size);
 void ps_lag_client_close(struct ps_lag *lag);
+/* The handle whose end offsets are last stable offsets. NULL: it cannot be made, and that was told. */
+rd_kafka_t *ps_lag_stable_client(struct ps_lag *lag);
 /* Notes a call that is about to be made, and gives its options. */
 rd_kafka_AdminOptions_t *ps_lag_call_open(struct ps_lag *lag, rd_kafka_admin_op_t op, const char *group);
 /* The open call for this group (NULL: for the list), or NULL. */
@@ -140,11 +157,21 @@ void ps_lag_committed_taken(struct ps_lag *lag, const struct ps_lag_call *call, 
 void ps_lag_poll(struct ps_lag *lag, ps_ns now);
 void ps_lag_log_starts_read(struct ps_lag *lag);
 
+/* lag_times.c */
+/* Which ages to ask for, under the configuration in force; every topic is asked again. */
+void ps_lag_ages_set(struct ps_lag *lag);
+/* Asks for the next of them, a bounded number of calls. */
+void ps_lag_times_read(struct ps_lag *lag);
+
 /* lag_message.c */
 struct ps_lag_message *ps_lag_message_text(enum ps_lag_kind kind, const char *text);
 struct ps_lag_message *ps_lag_message_names(enum ps_lag_kind kind, const char *const *names, size_t count);
 struct ps_lag_message *ps_lag_message_brokers(const struct ps_lag_broker *brokers, size_t count);
-struct ps_lag_message *ps_lag_message_sample(const char *group, const char *topic, const struct ps_sample *sample);
+struct ps_lag_message *ps_lag_message_groups(const char *const *names, const enum ps_lag_group_state *states,
+                                             size_t count);
+struct ps_lag_message *ps_lag_message_sample(const char *group, const char *topic, const struct ps_sample *sample,
+                                             enum ps_isolation isolation);
+struct ps_lag_message *ps_lag_message_times(const char *topic, const struct ps_lag_time *times, size_t count);
 struct ps_lag_message *ps_lag_message_members(const char *group, const struct ps_lag_member *members, size_t count);
 
 #endif

@@ -1,4 +1,4 @@
-/* lag_topology.c - what there is to sample: brokers, covered topics, governing groups, and who is in them.
+/* lag_topology.c - what there is to sample: brokers, covered topics, groups, which of them live, and who is in them.
  *
  * Read at start, every few seconds, and when somebody wrote to a covered topic that was not known. */
 #include "lag_private.h"
@@ -10,6 +10,7 @@
 #define MEMBERS_GROUPS  8    /* groups per refresh, in turn: a member is remembered for longer than a turn takes */
 #define MEMBERS_CALL_MS 500
 #define MEMBERS_REFUSED (30 * PS_SECOND) /* until brokers that did not answer are asked again */
+#define LIST_REFUSED    (30 * PS_SECOND) /* the same for the list of groups */
 
 bool ps_lag_is_glob(const char *text)
 {
@@ -36,6 +37,7 @@ static void topic_free(struct ps_lag_topic *topic)
     free(topic->name);
     free(topic->leaders);
     free(topic->ends);
+    free(topic->stable_ends);
     free(topic->log_starts);
 }
 
@@ -60,9 +62,11 @@ static void topic_update(struct ps_lag_topic *topic, const struct rd_kafka_metad
         size_t old = topic->partition_count;
         topic->leaders = ps_alloc_more(topic->leaders, old, count, sizeof(*topic->leaders));
         topic->ends = ps_alloc_more(topic->ends, old, count, sizeof(*topic->ends));
+        topic->stable_ends = ps_alloc_more(topic->stable_ends, old, count, sizeof(*topic->stable_ends));
         topic->log_starts = ps_alloc_more(topic->log_starts, old, count, sizeof(*topic->log_starts));
         for (size_t p = old; p < count; p++) {
-            topic->leaders[p] = topic->ends[p] = topic->log_starts[p] = -1;
+            topic->leaders[p] = -1;
+            topic->ends[p] = topic->stable_ends[p] = topic->log_starts[p] = -1;
         }
     }
     topic->partition_count = count; /* fewer: the topic was made anew */
@@ -137,10 +141,9 @@ static void group_add(struct ps_lag *lag, struct ps_lag_group *groups, size_t *c
     bool wanted = false, exempts = false;
     for (size_t i = 0; i < lag->config->policy_count; i++) {
         const struct ps_policy_config *policy = &lag->config->policies[i];
-        if (ps_strings_match(&policy->groups, ps_span_of(name))) {
-            wanted = true;
-            exempts = exempts || policy->exempt_members;
-        }
+        enum ps_group_role role = ps_policy_group_role(policy, ps_span_of(name));
+        wanted = wanted || role != PS_GROUP_NONE;
+        exempts = exempts || (role == PS_GROUP_GOVERNS && policy->exempt_members);
     }
     for (size_t i = 0; i < *count; i++) {
         wanted = wanted && strcmp(groups[i].name, name) != 0;
@@ -165,29 +168,92 @@ static bool has_globs(const struct ps_config *config)
     return false;
 }
 
+/* Somebody acts on which groups live. */
+static bool has_graces(const struct ps_config *config)
+{
+    for (size_t i = 0; i < config->policy_count; i++) {
+        if (config->policies[i].empty_grace > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void listed_free(struct ps_lag *lag)
 {
     for (size_t i = 0; i < lag->listed_count; i++) {
-        free(lag->listed[i]);
+        free(lag->listed[i].name);
     }
     free(lag->listed);
     lag->listed = NULL;
     lag->listed_count = 0;
 }
 
-static void listed_add(struct ps_lag *lag, const char *name)
+static struct ps_lag_listed *listed_find(const struct ps_lag *lag, const char *name)
 {
     for (size_t i = 0; i < lag->listed_count; i++) {
-        if (strcmp(lag->listed[i], name) == 0) {
-            return;
+        if (strcmp(lag->listed[i].name, name) == 0) {
+            return &lag->listed[i];
         }
     }
+    return NULL;
+}
+
+static bool is_wanted(const struct ps_lag *lag, const char *group)
+{
     for (size_t i = 0; i < lag->config->policy_count; i++) {
-        if (ps_strings_match(&lag->config->policies[i].groups, ps_span_of(name))) {
-            lag->listed = ps_alloc_more(lag->listed, lag->listed_count, lag->listed_count + 1, sizeof(char *));
-            lag->listed[lag->listed_count++] = ps_alloc_text(name);
-            return;
+        if (ps_policy_group_role(&lag->config->policies[i], ps_span_of(group)) != PS_GROUP_NONE) {
+            return true;
         }
+    }
+    return false;
+}
+
+static enum ps_lag_group_state state_of(rd_kafka_consumer_group_state_t state)
+{
+    switch (state) {
+    case RD_KAFKA_CONSUMER_GROUP_STATE_PREPARING_REBALANCE:
+    case RD_KAFKA_CONSUMER_GROUP_STATE_COMPLETING_REBALANCE:
+    case RD_KAFKA_CONSUMER_GROUP_STATE_STABLE:
+        return PS_LAG_GROUP_ALIVE;
+    case RD_KAFKA_CONSUMER_GROUP_STATE_DEAD:
+        return PS_LAG_GROUP_ABSENT;
+    case RD_KAFKA_CONSUMER_GROUP_STATE_EMPTY:
+        return PS_LAG_GROUP_EMPTY;
+    case RD_KAFKA_CONSUMER_GROUP_STATE_UNKNOWN: /* as are Assigning and Reconciling of KIP-848 groups */
+    case RD_KAFKA_CONSUMER_GROUP_STATE__CNT:
+        break;
+    }
+    return PS_LAG_GROUP_UNKNOWN;
+}
+
+static void listed_add(struct ps_lag *lag, const char *name, enum ps_lag_group_state state)
+{
+    struct ps_lag_listed *listed = listed_find(lag, name);
+    if (listed != NULL) {
+        listed->state = state;
+    } else if (lag->listed_count < PS_LAG_GROUPS_MAX && is_wanted(lag, name)) {
+        lag->listed = ps_alloc_more(lag->listed, lag->listed_count, lag->listed_count + 1, sizeof(*lag->listed));
+        lag->listed[lag->listed_count++] = (struct ps_lag_listed){ps_alloc_text(name), state};
+    }
+}
+
+/* Without globs the list only tells which groups live: to go without is no failure of the source. */
+static void list_error(struct ps_lag *lag, const char *what, const char *why)
+{
+    lag->listed_all = false;
+    for (size_t i = 0; i < lag->listed_count; i++) {
+        lag->listed[i].state = PS_LAG_GROUP_UNKNOWN;
+    }
+    if (has_globs(lag->config)) {
+        lag->list_failed = true;
+        ps_lag_failed(lag, "cannot list the %s: %s", what, why);
+    } else {
+        if (lag->list_due == 0) {
+            ps_log(PS_LOG_INFO, "groups_unlisted", "why=%s effect=%s", why,
+                   "groups without members are known by their silence only");
+        }
+        lag->list_due = ps_now() + LIST_REFUSED;
     }
 }
 
@@ -195,22 +261,23 @@ static void listed_add(struct ps_lag *lag, const char *name)
 void ps_lag_groups_listed(struct ps_lag *lag, rd_kafka_event_t *event)
 {
     size_t errors = 0, listed = 0;
-    lag->list_failed = true;
     if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        ps_lag_failed(lag, "cannot list the consumer groups: %s", rd_kafka_event_error_string(event));
+        list_error(lag, "consumer groups", rd_kafka_event_error_string(event));
         return;
     }
     const rd_kafka_ListConsumerGroups_result_t *result = rd_kafka_event_ListConsumerGroups_result(event);
     const rd_kafka_error_t **error = rd_kafka_ListConsumerGroups_result_errors(result, &errors);
     if (errors > 0) {
-        ps_lag_failed(lag, "cannot list the groups of every broker: %s", rd_kafka_error_string(error[0]));
+        list_error(lag, "groups of every broker", rd_kafka_error_string(error[0]));
     } else {
         listed_free(lag); /* else: what one broker cannot list now has not gone */
         lag->list_failed = false;
+        lag->listed_all = true;
     }
     const rd_kafka_ConsumerGroupListing_t **list = rd_kafka_ListConsumerGroups_result_valid(result, &listed);
     for (size_t i = 0; i < listed; i++) {
-        listed_add(lag, rd_kafka_ConsumerGroupListing_group_id(list[i]));
+        listed_add(lag, rd_kafka_ConsumerGroupListing_group_id(list[i]),
+                   state_of(rd_kafka_ConsumerGroupListing_state(list[i])));
     }
     lag->regroup = true;
 }
@@ -220,7 +287,7 @@ static void list_ask(struct ps_lag *lag)
 {
     const struct ps_lag_call *open = ps_lag_call_find(lag, NULL);
     if (open != NULL) {
-        ps_lag_failed(lag, "cannot list the consumer groups: no answer");
+        list_error(lag, "consumer groups", "no answer");
         return;
     }
     rd_kafka_AdminOptions_t *options = ps_lag_call_open(lag, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, NULL);
@@ -229,6 +296,25 @@ static void list_ask(struct ps_lag *lag)
     ps_ns deadline = ps_now() + (lag->known ? 0 : (ps_ns)lag->call_ms * PS_MILLISECOND);
     while (ps_lag_call_find(lag, NULL) != NULL && ps_lag_call_serve(lag, deadline)) {
     }
+}
+
+static enum ps_lag_group_state listed_state(const struct ps_lag *lag, const char *name)
+{
+    const struct ps_lag_listed *listed = listed_find(lag, name);
+    return listed != NULL ? listed->state : lag->listed_all ? PS_LAG_GROUP_ABSENT : PS_LAG_GROUP_UNKNOWN;
+}
+
+static void groups_post(struct ps_lag *lag)
+{
+    const char **names = ps_alloc(lag->group_count, sizeof(*names));
+    enum ps_lag_group_state *states = ps_alloc(lag->group_count, sizeof(*states));
+    for (size_t i = 0; i < lag->group_count; i++) {
+        names[i] = lag->groups[i].name;
+        states[i] = listed_state(lag, names[i]);
+    }
+    ps_lag_post(lag, ps_lag_message_groups(names, states, lag->group_count));
+    free(states);
+    free(names);
 }
 
 void ps_lag_groups_update(struct ps_lag *lag)
@@ -245,7 +331,7 @@ void ps_lag_groups_update(struct ps_lag *lag)
         }
     }
     for (size_t i = 0; i < lag->listed_count; i++) {
-        group_add(lag, groups, &count, lag->listed[i]);
+        group_add(lag, groups, &count, lag->listed[i].name);
     }
     for (size_t i = 0; i < lag->group_count; i++) {
         group_free(&lag->groups[i]);
@@ -253,12 +339,7 @@ void ps_lag_groups_update(struct ps_lag *lag)
     free(lag->groups);
     lag->groups = groups;
     lag->group_count = count;
-    const char **names = ps_alloc(count, sizeof(*names));
-    for (size_t i = 0; i < count; i++) {
-        names[i] = groups[i].name;
-    }
-    ps_lag_post(lag, ps_lag_message_names(PS_LAG_GROUPS, names, count));
-    free(names);
+    groups_post(lag);
 }
 
 bool ps_lag_topology_read(struct ps_lag *lag)
@@ -273,10 +354,10 @@ bool ps_lag_topology_read(struct ps_lag *lag)
     brokers_post(lag, metadata);
     topics_update(lag, metadata);
     rd_kafka_metadata_destroy(metadata);
-    if (has_globs(lag->config)) {
+    bool globs = has_globs(lag->config);
+    lag->list_failed = lag->list_failed && globs;
+    if (globs || (has_graces(lag->config) && ps_now() >= lag->list_due)) {
         list_ask(lag);
-    } else {
-        lag->list_failed = false;
     }
     ps_lag_groups_update(lag);
     return true;

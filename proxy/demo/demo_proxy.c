@@ -67,7 +67,7 @@ static void write_config(struct ps_demo_proxy *demo, const char *brokers, unsign
              "policies:\n"
              "  - name: demo\n"
              "    topics: [%s]             # \"%s\" has no policy\n"
-             "    signal: {groups: [%s], target: %d, limit: %d}\n"
+             "    signal: {groups: [%s], target: %d, limit: %d, empty_grace: 0s}\n"
              "admin: {bind: 127.0.0.1:%u}      # curl its /metrics while this runs\n",
              brokers, demo->bootstrap, port + 1, port + PS_DEMO_BROKERS, ps_demo_topic(PS_DEMO_WITH),
              ps_demo_topic(PS_DEMO_WITHOUT), ps_demo_group(PS_DEMO_WITH), PS_DEMO_TARGET, PS_DEMO_LIMIT,

@@ -128,7 +128,8 @@ static void topic(const char *name)
 static void sample(const char *group, const char *name, int64_t committed, int64_t log_end)
 {
     struct ps_partition_sample partition = {committed, 0, log_end};
-    struct ps_lag_message m = {.kind = PS_LAG_SAMPLE, .group = group, .topic = name};
+    struct ps_lag_message m = {
+        .kind = PS_LAG_SAMPLE, .group = group, .topic = name, .isolation = PS_READ_UNCOMMITTED};
     m.sample = (struct ps_sample){world.now, world.now, 1, &partition};
     ps_core_message(world.core, &m, world.now);
 }
@@ -337,7 +338,8 @@ static void test_a_topic_grows(void **state)
         partitions[i] = (struct ps_partition_sample){0, 0, 100};
     }
     world.now += PS_SECOND;
-    struct ps_lag_message m = {.kind = PS_LAG_SAMPLE, .group = "slow", .topic = "c1"};
+    struct ps_lag_message m = {
+        .kind = PS_LAG_SAMPLE, .group = "slow", .topic = "c1", .isolation = PS_READ_UNCOMMITTED};
     m.sample = (struct ps_sample){world.now, world.now, 50, partitions};
     ps_core_message(world.core, &m, world.now);
     tick();

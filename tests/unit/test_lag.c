@@ -86,8 +86,9 @@ static const struct ps_config *config_of(const char *bootstrap, const char *poli
 
 #define POLICIES                                                                                                       \
     "policies:\n"                                                                                                      \
-    "  - {name: slow, topics: [\"t*\"], signal: {groups: [g], target: 1k, limit: 4k, poll: 2s}}\n"                     \
-    "  - {name: fast, topics: [u], signal: {groups: [g, h], target: 1k, limit: 4k, poll: 400ms}}\n"
+    "  - {name: slow, topics: [\"t*\"], signal: {groups: [g], target: 1k, limit: 4k, poll: 2s, empty_grace: 0s}}\n"    \
+    "  - {name: fast, topics: [u], \n"                                                                              \
+    "     signal: {groups: [g, h], target: 1k, limit: 4k, poll: 400ms, empty_grace: 0s}}\n"
 
 /* One cluster for all tests: taking one down takes a second. */
 static int setup_cluster(void **state)
@@ -269,7 +270,8 @@ static void test_configure(void **state)
     ps_lag_engage(world.lag, 1, true);
     const struct ps_config *config = config_of(
         rd_kafka_mock_cluster_bootstraps(world.cluster),
-        "policies:\n  - {name: fast, topics: [t1], signal: {groups: [k], target: 1k, limit: 4k, poll: 400ms}}\n");
+        "policies:\n  - {name: fast, topics: [t1], "
+        "signal: {groups: [k], target: 1k, limit: 4k, poll: 400ms, empty_grace: 0s}}\n");
     ps_lag_configure(world.lag, config);
     ps_config_put(config); /* the lag thread has its own */
     assert_int_equal(step(0), 100 * PS_MILLISECOND); /* still engaged, by name */
@@ -278,6 +280,78 @@ static void test_configure(void **state)
     ps_lag_engage(world.lag, 1, true); /* there is no such policy now */
     step(100 * PS_MILLISECOND);
     assert_int_equal(count(PS_LAG_SAMPLE), 1);
+}
+
+/* Groups that a policy ignores are not asked for, and what is said of the others depends on how they read. */
+static void test_roles_and_isolation(void **state)
+{
+    (void)state;
+    const struct ps_config *config =
+        config_of(rd_kafka_mock_cluster_bootstraps(world.cluster),
+                  "policies:\n"
+                  "  - {name: any, topics: [t1], signal: {groups: [g, h, x], ignore: [x], advisory: [h], limit: 4k, "
+                  "empty_grace: 0s}}\n"
+                  "  - {name: committed, topics: [t1, u], signal: {groups: [g], limit: 4k, isolation: read_committed, "
+                  "empty_grace: 0s}}\n");
+    step(0);
+    assert_null(world.lag->stable_client); /* nobody has wanted one */
+    ps_lag_configure(world.lag, config);
+    ps_config_put(config);
+    step(0);
+    assert_false(names(find(PS_LAG_GROUPS, NULL, NULL), "x"));
+    assert_int_equal(find(PS_LAG_GROUPS, NULL, NULL)->states[0], PS_LAG_GROUP_UNKNOWN); /* not asked */
+    assert_null(find(PS_LAG_SAMPLE, "x", NULL));
+    assert_int_equal(count(PS_LAG_SAMPLE), 4); /* g of t1 in both ways, g of u, h of t1 */
+    assert_int_equal(find(PS_LAG_SAMPLE, "h", "t1")->isolation, PS_READ_UNCOMMITTED);
+    const struct ps_lag_message *m = find(PS_LAG_SAMPLE, "g", "u");
+    assert_int_equal(m->isolation, PS_READ_COMMITTED);
+    assert_int_equal(m->sample.partitions[1].end, 5);
+    assert_int_equal(find(PS_LAG_SAMPLE, "g", "t1")->isolation, PS_READ_UNCOMMITTED); /* the first of the two */
+    size_t both = 0;
+    for (size_t i = 0; i < world.count; i++) {
+        m = world.got[i];
+        if (m->kind == PS_LAG_SAMPLE && strcmp(m->group, "g") == 0 && strcmp(m->topic, "t1") == 0) {
+            both |= (size_t)m->isolation;
+            assert_int_equal(m->sample.partitions[0].committed, 4);
+            assert_int_equal(m->sample.partitions[0].end, 10);
+        }
+    }
+    assert_int_equal(both, PS_READ_UNCOMMITTED | PS_READ_COMMITTED);
+    assert_non_null(world.lag->stable_client);
+}
+
+/* Which ages a topic is asked for: the ladder, and what policies have in time. The mock cluster knows no timestamps:
+ * it answers with its end, as if all were older. */
+static void test_times(void **state)
+{
+    (void)state;
+    const struct ps_config *config =
+        config_of(rd_kafka_mock_cluster_bootstraps(world.cluster),
+                  "policies:\n"
+                  "  - {name: p, topics: [u], signal: {groups: [g], target: 20s, limit: 1m, empty_grace: 0s}}\n");
+    ps_lag_configure(world.lag, config);
+    ps_config_put(config);
+    step(0);
+    assert_int_equal(world.lag->ages[0], 10 * PS_SECOND);
+    assert_int_equal(world.lag->ages[1], 20 * PS_SECOND);
+    assert_int_equal(world.lag->ages[2], 30 * PS_SECOND);
+    assert_int_equal(world.lag->ages[3], 60 * PS_SECOND); /* of the ladder as well: once */
+    assert_int_equal(world.lag->ages[4], 120 * PS_SECOND);
+    size_t asked = count(PS_LAG_TIMES);
+    assert_true(asked >= 1);
+    const struct ps_lag_message *m = find(PS_LAG_TIMES, NULL, "u");
+    assert_int_equal(m->time_count, PARTITIONS);
+    assert_int_equal(m->times[1].partition, 1);
+    assert_int_equal(m->times[1].offset, 5);
+    ps_ns now = ps_now();
+    assert_true(m->times[1].at < now - 10 * PS_SECOND && m->times[1].at > now - 15 * PS_SECOND);
+    for (unsigned i = 0; i < 5; i++) {
+        step(5 * PS_SECOND);
+        asked += count(PS_LAG_TIMES);
+    }
+    assert_true(asked <= world.lag->age_count); /* each once */
+    step(5 * PS_SECOND);
+    assert_int_equal(count(PS_LAG_TIMES), 0);
 }
 
 /* ---- failures are messages ---- */
@@ -419,6 +493,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_samples, setup, teardown),
         cmocka_unit_test_setup_teardown(test_schedule, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configure, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_roles_and_isolation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_times, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_group_that_cannot_be_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_coordinator_that_has_moved, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_leader_fails, setup, teardown),
