@@ -1,8 +1,8 @@
 /* lag_client.c - the librdkafka handles of the lag thread, and which of its failures are told.
  *
  * One handle does nearly everything. It is a consumer, because only a consumer's handle has an isolation level, and
- * read_uncommitted is wanted: its end offset is the high watermark. Policies whose consumers read only committed records
- * want the last stable offset instead: a second handle, with the other isolation level, asks for that alone.
+ * read_uncommitted is wanted: its end offset is the high watermark. Policies whose consumers read committed records
+ * alone want the last stable offset instead: a second handle, with the other isolation level, asks for that alone.
  *
  * librdkafka (2.0.2, and still 2.15: its issue 4605) frees an admin call that times out although the lookup of the
  * group's coordinator may still refer to it; when the coordinator appears, the process aborts. So no call is ever
