@@ -3,10 +3,6 @@
 
 #include <math.h>
 
-#define COMMIT_PERIOD_S 5.0 /* Kafka's auto.commit.interval.ms, as long as nothing better is known */
-#define STALL_PERIODS   1.4 /* of silence after which consumers count as stopped */
-#define ACT_S           0.2 /* until a new rate is in force */
-
 static uint64_t load(const void *base, size_t field)
 {
     const uint64_t *at = (const uint64_t *)(const void *)((const char *)base + field);
@@ -64,16 +60,14 @@ double ps_view_lag_seconds(const struct ps_decision *decision)
     return lag == 0.0 ? 0.0 : rate > 0.0 ? lag / rate : (double)NAN;
 }
 
-double ps_view_feasible_limit(const struct ps_admin_view *view, const struct ps_policy_status *policy)
+double ps_view_feasible_limit(const struct ps_decision *decision)
 {
-    for (size_t i = 0; i < view->config->policy_count; i++) {
-        const struct ps_policy_config *config = &view->config->policies[i];
-        if (strcmp(config->name, policy->policy) == 0) {
-            double poll_s = (double)config->poll / (double)PS_SECOND;
-            return policy->target + policy->consume_rate * (STALL_PERIODS * COMMIT_PERIOD_S + poll_s + ACT_S);
-        }
-    }
-    return (double)NAN;
+    return decision->target + decision->consume_rate * (double)decision->detection / (double)PS_SECOND;
+}
+
+const struct ps_decision *ps_view_governing(const struct ps_policy_status *policy)
+{
+    return policy->group_count > 0 && policy->groups[0].governs ? &policy->groups[0].decision : NULL;
 }
 
 bool ps_view_stuck(const struct ps_admin_view *view, char *name, size_t size)

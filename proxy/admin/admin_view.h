@@ -34,8 +34,10 @@ uint64_t ps_view_memory(const struct ps_admin_view *view);
 uint64_t ps_view_allocations(const struct ps_admin_view *view);
 /* Lag of a group over its consume rate, in seconds; NAN unknown. */
 double ps_view_lag_seconds(const struct ps_decision *decision);
-/* The limit that can be kept if all consumers stop at the worst moment (docs/metrics.md); NAN unknown. */
-double ps_view_feasible_limit(const struct ps_admin_view *view, const struct ps_policy_status *policy);
+/* The limit that can be kept if all consumers of a group stop at the worst moment (docs/metrics.md); NAN unknown. */
+double ps_view_feasible_limit(const struct ps_decision *decision);
+/* What the governing group decided; NULL: none governs. */
+const struct ps_decision *ps_view_governing(const struct ps_policy_status *policy);
 /* The first thread that has not turned lately: its name in `name`. False: all turn. */
 bool ps_view_stuck(const struct ps_admin_view *view, char *name, size_t size);
 

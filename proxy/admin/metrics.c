@@ -183,6 +183,13 @@ static double policy_limit(const struct ps_admin_view *view, const struct ps_pol
     return p->limit;
 }
 
+static double policy_feasible(const struct ps_admin_view *view, const struct ps_policy_status *policy)
+{
+    (void)view;
+    const struct ps_decision *governing = ps_view_governing(policy);
+    return governing == NULL ? (double)NAN : ps_view_feasible_limit(governing);
+}
+
 static const struct {
     const char *name, *help;
     double (*value)(const struct ps_admin_view *, const struct ps_policy_status *);
@@ -193,19 +200,47 @@ static const struct {
     {"penstock_policy_waiting_requests", "Produce requests that wait for the policy.", policy_waiting},
     {"penstock_policy_target_records", "Lag that the policy holds.", policy_target},
     {"penstock_policy_limit_records", "Lag that the policy must not reach.", policy_limit},
-    {"penstock_policy_feasible_limit_records", "Lag that is reached if all consumers stop at the worst moment.",
-     ps_view_feasible_limit},
+    {"penstock_policy_feasible_limit_records", "The feasible limit of the governing group.", policy_feasible},
+};
+
+static double of_group_estimated(const struct ps_group_status *group)
+{
+    return group->decision.lag_estimated;
+}
+
+static double of_group_feasible(const struct ps_group_status *group)
+{
+    return ps_view_feasible_limit(&group->decision);
+}
+
+static double of_group_abandoned(const struct ps_group_status *group)
+{
+    return group->standing == PS_STANDING_ABANDONED ? 1.0 : 0.0;
+}
+
+static const struct {
+    const char *name, *help;
+    double (*value)(const struct ps_group_status *);
+} policy_group_gauges[] = {
+    {"penstock_estimated_lag_records", "Records not processed yet, as the controller estimates now.",
+     of_group_estimated},
+    {"penstock_feasible_limit_records", "Lag that is reached if all consumers of the group stop at the worst moment.",
+     of_group_feasible},
+    {"penstock_group_abandoned", "1 while the group governs no more because it has had no members for long.",
+     of_group_abandoned},
 };
 
 static void write_policies(FILE *out, const struct ps_admin_view *view)
 {
     const struct ps_control_status *control = view->control;
-    head(out, "penstock_estimated_lag_records", "gauge", "Records not processed yet, as the controller estimates now.");
-    for (size_t i = 0; i < control->policy_count; i++) {
-        const struct ps_policy_status *policy = &control->policies[i];
-        for (size_t g = 0; g < policy->group_count; g++) {
-            sample(out, "penstock_estimated_lag_records", policy->groups[g].decision.lag_estimated, "policy",
-                   policy->policy, "topic", policy->topic, "group", policy->groups[g].group, NULL);
+    for (size_t k = 0; k < PS_ARRAY_LEN(policy_group_gauges); k++) {
+        head(out, policy_group_gauges[k].name, "gauge", policy_group_gauges[k].help);
+        for (size_t i = 0; i < control->policy_count; i++) {
+            const struct ps_policy_status *policy = &control->policies[i];
+            for (size_t g = 0; g < policy->group_count; g++) {
+                sample(out, policy_group_gauges[k].name, policy_group_gauges[k].value(&policy->groups[g]), "policy",
+                       policy->policy, "topic", policy->topic, "group", policy->groups[g].group, NULL);
+            }
         }
     }
     for (size_t k = 0; k < PS_ARRAY_LEN(policy_gauges); k++) {

@@ -94,6 +94,21 @@ static const char *signal_name(enum ps_signal_state state)
     return state == PS_SIGNAL_FRESH ? "fresh" : state == PS_SIGNAL_STALE ? "stale" : "none";
 }
 
+static const char *standing_name(enum ps_standing standing)
+{
+    switch (standing) {
+    case PS_STANDING_EMPTY:
+        return "empty";
+    case PS_STANDING_ABANDONED:
+        return "abandoned";
+    case PS_STANDING_ADVISORY:
+        return "advisory";
+    case PS_STANDING_GOVERNING:
+        break;
+    }
+    return "governing";
+}
+
 static json_t *render_groups(const struct ps_policy_status *policy)
 {
     json_t *list = json_array();
@@ -101,7 +116,10 @@ static json_t *render_groups(const struct ps_policy_status *policy)
         const struct ps_decision *d = &policy->groups[i].decision;
         json_t *one = json_object();
         json_object_set_new(one, "group", text(policy->groups[i].group));
-        json_object_set_new(one, "governs", json_boolean(i == 0));
+        json_object_set_new(one, "governs", json_boolean(policy->groups[i].governs));
+        json_object_set_new(one, "standing", json_string(standing_name(policy->groups[i].standing)));
+        json_object_set_new(one, "empty_for", seconds(policy->groups[i].empty_for));
+        json_object_set_new(one, "feasible_limit", number(ps_view_feasible_limit(d)));
         json_object_set_new(one, "rate", number(d->rate));
         json_object_set_new(one, "lag_estimated", number(d->lag_estimated));
         json_object_set_new(one, "lag_committed", number(d->lag_committed));
@@ -160,7 +178,11 @@ static json_t *render_policies(const struct ps_admin_view *view)
         json_object_set_new(one, "level", json_string(levels[policy->level]));
         json_object_set_new(one, "target", number(policy->target));
         json_object_set_new(one, "limit", number(policy->limit));
-        json_object_set_new(one, "feasible_limit", number(ps_view_feasible_limit(view, policy)));
+        json_object_set_new(one, "target_seconds", policy->target_s > 0.0 ? number(policy->target_s) : json_null());
+        json_object_set_new(one, "limit_seconds", policy->limit_s > 0.0 ? number(policy->limit_s) : json_null());
+        const struct ps_decision *governing = ps_view_governing(policy);
+        json_object_set_new(one, "feasible_limit",
+                            governing == NULL ? json_null() : number(ps_view_feasible_limit(governing)));
         json_object_set_new(one, "open", json_boolean(isinf(policy->admitted_rate)));
         json_object_set_new(one, "admitted_rate", number(policy->admitted_rate));
         json_object_set_new(one, "headroom", number(policy->headroom));

@@ -11,7 +11,7 @@
 #include "penstock/controller.h"
 
 #define PS_CONTROL_TICK   (100 * PS_MILLISECOND)
-#define PS_STATUS_GROUPS  8   /* groups of one policy that a status carries; all of them govern */
+#define PS_STATUS_GROUPS  8   /* groups of one policy that a status carries; all that govern do */
 
 struct ps_control;
 
@@ -27,9 +27,21 @@ void ps_control_stop(struct ps_control *control);
 void ps_control_configure(struct ps_control *control, const struct ps_config *config);
 void ps_control_bypass(struct ps_control *control, bool on);
 
+/* How a group stands towards its policy on one topic. Of those that govern the lowest rate decides. */
+enum ps_standing {
+    PS_STANDING_GOVERNING = 1,
+    PS_STANDING_EMPTY,     /* governs, but it has no members: its grace runs */
+    PS_STANDING_ABANDONED, /* had no members for `empty_grace`: governs no more, until it has some again */
+    PS_STANDING_ADVISORY   /* measured and shown, never governs */
+};
+bool ps_standing_governs(enum ps_standing standing);
+
 /* What the control thread last decided: for /metrics, /api/v1/state, the demo's view and tests. */
 struct ps_group_status {
     char group[256];
+    bool governs;                 /* it is the one whose rate is in force */
+    enum ps_standing standing;
+    ps_ns empty_for;              /* since when it has had no members; 0: it has some, or nobody knows */
     struct ps_decision decision;
 };
 struct ps_policy_status {
@@ -37,7 +49,8 @@ struct ps_policy_status {
     uint32_t slot;
     enum ps_mode mode;
     enum ps_level level;
-    double target, limit;         /* records */
+    double target, limit;         /* records, as they are now; 0 if they are in time and nothing is known yet */
+    double target_s, limit_s;     /* as configured in time; 0 in records */
     double admitted_rate;         /* records/s decided for all workers; INFINITY open */
     double headroom; /* records that an open valve lets pass until the next tick; INFINITY without a signal */
     double produce_rate;          /* records/s that passed, EWMA of a second */

@@ -180,7 +180,8 @@ static void tell_engaged(struct ps_core *core)
         const struct ps_core_instance *instance = core->instances[slot];
         for (size_t g = 0; instance->policy != NULL && g < instance->group_count; g++) {
             struct ps_core_engaged *policy = &core->engaged[instance->policy - core->config->policies];
-            policy->now = policy->now || instance->groups[g]->decision.engaged;
+            const struct ps_core_group *group = instance->groups[g];
+            policy->now = policy->now || (group->decision.engaged && ps_standing_governs(group->standing));
         }
     }
     for (size_t i = 0; i < core->config->policy_count; i++) {

@@ -8,6 +8,7 @@
  *     control.c           the thread, the lock, the public functions
  *     control_core.c      channels in and out, one tick
  *     control_instance.c  (policy, topic) instances and their groups' controllers
+ *     control_standing.c  which of the groups govern
  *     control_members.c   who is exempt
  *     control_rules.c     the snapshot that workers judge by
  *     control_split.c     one rate for several workers
@@ -34,6 +35,10 @@ struct ps_core_group {
     struct ps_decision decision;
     enum ps_signal_state told; /* what the log last said of its signal */
     ps_ns gone_at;             /* a glob no longer finds it since then; 0 it is there */
+    bool advises;              /* its role by the configuration */
+    enum ps_standing standing; /* control_standing.c */
+    ps_ns empty_at;            /* it has no members since then, or none that commit; 0: it has some, or nobody knows */
+    uint64_t committed_sum;    /* of its offsets; 0 nothing committed yet */
 };
 
 /* What one worker wants of one slot. */
@@ -53,7 +58,7 @@ struct ps_core_instance {
     uint32_t slot;
     struct ps_core_group **groups;
     size_t group_count;
-    const struct ps_core_group *governing; /* the one with the lowest rate, NULL without groups */
+    const struct ps_core_group *governing; /* of those that govern the one with the lowest rate; NULL: there is none */
     struct ps_core_demand *demands;        /* [channel_count] */
     enum ps_level level;
     ps_ns held_at;           /* last tick in which somebody was held back; 0 never */
@@ -136,6 +141,14 @@ void ps_core_admitted(struct ps_core_instance *instance, int32_t partition, doub
 bool ps_core_is_settled(const struct ps_core *core, const struct ps_core_instance *instance, ps_ns now);
 /* Ticks the controllers and decides rate, headroom, level and governing group. */
 void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now);
+
+/* control_standing.c */
+/* What the brokers say of it. */
+void ps_core_group_told(struct ps_core_group *group, enum ps_lag_group_state state, ps_ns now);
+/* What it has committed: if that has changed somebody lives. */
+void ps_core_group_committed(struct ps_core_group *group, const struct ps_sample *sample);
+/* How it stands now. */
+void ps_core_group_stand(const struct ps_core_instance *instance, struct ps_core_group *group, ps_ns now);
 
 /* control_members.c */
 /* client: for the log, "" if not known. */

@@ -81,6 +81,8 @@ static struct ps_core_group *group_add(const struct ps_core *core, struct ps_cor
     struct ps_controller_config config = controller_config(core, instance->policy);
     ps_controller_init(&group->controller, &config, group->partitions, PARTITIONS_FIRST, now);
     group->told = PS_SIGNAL_NONE;
+    group->advises = ps_policy_group_role(instance->policy, ps_span_of(name)) == PS_GROUP_ADVISES;
+    ps_core_group_stand(instance, group, now);
     group->decision = (struct ps_decision){ /* until its first tick */
         .rate = (double)INFINITY,
         .headroom = (double)INFINITY,
@@ -117,8 +119,11 @@ static void bind_groups(const struct ps_core *core, struct ps_core_instance *ins
 {
     const struct ps_strings *names = &instance->policy->groups;
     for (size_t i = instance->group_count; i-- > 0;) {
-        if (ps_policy_group_role(instance->policy, ps_span_of(instance->groups[i]->name)) == PS_GROUP_NONE) {
+        enum ps_group_role role = ps_policy_group_role(instance->policy, ps_span_of(instance->groups[i]->name));
+        if (role == PS_GROUP_NONE) {
             group_remove(instance, i);
+        } else {
+            instance->groups[i]->advises = role == PS_GROUP_ADVISES;
         }
     }
     struct ps_controller_config config = controller_config(core, instance->policy);
@@ -283,19 +288,20 @@ void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns 
         if (group != NULL) {
             instance->settled = false;
             group_grow(group, m->sample.partition_count);
+            ps_core_group_committed(group, &m->sample);
             ps_controller_observe(&group->controller, &m->sample, now);
         }
     }
 }
 
-static bool is_listed(const struct ps_lag_message *m, const char *name)
+/* Its place in the list; name_count: it is not there. */
+static size_t place_of(const struct ps_lag_message *m, const char *name)
 {
-    for (size_t i = 0; i < m->name_count; i++) {
-        if (strcmp(m->names[i], name) == 0) {
-            return true;
-        }
+    size_t i = 0;
+    while (i < m->name_count && strcmp(m->names[i], name) != 0) {
+        i++;
     }
-    return false;
+    return i;
 }
 
 void ps_core_groups_seen(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
@@ -304,8 +310,10 @@ void ps_core_groups_seen(struct ps_core *core, const struct ps_lag_message *m, p
         struct ps_core_instance *instance = core->instances[slot];
         for (size_t i = instance->group_count; i-- > 0;) {
             struct ps_core_group *group = instance->groups[i];
-            if (is_listed(m, group->name)) {
+            size_t place = place_of(m, group->name);
+            if (place < m->name_count) {
                 group->gone_at = 0;
+                ps_core_group_told(group, m->states[place], now);
             } else if (group->gone_at == 0) {
                 group->gone_at = now;
             } else if (now - group->gone_at >= GROUP_GONE_AFTER) {
@@ -392,6 +400,14 @@ static bool settles(const struct ps_core_instance *instance)
            instance->produce_rate < STILL_RATE;
 }
 
+/* No group governs: nobody to wait for, but `max_rate` holds whatever the lag. */
+static void rate_of_nobody(const struct ps_core *core, struct ps_core_instance *instance)
+{
+    double most = instance->policy->max_records;
+    instance->rate = most > 0.0 ? most / core->config->instances : (double)INFINITY;
+    instance->headroom = instance->rate * ((double)PS_CONTROL_TICK / (double)PS_SECOND);
+}
+
 void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now)
 {
     if (dt_s > 0.0) {
@@ -411,13 +427,19 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
         struct ps_core_group *group = instance->groups[i];
         ps_controller_tick(&group->controller, held, now, &group->decision);
         tell_signal(instance, group);
-        if (governing == NULL || governs(&group->decision, &governing->decision)) {
+        ps_core_group_stand(instance, group, now);
+        bool counts = ps_standing_governs(group->standing);
+        if (counts && (governing == NULL || governs(&group->decision, &governing->decision))) {
             governing = group;
         }
     }
     instance->governing = governing;
-    instance->rate = governing == NULL ? (double)INFINITY : governing->decision.rate;
-    instance->headroom = governing == NULL ? (double)INFINITY : governing->decision.headroom;
+    if (governing != NULL) {
+        instance->rate = governing->decision.rate;
+        instance->headroom = governing->decision.headroom;
+    } else {
+        rate_of_nobody(core, instance);
+    }
     enum ps_level level = PS_LEVEL_OK;
     if (instance->policy->mode != PS_MODE_OFF) {
         double lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated;

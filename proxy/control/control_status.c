@@ -5,30 +5,34 @@
 
 #include "alloc.h"
 
-static void add_group(struct ps_policy_status *out, const struct ps_core_group *group)
+static void add_group(struct ps_policy_status *out, const struct ps_core_instance *instance,
+                      const struct ps_core_group *group, ps_ns now)
 {
     if (out->group_count < PS_STATUS_GROUPS) {
         struct ps_group_status *to = &out->groups[out->group_count++];
         ps_text_copy(to->group, sizeof(to->group), group->name);
+        to->governs = group == instance->governing;
+        to->standing = group->standing;
+        to->empty_for = group->empty_at == 0 ? 0 : now - group->empty_at;
         to->decision = group->decision;
     }
 }
 
-static void fill_groups(struct ps_policy_status *out, const struct ps_core_instance *instance)
+static void fill_groups(struct ps_policy_status *out, const struct ps_core_instance *instance, ps_ns now)
 {
     out->group_total = instance->group_count;
     if (instance->governing != NULL) {
-        add_group(out, instance->governing);
+        add_group(out, instance, instance->governing, now);
     }
     for (size_t i = 0; i < instance->group_count; i++) {
         if (instance->groups[i] != instance->governing) {
-            add_group(out, instance->groups[i]);
+            add_group(out, instance, instance->groups[i], now);
         }
     }
 }
 
 static void fill_policy(const struct ps_core *core, struct ps_policy_status *out,
-                        const struct ps_core_instance *instance)
+                        const struct ps_core_instance *instance, ps_ns now)
 {
     const struct ps_policy_config *policy = instance->policy;
     const struct ps_decision *governing = instance->governing == NULL ? NULL : &instance->governing->decision;
@@ -37,8 +41,10 @@ static void fill_policy(const struct ps_core *core, struct ps_policy_status *out
     out->slot = instance->slot;
     out->mode = policy->mode;
     out->level = instance->level;
-    out->target = policy->target_records;
-    out->limit = policy->limit_records;
+    out->target = governing == NULL ? policy->target_records : governing->target;
+    out->limit = governing == NULL ? policy->limit_records : governing->limit;
+    out->target_s = policy->target_s;
+    out->limit_s = policy->limit_s;
     out->admitted_rate = instance->rate;
     out->headroom = instance->headroom;
     out->produce_rate = instance->produce_rate;
@@ -51,7 +57,7 @@ static void fill_policy(const struct ps_core *core, struct ps_policy_status *out
     for (size_t i = 0; i < core->channel_count; i++) {
         out->waiting += instance->demands[i].waiting;
     }
-    fill_groups(out, instance);
+    fill_groups(out, instance, now);
 }
 
 struct ps_control_status *ps_core_status(const struct ps_core *core, ps_ns now)
@@ -77,7 +83,7 @@ struct ps_control_status *ps_core_status(const struct ps_core *core, ps_ns now)
     }
     for (uint32_t slot = 0; slot < core->slots_used; slot++) {
         if (core->instances[slot]->policy != NULL) {
-            fill_policy(core, &status->policies[status->policy_count++], core->instances[slot]);
+            fill_policy(core, &status->policies[status->policy_count++], core->instances[slot], now);
         }
     }
     return status;

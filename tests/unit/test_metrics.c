@@ -53,7 +53,12 @@ static void group(size_t at, const char *name, double lag, double rate)
     struct ps_group_status *g = &p->groups[p->group_count++];
     p->group_total = p->group_count;
     memcpy(g->group, name, strlen(name) + 1);
+    g->governs = p->group_count == 1;
+    g->standing = PS_STANDING_GOVERNING;
     g->decision = (struct ps_decision){.rate = (double)INFINITY,
+                                       .target = 1000,
+                                       .limit = 4000,
+                                       .detection = 8 * PS_SECOND,
                                        .lag_estimated = lag,
                                        .lag_committed = lag,
                                        .consume_rate = rate,
@@ -256,6 +261,7 @@ static void test_policies_and_groups(void **state)
     p->produce_rate = 99;
     p->consume_rate = 250;
     p->signal_age = PS_SECOND / 4;
+    p->groups[1].standing = PS_STANDING_ABANDONED;
     render();
     assert_true(value("penstock_consumer_lag_records", "{group=\"g\",topic=\"clicks\"}") == 500.0);
     assert_int_equal(series("penstock_consumer_lag_records"), 2);
@@ -267,8 +273,11 @@ static void test_policies_and_groups(void **state)
     assert_true(value("penstock_policy_level", "{policy=\"one\",topic=\"clicks\"}") == 2.0);
     assert_true(value("penstock_policy_admitted_rate", "{policy=\"one\",topic=\"clicks\"}") == 1234.5);
     assert_true(value("penstock_signal_age_seconds", "{policy=\"one\",topic=\"clicks\"}") == 0.25);
-    assert_true(value("penstock_policy_feasible_limit_records", "{policy=\"one\",topic=\"clicks\"}") ==
-                1000 + 250 * (7 + 1 + 0.2));
+    assert_true(value("penstock_policy_feasible_limit_records", "{policy=\"one\",topic=\"clicks\"}") == 1000 + 250 * 8);
+    assert_true(value("penstock_feasible_limit_records", "{policy=\"one\",topic=\"clicks\",group=\"g\"}") == 3000);
+    assert_int_equal(series("penstock_feasible_limit_records"), 2); /* h is not known */
+    assert_true(value("penstock_group_abandoned", "{policy=\"one\",topic=\"clicks\",group=\"g\"}") == 0);
+    assert_true(value("penstock_group_abandoned", "{policy=\"one\",topic=\"clicks\",group=\"h\"}") == 1);
 }
 
 static void test_labels_are_escaped(void **state)
