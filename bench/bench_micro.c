@@ -298,5 +298,6 @@ int main(void)
     micro_print("reply to Produce v12, 100 partitions", micro_best(write_reply, &partitions[1]), 100, "partition");
     bench_valve();
     micro_policy();
+    micro_notices();
     micro_session();
 }

@@ -17,4 +17,7 @@ void micro_session(void);
 /* The governor and the names of policies and tenants, at several numbers of them (micro_policy.c). */
 void micro_policy(void);
 
+/* From a worker to the control thread (micro_notices.c). */
+void micro_notices(void);
+
 #endif

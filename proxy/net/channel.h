@@ -1,6 +1,7 @@
 /* channel.h - what a worker and the control thread exchange. No locks; each direction has one writer.
  *
- *   worker  -> control   notices (ring): records admitted, topics first seen, members of groups
+ *   worker  -> control   notices (rings): records admitted and what passes by of offsets, added up (notices.h); topics
+ *                        first seen, members of groups, rebalances
  *   control -> worker    rules: an immutable, reference-counted snapshot (when something changed)
  *   control <-> worker   one exchange buffer that travels: control fills in settings and posts it, the worker applies
  * them,
@@ -23,9 +24,10 @@ struct ps_notice_entry {
     uint32_t kind; /* enum ps_notice_kind */
     uint32_t slot;
     int32_t partition;
-    uint32_t records;
-    uint64_t identity;
     uint16_t text_len;
+    uint64_t records, identity, group;
+    int64_t offset;
+    ps_ns at;
 };
 /* Rare notices carry text and go through a ring of their own, so that the common ones stay small. */
 struct ps_notice_text_entry {

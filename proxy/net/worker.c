@@ -77,6 +77,7 @@ static void on_prepare(uv_prepare_t *prepare)
         arm_release(w);
     }
     ps_timers_arm(&w->timers, w->now);
+    ps_notices_turn(&w->notices, w->now);
     atomic_store_explicit(&w->channel.memory_bytes, w->pool.held + w->claimed, memory_order_relaxed);
     atomic_store_explicit(&w->channel.allocations, w->pool.allocations, memory_order_relaxed);
     w->polled_before = w->polled_at;
@@ -123,6 +124,7 @@ static void take_exchange(struct ps_worker *w)
     if (x == NULL) {
         return;
     }
+    ps_notices_tell(&w->notices, w->now);
     ps_governor_settings(&w->governor, x->settings, x->count, w->now);
     for (uint32_t slot = 0; slot < x->count; slot++) {
         const struct ps_valve *valve = &w->slots.valves[slot];
@@ -289,6 +291,7 @@ static bool prepare_state(struct ps_worker *w, const struct ps_config *config)
                                      .worker = w,
                                      .stats = &w->stats,
                                      .usage = w->slots.usage};
+    ps_notices_init(&w->notices, w->channel.notices, &w->channel.notices_lost);
     atomic_store(&w->channel.turned_at, w->now);
     return w->handed != NULL && w->channel.notices != NULL && w->channel.notice_texts != NULL;
 }

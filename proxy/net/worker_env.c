@@ -196,34 +196,44 @@ static void log_blind(const struct ps_conn *c)
            "unread, no address is rewritten and no policy applies; let the client use SaslHandshake v1");
 }
 
-static void notice(void *ctx, const struct ps_notice *n)
+static void tell_text(struct ps_worker *w, const struct ps_notice *n)
 {
-    struct ps_worker *w = ctx;
-    if (n->kind == PS_NOTICE_BLIND) {
-        log_blind(w->pumped);
-        return;
-    }
-    if (n->kind >= PS_NOTICE_APPENDED) {
-        return; /* nobody listens to what passes by yet */
-    }
-    struct ps_notice_entry head = {.kind = n->kind,
-                                   .slot = n->slot,
-                                   .partition = n->partition,
-                                   .records = n->records,
-                                   .identity = n->identity};
-    if (n->kind == PS_NOTICE_ADMITTED) {
-        if (!ps_ring_push(w->channel.notices, &head)) {
-            atomic_fetch_add_explicit(&w->channel.notices_lost, n->records, memory_order_relaxed);
-        }
-        return;
-    }
-    struct ps_notice_text_entry entry = {.head = head};
     size_t len = n->text.len < PS_NOTICE_TEXT_MAX ? n->text.len : PS_NOTICE_TEXT_MAX;
+    struct ps_notice_text_entry entry = {.head = {.kind = (uint32_t)n->kind,
+                                                  .text_len = (uint16_t)len,
+                                                  .records = n->records,
+                                                  .identity = n->identity,
+                                                  .group = n->group,
+                                                  .at = n->at}};
     if (len > 0) {
         memcpy(entry.text, n->text.base, len);
     }
-    entry.head.text_len = (uint16_t)len;
     (void)!ps_ring_push(w->channel.notice_texts, &entry); /* full: the session tells it again */
+}
+
+static void notice(void *ctx, const struct ps_notice *n)
+{
+    struct ps_worker *w = ctx;
+    switch (n->kind) {
+    case PS_NOTICE_ADMITTED:
+    case PS_NOTICE_APPENDED:
+    case PS_NOTICE_COMMITTED:
+    case PS_NOTICE_FETCHED:
+        ps_notices_add(&w->notices, n);
+        break;
+    case PS_NOTICE_TXN_OFFSET:
+    case PS_NOTICE_TXN_END:
+        ps_notices_pass(&w->notices, n);
+        break;
+    case PS_NOTICE_TOPIC:
+    case PS_NOTICE_MEMBER:
+    case PS_NOTICE_REBALANCE:
+        tell_text(w, n);
+        break;
+    case PS_NOTICE_BLIND:
+        log_blind(w->pumped);
+        break;
+    }
 }
 
 void ps_worker_env_init(struct ps_worker *w)

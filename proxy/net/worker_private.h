@@ -6,6 +6,7 @@
 #include <stdalign.h>
 
 #include "conn.h"
+#include "notices.h"
 #include "timers.h"
 #include "worker.h"
 
@@ -61,6 +62,7 @@ struct ps_worker {
     size_t arena_used;
     struct ps_session_env env;
     struct ps_governor governor;
+    struct ps_notices notices;        /* on their way to the control thread */
     struct ps_rules no_rules;         /* until the control thread has sent the first */
     struct ps_rules_snapshot *rules;  /* in force; one reference; NULL: no_rules */
     ps_ns exchanged_at;
