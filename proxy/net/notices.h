@@ -3,11 +3,11 @@
  * A worker forwards tens of thousands of requests between two ticks, but of few partitions: notices of the same kind,
  * slot, partition and group become one entry, with the sum of their records, or the newest offset and when it passed.
  * Entries go into the channel's ring every PS_NOTICES_EVERY at the latest while the worker is busy, and whenever
- * settings come; so the control thread works on counts that are 10 ms older than its tick, and the ring holds a few
+ * settings come; so the control thread works on counts that are 10 ms older than its tick and the ring holds a few
  * hundred of them. The table lies in the worker; nothing is allocated, no lock is taken.
  *
- * Bounds: PS_NOTICES_MAX entries. If the table is full it is emptied into the ring; what a full ring does not take stays
- * in the table; if both are full, records are added to `lost` and offsets dropped: the next one of its partition tells
+ * Bounds: PS_NOTICES_MAX entries. If the table is full it is emptied into the ring; what a full ring does not take
+ * stays in the table; if both are full, records are added to `lost` and offsets dropped: the next one of its partition tells
  * more than it did. */
 #ifndef PENSTOCK_NOTICES_H
 #define PENSTOCK_NOTICES_H
