@@ -7,8 +7,8 @@
  * hundred of them. The table lies in the worker; nothing is allocated, no lock is taken.
  *
  * Bounds: PS_NOTICES_MAX entries. If the table is full it is emptied into the ring; what a full ring does not take
- * stays in the table; if both are full, records are added to `lost` and offsets dropped: the next one of its partition tells
- * more than it did. */
+ * stays in the table; if both are full, records are added to `lost` and offsets dropped: the next one of its partition
+ * tells more than it did. */
 #ifndef PENSTOCK_NOTICES_H
 #define PENSTOCK_NOTICES_H
 
