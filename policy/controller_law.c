@@ -205,12 +205,17 @@ static void learn_steady(struct ps_controller *c, double rate, ps_ns now)
     g->steady_at = now;
 }
 
+double ps_detection_s(double commit_period_s, double poll_s)
+{
+    return 1.4 * commit_period_s + PS_ACT_S + poll_s;
+}
+
 static void describe(const struct ps_controller *c, const struct estimate *e, bool stale, ps_ns now,
                      struct ps_decision *out)
 {
     const struct ps_group_state *g = ps_group_of_const(c);
     bool heard = g->observed_at != 0;
-    double detection_s = 1.4 * g->period_s + PS_ACT_S + g->poll_s;
+    double detection_s = ps_detection_s(g->period_s, g->poll_s);
     *out = (struct ps_decision){
         .lag_estimated = heard ? e->lag : (double)NAN,
         .lag_committed = e->committed,

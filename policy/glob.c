@@ -40,11 +40,3 @@ bool ps_strings_match(const struct ps_strings *globs, struct ps_span text)
     }
     return false;
 }
-
-enum ps_group_role ps_policy_group_role(const struct ps_policy_config *policy, struct ps_span group)
-{
-    if (!ps_strings_match(&policy->groups, group) || ps_strings_match(&policy->ignore, group)) {
-        return PS_GROUP_NONE;
-    }
-    return ps_strings_match(&policy->advisory, group) ? PS_GROUP_ADVISES : PS_GROUP_GOVERNS;
-}

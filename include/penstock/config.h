@@ -117,6 +117,9 @@ bool ps_strings_match(const struct ps_strings *globs, struct ps_span text);
 enum ps_group_role { PS_GROUP_NONE = 0, /* not one of its groups, or ignored */ PS_GROUP_GOVERNS, PS_GROUP_ADVISES };
 enum ps_group_role ps_policy_group_role(const struct ps_policy_config *policy, struct ps_span group);
 
+/* Distance of the polls while the policy holds anybody back: a quarter of `poll`, at least 100 ms. */
+ps_ns ps_policy_engaged_poll(const struct ps_policy_config *policy);
+
 /* Files what stands in policies and tenants: fills in `names` and each policy's tenant_names. memory: of
  * ps_config_names_size, aligned as from malloc, and lasting as long as the configuration. Part of loading it. */
 size_t ps_config_names_size(struct ps_config *config);

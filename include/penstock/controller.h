@@ -120,6 +120,10 @@ void ps_controller_rebalance(struct ps_controller *c, enum ps_rebalance phase, p
 /* Every 100 ms, after ps_controller_admitted. held: the valve keeps somebody waiting. */
 void ps_controller_tick(struct ps_controller *c, bool held, ps_ns now, struct ps_decision *out);
 
+/* Seconds from the last commit of consumers that stop to a rate that says so: 1.4 commit periods of silence, the act
+ * itself, and the distance of polls (0: commits pass by). */
+double ps_detection_s(double commit_period_s, double poll_s);
+
 /* level.c: ok, slow, reject with hysteresis: slow while held or lag >= 0.7 limit until < 0.6; reject at >= 0.9 until
  * < 0.8. An unknown lag (NAN) is no lag. */
 enum ps_level { PS_LEVEL_OK = 0, PS_LEVEL_SLOW = 1, PS_LEVEL_REJECT = 2 };

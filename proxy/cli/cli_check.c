@@ -6,13 +6,11 @@
 
 #include "config_load.h"
 #include "config_units.h"
+#include "penstock/controller.h"
 
 #include <sys/resource.h>
 
-/* How long it takes to see that consumers have stopped: 1.4 commit periods of silence, a poll, and the act itself. */
-#define COMMIT_PERIOD   (5 * PS_SECOND) /* enable.auto.commit's default; unknown here, so it is said */
-#define PERIODS         1.4
-#define ACT_SECONDS     0.2
+#define COMMIT_PERIOD_S 5.0 /* enable.auto.commit's default; unknown here, so it is said */
 #define REJECT_FRACTION 0.9 /* of the limit: level reject */
 
 static const char *plural(size_t count)
@@ -50,12 +48,81 @@ static void print_listener(const struct ps_listener_config *listener, FILE *out)
     }
 }
 
-/* After consumers stop, lag grows by the consume rate times the time to notice; that must fit above the target. */
-static double feasible_rate(const struct ps_policy_config *policy, ps_ns commit_period)
+static double engaged_poll_s(const struct ps_policy_config *policy)
 {
-    double seconds =
-        PERIODS * (double)commit_period / (double)PS_SECOND + (double)policy->poll / (double)PS_SECOND + ACT_SECONDS;
-    return (policy->limit_records - policy->target_records) / seconds;
+    return (double)ps_policy_engaged_poll(policy) / (double)PS_SECOND;
+}
+
+/* After consumers stop, lag grows by the consume rate times the time to notice; that must fit above the target. */
+static double feasible_rate(const struct ps_policy_config *policy, double commit_period_s)
+{
+    return (policy->limit_records - policy->target_records) / ps_detection_s(commit_period_s, engaged_poll_s(policy));
+}
+
+static void print_records(const struct ps_policy_config *policy, FILE *out)
+{
+    fprintf(out, "  lag is held at %.0f records; the limit is %.0f\n", policy->target_records, policy->limit_records);
+    fprintf(out,
+            "  when consumers stop, the limit is kept up to a consume rate of %.0f records/s if they commit every "
+            "5s (the default of auto-commit), of %.0f if every 1s\n",
+            feasible_rate(policy, COMMIT_PERIOD_S), feasible_rate(policy, 1.0));
+}
+
+/* In time the consume rate does not matter: the limit must leave room for the time to notice. */
+static void print_time(const struct ps_policy_config *policy, FILE *out)
+{
+    double room = policy->limit_s - policy->target_s;
+    double needed = ps_detection_s(COMMIT_PERIOD_S, engaged_poll_s(policy));
+    double fixed = ps_detection_s(0.0, engaged_poll_s(policy));
+    double period = (room - fixed) / (needed - fixed) * COMMIT_PERIOD_S;
+    fprintf(out, "  lag is held at %gs of what consumers read; the limit is %gs\n", policy->target_s, policy->limit_s);
+    if (period > 0.0) {
+        fprintf(out, "  when consumers stop, the limit is kept if they commit every %.1fs or more often\n", period);
+    }
+    if (room < needed) {
+        fprintf(out,
+                "  note: with auto-commit's default of 5s it takes %.2fs to see that consumers have stopped: the limit "
+                "is not kept then; let it be %.2fs or more, or lower the target\n",
+                needed, policy->target_s + needed);
+    }
+}
+
+static void print_group_roles(const struct ps_policy_config *policy, FILE *out)
+{
+    if (policy->advisory.count > 0) {
+        fprintf(out, "\n  never waits for, but shows ");
+        print_strings(&policy->advisory, out);
+    }
+    if (policy->ignore.count > 0) {
+        fprintf(out, "\n  does not look at ");
+        print_strings(&policy->ignore, out);
+    }
+}
+
+static void print_law(const struct ps_policy_config *policy, FILE *out)
+{
+    const struct ps_law_config *law = &policy->law;
+    switch (law->kind) {
+    case PS_LAW_DRAIN:
+        break; /* what is said of target and limit is all */
+    case PS_LAW_WATERMARK:
+        fprintf(out, "  controller watermark: stops at %g of the limit, lets go at %g\n", law->high, law->low);
+        break;
+    case PS_LAW_STEPS:
+        fprintf(out, "  controller steps:");
+        for (uint32_t i = 0; i < law->step_count; i++) {
+            fprintf(out, "%s from %g of the limit on %g of what is offered passes", i == 0 ? "" : ",", law->steps[i].at,
+                    law->steps[i].keep);
+        }
+        fprintf(out, "\n");
+        break;
+    }
+    if (policy->max_records > 0.0) {
+        fprintf(out, "  at most %.0f records/s, whatever the lag\n", policy->max_records);
+    }
+    if (policy->max_bytes > 0.0) {
+        fprintf(out, "  at most %.0f bytes/s, whatever the lag\n", policy->max_bytes);
+    }
 }
 
 static void print_policy(const struct ps_policy_config *policy, FILE *out)
@@ -68,12 +135,15 @@ static void print_policy(const struct ps_policy_config *policy, FILE *out)
     print_strings(&policy->tenants, out);
     fprintf(out, ") wait for ");
     print_strings(&policy->groups, out);
-    fprintf(out, "\n  lag is held at %.0f records; the limit is %.0f\n", policy->target_records, policy->limit_records);
-    fprintf(out,
-            "  when consumers stop, the limit is kept up to a consume rate of %.0f records/s if they commit every "
-            "5s (the default of auto-commit), of %.0f if every 1s\n",
-            feasible_rate(policy, COMMIT_PERIOD), feasible_rate(policy, PS_SECOND));
-    if (policy->target_records >= REJECT_FRACTION * policy->limit_records) {
+    print_group_roles(policy, out);
+    fprintf(out, "\n");
+    if (policy->target_s > 0.0) {
+        print_time(policy, out);
+    } else {
+        print_records(policy, out);
+    }
+    print_law(policy, out);
+    if (policy->target_records + policy->target_s >= REJECT_FRACTION * (policy->limit_records + policy->limit_s)) {
         fprintf(out,
                 "  note: the target is above 0.9 of the limit, where produce requests are refused: expect that all "
                 "the time\n");
@@ -93,6 +163,8 @@ static void print_descriptors(const struct ps_config *config, FILE *out)
 
 static void print_facts(const struct ps_config *config, FILE *out)
 {
+    static const char *const priorities[PS_PRIORITY_COUNT] = {
+        [PS_PRIORITY_HIGH] = ", priority high", [PS_PRIORITY_NORMAL] = "", [PS_PRIORITY_LOW] = ", priority low"};
     fprintf(out, "%s: valid\nupstream\n  asks ", config->path);
     for (size_t i = 0; i < config->bootstrap_count; i++) {
         fprintf(out, "%s", i == 0 ? "" : ", ");
@@ -108,7 +180,7 @@ static void print_facts(const struct ps_config *config, FILE *out)
     fprintf(out, "tenant%s", plural(config->tenant_count));
     for (size_t i = 0; i < config->tenant_count; i++) {
         const struct ps_tenant_config *tenant = &config->tenants[i];
-        fprintf(out, "\n  %s, weight %g: ", tenant->name, tenant->weight);
+        fprintf(out, "\n  %s, weight %g%s: ", tenant->name, tenant->weight, priorities[tenant->priority]);
         bool client = tenant->client_id != NULL, principal = tenant->principal != NULL;
         fprintf(out, "%s%s%s%s%s", client ? "client.id " : "", client ? tenant->client_id : "",
                 client && principal ? " and " : "", principal ? "principal " : "",

@@ -226,6 +226,7 @@ static void adopt(struct ps_core *core, const struct ps_config *config)
 {
     ps_config_put(core->config);
     core->config = ps_config_get(config);
+    ps_core_feasible_loaded(config);
     free(core->engaged);
     core->engaged = ps_alloc(config->policy_count, sizeof(*core->engaged));
     core->rules_stale = true;

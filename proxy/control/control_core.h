@@ -9,6 +9,7 @@
  *     control_core.c      channels in and out, one tick
  *     control_instance.c  (policy, topic) instances and their groups' controllers
  *     control_standing.c  which of the groups govern
+ *     control_feasible.c  limits that cannot be kept
  *     control_members.c   who is exempt
  *     control_rules.c     the snapshot that workers judge by
  *     control_split.c     one rate for several workers
@@ -67,6 +68,8 @@ struct ps_core_instance {
     double produce_rate;     /* records/s, EWMA of a second */
     bool settled;            /* open, caught up, nobody writes, and all workers know: looked at now and then only */
     ps_ns decided_at;
+    ps_ns infeasible_at;     /* its limit cannot be kept since then; 0 it can, or nobody knows */
+    bool infeasible_told;
 };
 
 struct ps_core_member {
@@ -149,6 +152,12 @@ void ps_core_group_told(struct ps_core_group *group, enum ps_lag_group_state sta
 void ps_core_group_committed(struct ps_core_group *group, const struct ps_sample *sample);
 /* How it stands now. */
 void ps_core_group_stand(const struct ps_core_instance *instance, struct ps_core_group *group, ps_ns now);
+
+/* control_feasible.c */
+/* A configuration is in force from now on: what can be said of its limits. */
+void ps_core_feasible_loaded(const struct ps_config *config);
+/* The instance has decided. */
+void ps_core_feasible_decided(struct ps_core_instance *instance, ps_ns now);
 
 /* control_members.c */
 /* client: for the log, "" if not known. */

@@ -13,7 +13,6 @@
 #define BUCKETS_FIRST    64 /* a power of two */
 #define PARTITIONS_FIRST 8 /* room of a controller before its first sample */
 #define GROUP_GONE_AFTER (60 * PS_SECOND)
-#define POLL_MIN         (100 * PS_MILLISECOND)
 #define RATE_MEMORY_S    1.0
 #define STILL_RATE       0.01 /* records/s: nobody has written for a while */
 #define SETTLED_FOR      PS_SECOND /* at the most: a signal grows stale while nothing comes in */
@@ -30,7 +29,7 @@ static struct ps_controller_config controller_config(const struct ps_core *core,
         .limit_s = policy->limit_s,
         .max_records = policy->max_records,
         .aggregate_max = policy->aggregate == PS_AGGREGATE_MAX,
-        .poll = ps_ns_max(policy->poll / 4, POLL_MIN),
+        .poll = ps_policy_engaged_poll(policy),
         .stale_after = policy->stale_after,
         .stale = (int)policy->on_stale,
         .stale_factor = policy->stale_factor,
@@ -452,5 +451,6 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
         instance->level = level;
         tell_level(instance, from);
     }
+    ps_core_feasible_decided(instance, now);
     instance->settled = settles(instance);
 }

@@ -42,8 +42,8 @@ struct ps_lag_message *ps_lag_take(struct ps_lag *lag)
 /* The distance between rounds of a policy. */
 static ps_ns poll_distance(const struct ps_lag *lag, size_t policy)
 {
-    ps_ns poll = lag->config->policies[policy].poll;
-    return ps_ns_max(lag->engaged[policy] ? poll / 4 : poll, PS_LAG_POLL_MIN);
+    const struct ps_policy_config *of = &lag->config->policies[policy];
+    return lag->engaged[policy] ? ps_policy_engaged_poll(of) : of->poll;
 }
 
 static bool same_text(const char *a, const char *b)

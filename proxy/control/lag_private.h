@@ -23,7 +23,6 @@
 #define PS_LAG_ADMIN_MS    60000 /* librdkafka's timeout of an admin call; never reached, lag_client.c says why */
 #define PS_LAG_OPEN_MAX    (8 * PS_SECOND) /* an admin call that is open for longer ends its handle */
 #define PS_LAG_REFRESH     (5 * PS_SECOND) /* brokers, topics, groups, members, log starts */
-#define PS_LAG_POLL_MIN    (100 * PS_MILLISECOND)
 #define PS_LAG_RETRY_MIN   (250 * PS_MILLISECOND)
 #define PS_LAG_RETRY_MAX   (1 * PS_SECOND)
 #define PS_LAG_TEXT_MAX    512

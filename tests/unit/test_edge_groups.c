@@ -552,6 +552,30 @@ static void test_a_limit_below_the_lag_that_is_there(void **state)
     assert_int_not_equal(instance()->level, PS_LEVEL_REJECT);
 }
 
+/* ---- limits that cannot be kept ---- */
+
+static void test_an_infeasible_limit_is_told(void **state)
+{
+    (void)state;
+    begin("signal: {groups: [g], target: 1k, limit: 4k}");
+    assert_int_equal(logged("limit_feasible"), 1); /* at load: up to which rate */
+    struct group *g = add(0, "g", 900);
+    run(60);
+    assert_int_equal(logged("limit_infeasible"), 0); /* 1000 + 900 (1.4 x 1 + 0.2 + 0.25) */
+    reload("signal: {groups: [g], target: 1k, limit: 2k}");
+    run(25);
+    assert_int_equal(logged("limit_infeasible"), 0); /* for good? */
+    run(60);
+    assert_int_equal(logged("limit_infeasible"), 1); /* once */
+    g->rate = 200;
+    run(60);
+    g->rate = 900;
+    run(90);
+    assert_int_equal(logged("limit_infeasible"), 2);
+    reload("signal: {groups: [g], target: 10s, limit: 15s}");
+    assert_int_equal(logged("limit_infeasible"), 3); /* in time it is known at load */
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, end)
 
 int main(void)
@@ -576,6 +600,7 @@ int main(void)
         TEST(test_a_group_that_never_commits_beside_one_that_does),
         TEST(test_a_topic_made_anew),
         TEST(test_a_limit_below_the_lag_that_is_there),
+        TEST(test_an_infeasible_limit_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
