@@ -28,6 +28,9 @@
 #define PS_RATE_JUMP      2.5  /* a sample raises the rate at most so many times: a seek is not a capacity */
 #define PS_CHANGE_GAIN    0.4
 #define PS_CHANGE_POLLS   4.0  /* that the newest interval must span: an edge's time is known to half a poll */
+#define PS_CHANGE_WIRE    0.2  /* the same where the times of edges are exact: then it must span a period... */
+#define PS_CHANGE_WIRE_S  1.0  /* ...and so many seconds */
+#define PS_RACE           (300 * PS_MILLISECOND) /* between a commit, its notice and a sample that shows it */
 #define PS_CHANGE_FROM    0.25 /* relative deviation of the newest interval that is a change, not noise */
 
 /* Sums over the partitions that moved in one poll. */
@@ -69,14 +72,13 @@ void ps_rate_move(struct ps_partition_state *p, double sample, double gain)
 
 /* ------------------------------------------------------------------------------------------- what has moved */
 
-/* A new staircase begins; its rate is still the consumer's. */
-static void edges_restart(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at, bool edge)
+void ps_edges_restart(struct ps_group_state *g, struct ps_partition_state *p, ps_ns from, ps_ns at, bool edge)
 {
     p->committed = p->seen;
-    p->from = between;
+    p->from = from;
     p->edge_count = edge ? 1 : 0;
     p->edges[0] = (struct ps_edge){.at = p->from, .offset = p->committed, .busy = true};
-    p->alive_at = at;
+    p->alive_at = ps_ns_max(p->alive_at, at);
     p->round = p->round_before = 0;
     p->inferred = false;
     g->point_count = 0;
@@ -97,18 +99,41 @@ static void retract_inferred(const struct ps_group_state *g, struct ps_partition
     p->inferred = false;
 }
 
+/* Where commits pass by, a sample is believed only if it is ahead of them for good: what it saw may be about to be told
+ * with its exact time, and what it says may be older than it says. */
+static void doubt_sample(const struct ps_group_state *g, struct ps_partition_state *p, ps_ns at)
+{
+    if (!p->wire) {
+        return;
+    }
+    bool old = at <= p->committed_at + PS_RACE;
+    bool back = p->seen < p->committed && ps_seconds(p->committed_at, at) < fmax(1.5 * g->period_s, 3.0);
+    bool soon = p->seen > p->committed && p->ahead_at == 0 && g->now - at < PS_RACE;
+    if (p->seen > p->committed && !old) {
+        p->ahead_at = at;
+    }
+    if (old || back || soon) {
+        p->seen = p->committed;
+    } else if (p->seen != p->committed) {
+        p->wire = false; /* the group goes another way */
+    }
+}
+
 /* Compares the sample with what is known, and leaves `moved` where the commit is an edge of a running staircase.
  * blind: it is not known well enough when the commit was made. */
 static void note_move(struct ps_group_state *g, struct ps_partition_state *p, ps_ns between, ps_ns at, bool blind)
 {
     p->moved = false;
+    doubt_sample(g, p, at);
     if (p->seen < 0 || p->seen == p->committed) {
+        p->committed_at = p->seen < 0 || p->wire ? p->committed_at : at;
         return;
     }
     bool lost = p->committed < p->log_start; /* retention ate unread records: the step is not reading alone */
-    blind = blind || g->observed_at == 0;
+    blind = blind || g->polled_at == 0;
+    p->committed_at = at;
     if (p->committed < 0 || p->seen < p->committed || lost || blind) { /* first commit, reset or seek back */
-        edges_restart(g, p, between, at, !blind);
+        ps_edges_restart(g, p, between, at, !blind);
     } else {
         p->moved = true;
         retract_inferred(g, p, between);
@@ -183,11 +208,14 @@ static void edge_push(const struct ps_group_state *g, struct ps_partition_state 
     const struct ps_round *r = &g->rounds[round % PS_ROUNDS];
     double window_s = fmax(2.0 * g->period_s, 3.0);
     ps_ns at = ps_ns_max(r->between, edge_newest(p) + PS_MILLISECOND);
-    if (p->edge_count == PS_EDGES) {
+    bool busy = r->busy;
+    if (p->edge_count >= 2 && ps_seconds(p->edges[p->edge_count - 2].at, at) < window_s / (PS_EDGES - 2)) {
+        busy = busy && p->edges[--p->edge_count].busy; /* commits come so often that they would not span the window */
+    } else if (p->edge_count == PS_EDGES) {
         p->edge_count--;
         memmove(&p->edges[0], &p->edges[1], p->edge_count * sizeof(p->edges[0]));
     }
-    p->edges[p->edge_count++] = (struct ps_edge){.at = at, .offset = p->committed, .busy = r->busy};
+    p->edges[p->edge_count++] = (struct ps_edge){.at = at, .offset = p->committed, .busy = busy};
     uint32_t drop = 0;
     while (p->edge_count - drop > 2 && ps_seconds(p->edges[drop + 1].at, at) >= window_s) {
         drop++;
@@ -198,6 +226,7 @@ static void edge_push(const struct ps_group_state *g, struct ps_partition_state 
     p->round = round;
     p->from = at;
     p->alive_at = ps_ns_max(p->alive_at, r->at);
+    p->ahead_at = 0;
 }
 
 static double edge_slope(const struct ps_partition_state *p, uint32_t from)
@@ -207,29 +236,41 @@ static double edge_slope(const struct ps_partition_state *p, uint32_t from)
     return (double)(b->offset - a->offset) / fmax(ps_seconds(a->at, b->at), 0.05);
 }
 
-/* Makes a round of the moves; what happened over an outage is not averaged. */
-static void open_round(struct ps_controller *c, const struct moves *m, ps_ns between, ps_ns at)
+/* A new round begins. Its slot was that of one which is forgotten now. */
+static uint32_t round_new(struct ps_group_state *g, const struct ps_round *round)
+{
+    g->round++;
+    g->rounds[g->round % PS_ROUNDS] = *round;
+    g->dirty[g->round % PS_ROUNDS] = g->dirty[PS_READER_OLD] = true;
+    return g->round;
+}
+
+/* Makes a round of the moves; what happened over an outage is not averaged. all: those that were told but did not move
+ * belong to it as well. */
+static uint32_t open_round(struct ps_controller *c, const struct moves *m, const struct ps_round *seen, bool all)
 {
     struct ps_group_state *g = ps_group_of(c);
-    uint32_t round = ++g->round;
-    bool busy = m->lag > ps_rate_idle_lag(c, m->rate);
-    g->rounds[round % PS_ROUNDS] = (struct ps_round){.at = at, .between = between, .busy = busy};
-    double outage_s = PS_GAP_OUTAGE * fmax(g->period_s, 0.3) + 1.1 * g->poll_s;
+    struct ps_round r = *seen;
+    r.busy = m->lag > ps_rate_idle_lag(c, m->rate);
+    uint32_t round = round_new(g, &r);
+    double outage_s = PS_GAP_OUTAGE * fmax(g->period_s, 0.3) + (r.wire ? 0.0 : 1.1 * g->poll_s);
     bool worked_on = m->done >= 0.7 * m->expected;
     for (uint32_t i = 0; i < c->partition_count; i++) {
         struct ps_partition_state *p = &c->partitions[i];
-        if (!p->moved) {
+        if (!p->moved && !(all && p->told)) {
             continue;
         }
-        bool outage = p->edge_count > 0 && !isnan(p->rate) && ps_seconds(edge_newest(p), between) > outage_s;
+        bool outage = p->edge_count > 0 && !isnan(p->rate) && ps_seconds(edge_newest(p), r.between) > outage_s;
         if (outage && !worked_on) {
             p->edge_count = 0;
             g->point_count = 0;
         }
         p->progress += (double)(p->seen - p->committed);
         p->committed = p->seen;
+        g->dirty[ps_unread_reader(g, p)] = true;
         edge_push(g, p, round);
     }
+    return round;
 }
 
 /* ---------------------------------------------------------------------------------------------------- rates */
@@ -249,20 +290,28 @@ static void complete_round(struct ps_controller *c, uint32_t round)
         struct ps_partition_state *p = &c->partitions[i];
         bool known = p->round != 0 && p->round < round && round - p->round < PS_ROUNDS;
         if (known && !p->moved && together[p->round % PS_ROUNDS]) {
+            g->dirty[ps_unread_reader(g, p)] = true;
             edge_push(g, p, round);
             p->inferred = true;
         }
     }
 }
 
-/* The first of the newest edges that span a whole commit interval, and so many polls that their times tell a rate. */
-static uint32_t edges_tail(const struct ps_group_state *g, const struct ps_partition_state *p)
+/* The first of the newest edges that span a whole commit interval, and so much time that it tells a rate. */
+static uint32_t edges_tail(const struct ps_group_state *g, const struct ps_partition_state *p, bool wire)
 {
+    double least_s = wire ? fmax(0.8 * g->period_s, PS_CHANGE_WIRE_S) : PS_CHANGE_POLLS * g->poll_s;
     uint32_t from = p->edge_count - 2;
-    while (from > 0 && ps_seconds(p->edges[from].at, edge_newest(p)) < PS_CHANGE_POLLS * g->poll_s) {
+    while (from > 0 && ps_seconds(p->edges[from].at, edge_newest(p)) < least_s) {
         from--;
     }
     return from;
+}
+
+/* While partitions change hands some stand still for a while: that is no capacity. */
+static bool is_excused(const struct ps_group_state *g, double sample, double rate)
+{
+    return g->phase != PS_REBALANCE_OVER && sample < rate;
 }
 
 /* If consumers were busy all along and their newest interval is far off the known rate, their capacity has changed:
@@ -270,6 +319,7 @@ static uint32_t edges_tail(const struct ps_group_state *g, const struct ps_parti
 static void find_change(struct ps_controller *c, uint32_t round)
 {
     const struct ps_group_state *g = ps_group_of(c);
+    bool wire = g->rounds[round % PS_ROUNDS].wire;
     double last = 0.0;
     double rate = 0.0;
     double span_s = (double)INFINITY;
@@ -277,7 +327,7 @@ static void find_change(struct ps_controller *c, uint32_t round)
     for (uint32_t i = 0; i < c->partition_count; i++) {
         const struct ps_partition_state *p = &c->partitions[i];
         if (p->round == round && p->edge_count > 2 && !isnan(p->rate)) {
-            uint32_t tail = edges_tail(g, p);
+            uint32_t tail = edges_tail(g, p, wire);
             last += edge_slope(p, tail);
             rate += p->rate;
             span_s = fmin(span_s, ps_seconds(p->edges[tail].at, edge_newest(p)));
@@ -286,15 +336,15 @@ static void find_change(struct ps_controller *c, uint32_t round)
             }
         }
     }
-    double from = fmax(PS_CHANGE_FROM, 1.2 * g->poll_s / span_s);
-    if (!busy || rate <= 0.0 || fabs(last / rate - 1.0) <= from) {
+    double from = wire ? PS_CHANGE_WIRE : fmax(PS_CHANGE_FROM, 1.2 * g->poll_s / span_s);
+    if (!busy || rate <= 0.0 || fabs(last / rate - 1.0) <= from || is_excused(g, last, rate)) {
         return;
     }
     double gain = fmin(PS_CHANGE_GAIN, ps_rate_gain(last, rate, true, 0.0));
     for (uint32_t i = 0; i < c->partition_count; i++) {
         struct ps_partition_state *p = &c->partitions[i];
         if (p->round == round && p->edge_count > 2 && !isnan(p->rate)) {
-            uint32_t tail = edges_tail(g, p);
+            uint32_t tail = edges_tail(g, p, wire);
             ps_rate_move(p, edge_slope(p, tail), gain);
             p->edge_count -= tail;
             memmove(&p->edges[0], &p->edges[tail], p->edge_count * sizeof(p->edges[0]));
@@ -314,22 +364,39 @@ static void learn_rates(struct ps_controller *c, uint32_t round)
     double sample = 0.0;
     double rate = 0.0;
     bool busy = true;
+    bool changed = false;
     for (uint32_t i = 0; i < c->partition_count; i++) {
         const struct ps_partition_state *p = &c->partitions[i];
         if (edges_measure(g, p, round)) {
             sample += edge_slope(p, 0);
             rate += ps_rate_known(p);
+            changed = changed || p->changed;
             for (uint32_t k = 0; k < p->edge_count; k++) {
                 busy = busy && p->edges[k].busy;
             }
         }
     }
+    if (is_excused(g, sample, rate)) {
+        return;
+    }
     double gain = ps_rate_gain(sample, rate, busy, g->period_s);
+    gain = changed && busy ? fmin(1.0, 2.0 * gain) : gain;
     for (uint32_t i = 0; i < c->partition_count; i++) {
         struct ps_partition_state *p = &c->partitions[i];
         if (edges_measure(g, p, round)) {
             ps_rate_move(p, edge_slope(p, 0), gain);
+            p->changed = false;
         }
+    }
+}
+
+/* A pause tells no rate; nor do edges, where polls tell them apart so badly that a line is drawn through them. */
+static void learn_round(struct ps_controller *c, uint32_t round)
+{
+    const struct ps_group_state *g = ps_group_of(c);
+    bool by_points = ps_points_needed(g) && !ps_passive(g, g->now);
+    if (!ps_paused(g) && !by_points) {
+        learn_rates(c, round);
     }
 }
 
@@ -342,9 +409,9 @@ static void close_rounds(struct ps_controller *c, ps_ns at)
         if (open_s < PS_ROUND_OPEN * g->period_s && g->round - round < PS_ROUNDS - 1) {
             return;
         }
-        complete_round(c, round);
-        if (!ps_points_needed(g)) {
-            learn_rates(c, round);
+        if (!g->rounds[round % PS_ROUNDS].wire) { /* else it was learned from at once */
+            complete_round(c, round);
+            learn_round(c, round);
         }
         g->round_closed = round;
     }
@@ -353,7 +420,7 @@ static void close_rounds(struct ps_controller *c, ps_ns at)
 void ps_edges_observe(struct ps_controller *c, ps_ns at)
 {
     struct ps_group_state *g = ps_group_of(c);
-    double gap_s = g->observed_at == 0 ? g->poll_s : ps_seconds(g->observed_at, at);
+    double gap_s = g->polled_at == 0 ? g->poll_s : ps_seconds(g->polled_at, at);
     bool blind = gap_s > PS_BLIND_POLLS * g->poll_s && gap_s > 0.5 * g->period_s;
     ps_ns half = (ps_ns)(0.5 * fmin(gap_s, g->period_s) * (double)PS_SECOND);
     ps_ns between = at > half ? at - half : 0;
@@ -364,10 +431,70 @@ void ps_edges_observe(struct ps_controller *c, ps_ns at)
     close_rounds(c, at);
     struct moves m = sum_moves(c, between);
     if (m.count > 0) {
-        open_round(c, &m, between, at);
+        open_round(c, &m, &(struct ps_round){.at = at, .between = between}, false);
         learn_period(g, &m);
     }
     for (uint32_t i = 0; i < c->partition_count; i++) {
         note_base(&c->partitions[i], at);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------ commits that pass by */
+
+static bool note_commit(struct ps_group_state *g, struct ps_partition_state *p, ps_ns at)
+{
+    p->moved = false;
+    if (!p->told) {
+        return false;
+    }
+    bool lost = p->committed < p->log_start && p->seen > p->committed;
+    if (p->committed < 0 || p->seen < p->committed || lost) { /* first commit, reset or seek back */
+        g->dirty[ps_unread_reader(g, p)] = g->dirty[PS_READER_OLD] = true;
+        ps_edges_restart(g, p, at, at, true);
+    } else if (p->seen > p->committed) {
+        p->moved = true;
+        retract_inferred(g, p, at);
+    }
+    p->committed_at = at;
+    p->wire = true;
+    p->ahead_at = 0;
+    return p->moved;
+}
+
+void ps_edges_commit(struct ps_controller *c, ps_ns at)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    bool any = false;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        any = note_commit(g, &c->partitions[i], at) || any;
+    }
+    if (any) { /* else it is stuck: to commit the same again shows that it lives, not that it works */
+        struct moves m = sum_moves(c, at);
+        uint32_t round = open_round(c, &m, &(struct ps_round){.at = at, .between = at, .wire = true}, true);
+        if (!ps_paused(g)) {
+            learn_period(g, &m);
+        }
+        complete_round(c, round);
+        learn_round(c, round);
+    }
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        struct ps_partition_state *p = &c->partitions[i];
+        if (p->told) {
+            note_base(p, at);
+            p->told = p->moved = false;
+        }
+    }
+}
+
+void ps_edges_refine(struct ps_group_state *g, struct ps_partition_state *p, int64_t offset, ps_ns at)
+{
+    if (p->wire || p->edge_count == 0 || p->edges[p->edge_count - 1].offset != offset) {
+        return;
+    }
+    p->wire = true;
+    p->ahead_at = 0;
+    if (p->edge_count < 2 || p->edges[p->edge_count - 2].at < at) {
+        p->edges[p->edge_count - 1].at = p->from = at;
+        g->dirty[ps_unread_reader(g, p)] = true;
     }
 }

@@ -9,6 +9,8 @@
 
 #define ADMITTED_TAU_S 1.0
 #define OFFERED_TAU_S  2.0
+#define FOREIGN_TAU_S  5.0
+#define FOREIGN_EVERY_S 0.5
 #define SHARE_TAU_S    2.0
 #define SHARE_EVERY    (500 * PS_MILLISECOND)
 #define SHARE_PULL     0.05
@@ -25,10 +27,31 @@ static void learn_share(struct ps_controller *c, bool held, double dt_s)
 {
     struct ps_group_state *g = ps_group_of(c);
     double equal = 1.0 / c->config.instances;
-    double growth = g->admitted_rate + fmax(g->foreign_rate, 0.0);
-    g->growth_rate += gain_of(dt_s, SHARE_TAU_S) * (growth - g->growth_rate);
-    double share = g->growth_rate >= 1.0 ? fmin(g->admitted_rate / g->growth_rate, 1.0) : equal;
+    double own = g->total - g->share_total;
+    double growth = own + fmax(g->foreign - g->share_foreign, 0.0);
+    double gain = gain_of(dt_s, SHARE_TAU_S);
+    g->share_own += gain * (own / dt_s - g->share_own);
+    g->share_growth += gain * (growth / dt_s - g->share_growth);
+    g->share_total = g->total;
+    g->share_foreign = g->foreign;
+    double share = g->share_growth >= 1.0 ? fmin(g->share_own / g->share_growth, 1.0) : equal;
     g->share = fmax(share + (held ? SHARE_PULL * fmax(equal - share, 0.0) : 0.0), SHARE_LEAST);
+}
+
+/* The log grows by more than what we forward: others write past us, and their share is not ours to give. */
+void ps_flow_foreign(struct ps_controller *c, ps_ns now)
+{
+    struct ps_group_state *g = ps_group_of(c);
+    double dt_s = ps_seconds(g->foreign_at, now);
+    if (g->foreign_at != 0 && dt_s < FOREIGN_EVERY_S) {
+        return;
+    }
+    if (g->foreign_at != 0) {
+        double rate = (g->foreign - g->foreign_before) / dt_s;
+        g->foreign_rate += gain_of(dt_s, FOREIGN_TAU_S) * (rate - g->foreign_rate);
+    }
+    g->foreign_before = g->foreign;
+    g->foreign_at = now;
 }
 
 void ps_flow_learn(struct ps_controller *c, bool held, ps_ns now)

@@ -17,6 +17,8 @@
 #define PS_BLIND_STARVE   0.1  /* the margin that consumers are denied at most to begin with... */
 #define PS_STEADY_TAU_S   20.0
 #define PS_BLIND_LAST_S   60.0 /* ...and so that the standing queue feeds them for so long */
+#define PS_STALE_PERIODS  2.0  /* of commits, that a signal is fresh at the least if they pass by */
+#define PS_FETCH_OLD_S    2.0  /* fetches beyond this age bound nothing */
 #define PS_ACT_S          0.2  /* from a decision to the valves */
 
 struct estimate {
@@ -45,7 +47,8 @@ static bool is_stale(struct ps_controller *c, ps_ns now)
 {
     const struct ps_group_state *g = ps_group_of(c);
     ps_ns since = g->observed_at != 0 ? g->observed_at : g->started_at;
-    return now > since && now - since > c->config.stale_after;
+    double patience_s = g->wire_at != 0 && g->observed_at == g->wire_at ? PS_STALE_PERIODS * g->period_s : 0.0;
+    return now > since && ps_seconds(since, now) > fmax(ps_seconds(0, c->config.stale_after), patience_s);
 }
 
 /* While the signal is stale the model reads on, but a little slower than the consumers did, so that it loses, of `age`
@@ -71,16 +74,34 @@ double ps_law_margin(struct ps_controller *c, ps_ns now)
 static double unread_worst(struct ps_controller *c, ps_ns now, double margin)
 {
     const struct ps_group_state *g = ps_group_of(c);
-    double spread = g->spread_since_end / c->partition_count;
-    double most_s = PS_STALL_FROM * g->period_s;
     double worst = 0.0;
     for (uint32_t i = 0; i < c->partition_count; i++) {
         const struct ps_partition_state *p = &c->partitions[i];
-        double seen_s = fmin(ps_seconds(p->from, g->observed_at), most_s) + ps_seconds(g->observed_at, now);
-        double read = (1.0 - margin) * p->alive * ps_rate_known(p) * seen_s;
-        worst = fmax(worst, (double)(p->end - p->base) + p->since_end + spread - read);
+        double read_s = ps_unread_reading_s(g, p, p->from, p->from, now);
+        worst = fmax(worst, ps_unread_most(p) - (1.0 - margin) * p->alive * ps_rate_known(p) * read_s);
     }
     return worst * c->partition_count;
+}
+
+/* Consumers have read no further than they have fetched, and what they may have fetched since. -INFINITY if that is not
+ * known of all partitions. */
+static double unread_beyond_fetches(const struct ps_controller *c, ps_ns now)
+{
+    const struct ps_group_state *g = ps_group_of_const(c);
+    if (g->fetched_at == 0 || ps_seconds(g->fetched_at, now) > PS_FETCH_OLD_S) {
+        return -(double)INFINITY;
+    }
+    double least = 0.0;
+    for (uint32_t i = 0; i < c->partition_count; i++) {
+        const struct ps_partition_state *p = &c->partitions[i];
+        double age_s = ps_seconds(p->fetched_at, now);
+        if (p->fetched < 0 || p->fetched < p->base || age_s > PS_FETCH_OLD_S) {
+            return -(double)INFINITY;
+        }
+        double ahead = (double)(p->fetched - p->base) + ps_rate_known(p) * age_s;
+        least += fmax(ps_unread_most(p) - ahead, 0.0);
+    }
+    return least;
 }
 
 static struct estimate estimate(struct ps_controller *c, ps_ns now, double margin)
@@ -91,22 +112,25 @@ static struct estimate estimate(struct ps_controller *c, ps_ns now, double margi
     bool moving = false;
     for (uint32_t i = 0; i < c->partition_count; i++) {
         const struct ps_partition_state *p = &c->partitions[i];
-        double polled = fmax((double)(p->end - p->base), 0.0);
-        e.effective += (1.0 - margin) * p->alive * ps_rate_known(p);
+        double committed = fmax((double)(p->end - p->base), 0.0);
+        double alive = ps_paused(g) ? 0.0 : p->alive;
+        e.effective += (1.0 - margin) * alive * ps_rate_known(p);
         if (p->committed >= 0) {
             e.progress += p->progress;
-            e.committed = (isnan(e.committed) ? 0.0 : e.committed) + polled;
+            e.committed = (isnan(e.committed) ? 0.0 : e.committed) + committed;
         }
-        lagging = lagging || polled > 1.0;
-        moving = moving || (polled > 1.0 && p->alive > 0.0);
+        lagging = lagging || committed > 1.0;
+        moving = moving || (committed > 1.0 && p->alive > 0.0);
     }
     for (uint32_t i = 0; i < PS_READERS; i++) {
         e.lag += g->unread[i];
     }
-    if (c->partition_count == 0) {
-        e.lag = g->spread; /* no sample yet: all that was forwarded may be unread */
+    if (g->polled_at == 0 && g->wire_at == 0) {
+        e.lag = g->total; /* nothing was heard of consumers yet: all that was forwarded may be unread */
     } else if (c->config.aggregate_max) {
         e.lag = unread_worst(c, now, margin);
+    } else {
+        e.lag = fmax(e.lag, unread_beyond_fetches(c, now));
     }
     e.stalled = lagging && !moving;
     return e;
@@ -215,7 +239,8 @@ static void describe(const struct ps_controller *c, const struct estimate *e, bo
 {
     const struct ps_group_state *g = ps_group_of_const(c);
     bool heard = g->observed_at != 0;
-    double detection_s = ps_detection_s(g->period_s, g->poll_s);
+    bool passive = ps_passive(g, now);
+    double detection_s = ps_detection_s(g->period_s, passive ? 0.0 : g->poll_s);
     *out = (struct ps_decision){
         .lag_estimated = heard ? e->lag : (double)NAN,
         .lag_committed = e->committed,
@@ -230,6 +255,8 @@ static void describe(const struct ps_controller *c, const struct estimate *e, bo
         .commit_period = (ps_ns)(g->period_s * (double)PS_SECOND),
         .detection = (ps_ns)(detection_s * (double)PS_SECOND),
         .stalled = e->stalled,
+        .passive = passive,
+        .rebalancing = ps_paused(g),
         .cold = isnan(e->rate),
         .signal = !heard ? PS_SIGNAL_NONE : stale ? PS_SIGNAL_STALE : PS_SIGNAL_FRESH,
         .signal_age = !heard ? PS_NEVER : now > g->observed_at ? now - g->observed_at : 0,
