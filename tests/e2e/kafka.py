@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import uuid
 
 from harness import KAFKA_VERSION, Process, WORK, classes, java, jars, ports, say, until
@@ -145,6 +146,7 @@ class Cluster:
         self.direct = ",".join(f"127.0.0.1:{b.direct}" for b in self.brokers.values())
         self.bootstrap = [f"127.0.0.1:{b.advertised}" for b in self.brokers.values()]
         self.tool = None
+        self.asking = threading.Lock()
 
     def _tidy(self):
         """What earlier runs left, and what this folder held."""
@@ -168,9 +170,10 @@ class Cluster:
         return self
 
     def ask(self, **command):
-        self.tool.stdin.write(json.dumps(command) + "\n")
-        self.tool.stdin.flush()
-        answer = json.loads(self.tool.stdout.readline())
+        with self.asking:  # the scenarios of a batch share the tool
+            self.tool.stdin.write(json.dumps(command) + "\n")
+            self.tool.stdin.flush()
+            answer = json.loads(self.tool.stdout.readline())
         if "error" in answer:
             raise RuntimeError(f"{command}: {answer['error']}")
         return answer
@@ -192,6 +195,13 @@ class Cluster:
     def commit_zero(self, group, *topics):
         """A group that has read nothing yet of these topics, and says so."""
         self.ask(op="commit_zero", group=group, topics=list(topics))
+
+    def begin_transaction(self, topic):
+        """Leaves a transaction open on every partition: nobody who reads committed records gets past it."""
+        self.ask(op="begin", topic=topic)
+
+    def abort_transaction(self, topic):
+        self.ask(op="abort", topic=topic)
 
     def share_from_the_beginning(self, group):
         """Kafka 4 only: a share group begins at the end of its topics, if nobody says otherwise."""

@@ -12,22 +12,23 @@ import java.util.Properties;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
-import org.apache.kafka.clients.admin.AlterConfigOp;
-import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.config.ConfigResource;
-import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /** Topics, leaders and brokers for the scenarios: one JSON command per line in, one JSON answer per line out. */
 public final class AdminTool {
     private static Admin admin;
+    private static final Map<String, KafkaProducer<byte[], byte[]>> TRANSACTIONS = new HashMap<>();
 
     private AdminTool() {
     }
@@ -102,7 +103,29 @@ public final class AdminTool {
             .all().get();
     }
 
-    private static void obey(JsonNode command, ObjectNode answer) throws Exception {
+    /** One record in every partition of the topic, of a transaction that stays open until abort. */
+    private static void begin(String bootstrap, JsonNode command) throws Exception {
+        String topic = command.get("topic").asText();
+        Properties p = new Properties();
+        p.put("bootstrap.servers", bootstrap);
+        p.put("transactional.id", "open-" + topic);
+        KafkaProducer<byte[], byte[]> producer =
+            new KafkaProducer<>(p, new ByteArraySerializer(), new ByteArraySerializer());
+        TRANSACTIONS.put(topic, producer);
+        producer.initTransactions();
+        producer.beginTransaction();
+        for (TopicPartitionInfo info : partitions(topic)) {
+            producer.send(new ProducerRecord<>(topic, info.partition(), null, new byte[1])).get();
+        }
+    }
+
+    private static void abort(JsonNode command) {
+        try (KafkaProducer<byte[], byte[]> producer = TRANSACTIONS.remove(command.get("topic").asText())) {
+            producer.abortTransaction();
+        }
+    }
+
+    private static void obey(String bootstrap, JsonNode command, ObjectNode answer) throws Exception {
         switch (command.get("op").asText()) {
             case "create" -> create(command);
             case "delete" -> admin.deleteTopics(List.of(command.get("topic").asText())).all().get();
@@ -110,6 +133,8 @@ public final class AdminTool {
             case "leaders" -> leaders(command, answer);
             case "lead" -> lead(command);
             case "commit_zero" -> commitZero(command);
+            case "begin" -> begin(bootstrap, command);
+            case "abort" -> abort(command);
             case "share_earliest" -> shareEarliest(command);
             case "brokers" -> {
                 ArrayNode ids = answer.putArray("brokers");
@@ -130,7 +155,7 @@ public final class AdminTool {
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             ObjectNode answer = Common.JSON.createObjectNode();
             try {
-                obey(Common.JSON.readTree(line), answer);
+                obey(args[0], Common.JSON.readTree(line), answer);
                 answer.put("ok", true);
             } catch (Exception e) {
                 answer.put("error", (e.getCause() == null ? e : e.getCause()).toString());
