@@ -534,6 +534,25 @@ static void test_a_topic_made_anew(void **state)
     assert_near(lag(g), 1000, 0.25);
 }
 
+/* What is no longer there has no lag, and what comes has its own. */
+static void test_partitions_that_go_and_come(void **state)
+{
+    (void)state;
+    begin("signal: {groups: [g], target: 1k, limit: 4k}");
+    struct ps_partition_sample partitions[] = {{100, 0, 200}, {100, 0, 200}, {0, 0, 5000}, {0, 0, 5000}};
+    static const uint32_t counts[] = {4, 2, 3};
+    static const double lags[] = {10200, 200, 5200};
+    for (size_t i = 0; i < PS_ARRAY_LEN(counts); i++) {
+        world.now += PS_SECOND;
+        struct ps_lag_message m = {
+            .kind = PS_LAG_SAMPLE, .group = "g", .topic = "t", .isolation = PS_READ_UNCOMMITTED};
+        m.sample = (struct ps_sample){world.now, world.now, counts[i], partitions};
+        ps_core_message(world.core, &m, world.now);
+        ps_core_tick(world.core, world.now);
+        assert_true(find("g")->decision.lag_committed == lags[i]);
+    }
+}
+
 static void test_a_limit_below_the_lag_that_is_there(void **state)
 {
     (void)state;
@@ -599,6 +618,7 @@ int main(void)
         TEST(test_a_group_without_a_commit_is_not_behind),
         TEST(test_a_group_that_never_commits_beside_one_that_does),
         TEST(test_a_topic_made_anew),
+        TEST(test_partitions_that_go_and_come),
         TEST(test_a_limit_below_the_lag_that_is_there),
         TEST(test_an_infeasible_limit_is_told),
     };
