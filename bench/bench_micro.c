@@ -226,7 +226,7 @@ static void ask_open(void *ctx, uint64_t times)
     struct crowd *crowd = ctx;
     for (; times > 0; times--) {
         crowd->now += 1000;
-        bool admitted = ps_valve_ask(&crowd->valve, &crowd->flows[0], &crowd->tickets[0], 10, crowd->now);
+        bool admitted = ps_valve_ask(&crowd->valve, &crowd->flows[0], &crowd->tickets[0], ps_records(10), crowd->now);
         PS_ASSERT(admitted);
         crowd->tickets[0].state = PS_TICKET_IDLE;
     }
@@ -244,7 +244,7 @@ static void release_one(void *ctx, uint64_t times)
             crowd->now += 1000;
         }
         ticket->state = PS_TICKET_IDLE;
-        PS_ASSERT(!ps_valve_ask(&crowd->valve, ticket->flow, ticket, 10, crowd->now));
+        PS_ASSERT(!ps_valve_ask(&crowd->valve, ticket->flow, ticket, ps_records(10), crowd->now));
     }
 }
 
@@ -257,7 +257,7 @@ static void crowd_init(struct crowd *crowd, uint32_t count)
     PS_ASSERT(crowd->flows != NULL && crowd->tickets != NULL);
     ps_valve_init(&crowd->valve, crowd->now);
     for (uint32_t i = 0; i < count; i++) {
-        ps_flow_init(&crowd->flows[i], 1.0);
+        ps_flow_init(&crowd->flows[i], &crowd->valve.common);
     }
 }
 
@@ -278,7 +278,7 @@ static void bench_valve(void)
         crowd_init(&crowd, counts[i]);
         ps_valve_set(&crowd.valve, 1e6, 10, crowd.now);
         for (uint32_t j = 0; j < counts[i]; j++) {
-            while (ps_valve_ask(&crowd.valve, &crowd.flows[j], &crowd.tickets[j], 10, crowd.now)) {
+            while (ps_valve_ask(&crowd.valve, &crowd.flows[j], &crowd.tickets[j], ps_records(10), crowd.now)) {
                 crowd.tickets[j].state = PS_TICKET_IDLE; /* there was a burst: asks until it must wait */
             }
         }

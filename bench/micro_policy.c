@@ -42,7 +42,7 @@ static void release_one(void *ctx, uint64_t times)
         PS_ASSERT(ticket != NULL);
         uint32_t slot = (uint32_t)(ticket - world->tickets);
         ticket->state = PS_TICKET_IDLE;
-        PS_ASSERT(!ps_governor_ask(&world->governor, slot, ticket->flow, ticket, 10, world->now));
+        PS_ASSERT(!ps_governor_ask(&world->governor, slot, ticket->flow, ticket, ps_records(10), world->now));
     }
 }
 
@@ -62,12 +62,12 @@ static void measure_slots(uint32_t count)
         world->topics[i] =
             (struct ps_topic_rules){.topic = ps_span_of("t"), .rule = {&world->rule[i]}, .rule_count = 1};
         settings[i] = (struct ps_setting){.rate = 1000 + i, .burst = 1};
-        ps_flow_init(&world->flows[i], 1.0);
     }
     ps_governor_init(&world->governor, &world->rules, world->slots, world->now);
     ps_governor_settings(&world->governor, settings, count, world->now);
     for (uint32_t i = 0; i < count; i++) {
-        while (ps_governor_ask(&world->governor, i, &world->flows[i], &world->tickets[i], 10, world->now)) {
+        ps_flow_init(&world->flows[i], ps_governor_party(&world->governor, i, 0));
+        while (ps_governor_ask(&world->governor, i, &world->flows[i], &world->tickets[i], ps_records(10), world->now)) {
             world->tickets[i].state = PS_TICKET_IDLE; /* asks until it must wait */
         }
     }

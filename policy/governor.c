@@ -150,14 +150,19 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
                               .settings = slots->settings,
                               .usage = slots->usage,
                               .turns = slots->turns,
-                              .heap = slots->heap};
+                              .heap = slots->heap,
+                              .parties = slots->parties};
     ps_governor_rules(g, rules, now);
 }
 
-static void set_valve(struct ps_governor *g, uint32_t slot, double rate, double burst, ps_ns now)
+static const struct ps_setting open_setting = {
+    .rate = (double)INFINITY, .burst = (double)INFINITY, .byte_rate = (double)INFINITY, .lag = (double)NAN};
+
+static void set_valve(struct ps_governor *g, uint32_t slot, const struct ps_setting *setting, ps_ns now)
 {
-    bool open = g->rules->bypass;
-    ps_valve_set(&g->valves[slot], open ? (double)INFINITY : rate, open ? (double)INFINITY : burst, now);
+    setting = g->rules->bypass ? &open_setting : setting;
+    ps_valve_set(&g->valves[slot], setting->rate, setting->burst, now);
+    ps_valve_set_bytes(&g->valves[slot], setting->byte_rate, now);
     moved(g, slot);
 }
 
@@ -173,14 +178,13 @@ void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_n
     }
     for (uint32_t slot = g->slots_used; slot < used; slot++) {
         ps_valve_init(&g->valves[slot], now);
-        g->settings[slot] =
-            (struct ps_setting){.rate = (double)INFINITY, .burst = (double)INFINITY, .lag = (double)NAN};
+        g->settings[slot] = open_setting;
     }
     g->slots_used = used;
     g->rules = rules;
     if (rules->bypass) {
         for (uint32_t slot = 0; slot < used; slot++) {
-            set_valve(g, slot, (double)INFINITY, (double)INFINITY, now);
+            set_valve(g, slot, &open_setting, now);
         }
     }
 }
@@ -189,15 +193,60 @@ void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settin
 {
     for (uint32_t slot = 0; slot < count && slot < g->slots_used; slot++) {
         g->settings[slot] = settings[slot];
-        set_valve(g, slot, settings[slot].rate, settings[slot].burst, now);
+        set_valve(g, slot, &settings[slot], now);
         ps_valve_tick(&g->valves[slot], now);
     }
 }
 
+/* ----------------------------------------------------------------------------------------------- the parties */
+
+static struct ps_party **bucket_of(const struct ps_governor *g, uint32_t slot, uint64_t id)
+{
+    uint64_t hash = (id ^ (slot * UINT64_C(0x9e3779b97f4a7c15))) * UINT64_C(0xff51afd7ed558ccd);
+    return &g->parties[(hash >> 32) & (PS_PARTY_BUCKETS - 1)];
+}
+
+struct ps_party *ps_governor_party(const struct ps_governor *g, uint32_t slot, uint64_t id)
+{
+    struct ps_party *at = id == 0 ? &g->valves[slot].common : *bucket_of(g, slot, id);
+    while (at != NULL && id != 0 && !(at->id == id && at->slot == slot)) {
+        at = at->next;
+    }
+    return at;
+}
+
+void ps_governor_party_add(struct ps_governor *g, uint32_t slot, uint64_t id, struct ps_party *party, double weight,
+                           enum ps_priority priority)
+{
+    struct ps_party **bucket = bucket_of(g, slot, id);
+    ps_party_init(party, weight, priority);
+    party->slot = slot;
+    party->id = id;
+    party->next = *bucket;
+    *bucket = party;
+    g->party_count++;
+}
+
+struct ps_party *ps_governor_forget(struct ps_governor *g, uint32_t slot, struct ps_flow *flow)
+{
+    struct ps_party *party = flow->party;
+    ps_valve_forget(&g->valves[slot], flow);
+    if (party->flow_count > 0 || party->id == 0) {
+        return NULL;
+    }
+    struct ps_party **at = bucket_of(g, slot, party->id);
+    while (*at != party) {
+        at = &(*at)->next;
+    }
+    *at = party->next;
+    g->party_count--;
+    return party;
+}
+
 /* ------------------------------------------------------------------------------------------------ the valves */
 
-bool ps_governor_ask(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_ticket *ticket, double cost,
-                     ps_ns now)
+bool ps_governor_ask(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_ticket *ticket,
+                     struct ps_cost cost, ps_ns now)
 {
     bool admitted = ps_valve_ask(&g->valves[slot], flow, ticket, cost, now);
     moved(g, slot);
@@ -210,9 +259,10 @@ void ps_governor_cancel(struct ps_governor *g, uint32_t slot, struct ps_ticket *
     moved(g, slot);
 }
 
-void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, double records, ps_ns now)
+void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_cost paid,
+                        struct ps_cost due, ps_ns now)
 {
-    ps_valve_charge(&g->valves[slot], flow, records, now);
+    ps_valve_charge(&g->valves[slot], flow, paid, due, now);
     moved(g, slot);
 }
 

@@ -98,7 +98,7 @@ static void forward(struct plant *w, struct producer *p)
     if (w->s.hot_percent > 0 && ps_rng_unit(&w->seed) * 100.0 < w->s.hot_percent) {
         partition = 0;
     }
-    double records = p->ticket.cost;
+    double records = p->ticket.cost.records;
     p->ticket.state = PS_TICKET_IDLE;
     w->end[partition] += records;
     w->forwarded[partition] += records;
@@ -149,7 +149,7 @@ static void producer_step(struct plant *w, struct producer *p)
             break;
         }
         line -= cost;
-        if (ps_valve_ask(&w->valve, &p->flow, &p->ticket, cost, w->now)) {
+        if (ps_valve_ask(&w->valve, &p->flow, &p->ticket, ps_records(cost), w->now)) {
             forward(w, p);
         }
     }
@@ -455,7 +455,7 @@ static void plant_init(struct plant *w)
     w->tick_at = TICK_S;
     for (uint32_t i = 0; i < s->producers; i++) {
         struct producer *p = &w->producers[i];
-        ps_flow_init(&p->flow, 1.0);
+        ps_flow_init(&p->flow, &w->valve.common);
         p->ticket.owner = p;
         p->answer_at = PS_SIM_NONE;
         p->ignorant = i < s->ignorant;

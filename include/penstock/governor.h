@@ -14,6 +14,7 @@
 #define PS_SLOTS_MAX       16384 /* (policy, topic) instances in one process; more are not governed, and counted */
 #define PS_TOPIC_RULES_MAX 4     /* policies that may cover one topic; `check` refuses more */
 #define PS_TOPIC_NAME_MAX  249
+#define PS_PARTY_BUCKETS   65536 /* a power of two; parties of all slots find one another here */
 
 /* One (policy, topic) instance. */
 struct ps_rule {
@@ -61,6 +62,7 @@ bool ps_rules_exempt(const struct ps_rules *rules, const struct ps_policy_config
 struct ps_setting {
     double rate;             /* this worker's share, records/s; INFINITY open */
     double burst;            /* this worker's share of burst or headroom, records */
+    double byte_rate;        /* this worker's share, bytes/s; INFINITY, or not positive: bytes do not count */
     enum ps_level level;
     double lag;              /* L_hat, for the text of a refusal; NAN unknown */
     char group[64];          /* the governing group (cut), for the same text */
@@ -93,6 +95,7 @@ struct ps_slots {
     struct ps_usage usage[PS_SLOTS_MAX];
     struct ps_turn turns[PS_SLOTS_MAX];
     uint32_t heap[PS_SLOTS_MAX]; /* slots whose tickets wait: a binary heap by their turns */
+    struct ps_party *parties[PS_PARTY_BUCKETS]; /* by slot and id */
 };
 
 struct ps_governor {
@@ -103,6 +106,8 @@ struct ps_governor {
     struct ps_turn *turns;                 /* [PS_SLOTS_MAX] */
     uint32_t *heap;                        /* [heap_count] */
     uint32_t heap_count;
+    struct ps_party **parties;             /* [PS_PARTY_BUCKETS] */
+    uint32_t party_count;
     uint32_t engaged_count;                /* slots whose valve may hold somebody back */
     uint32_t slots_used;                   /* highest slot in use + 1 */
     uint64_t order;                        /* of the next turn */
@@ -114,12 +119,22 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
 void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_ns now);
 /* New settings of slots 0..count-1. */
 void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now);
+/* The party of this tenant (a hash of its name, so that it is the same after a reload) in a slot; NULL: none of its
+ * connections is there. id 0: the valve's common one, always. O(1), up to some PS_PARTY_BUCKETS of them. */
+struct ps_party *ps_governor_party(const struct ps_governor *g, uint32_t slot, uint64_t id);
+/* Makes one, in the caller's storage: it is there until ps_governor_forget returns it. id: not 0, and not there yet. */
+void ps_governor_party_add(struct ps_governor *g, uint32_t slot, uint64_t id, struct ps_party *party, double weight,
+                           enum ps_priority priority);
+/* ps_valve_forget. Returns the party if this was its last flow: nobody knows it any more, and it is the caller's again.
+ * NULL: it stays. */
+struct ps_party *ps_governor_forget(struct ps_governor *g, uint32_t slot, struct ps_flow *flow);
 /* ps_valve_ask, ps_valve_cancel and ps_valve_charge (valve.h) at the valve of a slot: so the governor knows at any time
  * who waits where, and until when. O(log of the slots where somebody waits). */
-bool ps_governor_ask(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_ticket *ticket, double cost,
-                     ps_ns now);
+bool ps_governor_ask(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_ticket *ticket,
+                     struct ps_cost cost, ps_ns now);
 void ps_governor_cancel(struct ps_governor *g, uint32_t slot, struct ps_ticket *ticket, bool keep_place, ps_ns now);
-void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, double records, ps_ns now);
+void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_cost paid,
+                        struct ps_cost due, ps_ns now);
 /* True if some valve may hold somebody back (ps_valve_engaged). O(1). */
 bool ps_governor_engaged(const struct ps_governor *g);
 /* Releases one ticket that may go, from the slot where one could for longest; NULL if none. O(log of the slots where

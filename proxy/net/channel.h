@@ -37,7 +37,7 @@ struct ps_notice_text_entry {
 
 /* What a worker wants of a slot; answers to a setting. */
 struct ps_demand {
-    double weight;    /* connections that want to send: the valve's weight_active */
+    double weight;    /* of the tenants that want to send (ps_valve_weigh) */
     double admitted;  /* records since start */
     uint32_t waiting; /* tickets waiting now */
     bool held;        /* somebody waited since the last exchange */

@@ -1,5 +1,9 @@
 /* session_gate.c - where a Produce meets the valves: what it costs, whom it asks, how long it waits.
  *
+ * At each valve the connection is a flow of its tenant's party. The first connection of a tenant brings the party, a
+ * block; whoever leaves last takes it along. A connection of the tenant `default` needs none, nor does one for which
+ * there is no memory: the valve has a common one.
+ *
  * A request may have to pay in several slots (topics under policies, several policies on a topic). It asks one valve
  * after the other with one ticket and passes when all have let it. Costs are known from the head and trued up when the
  * frame has passed. */
@@ -83,6 +87,23 @@ static bool item_uses(struct ps_gate *g, const struct ps_gate_flow *flow)
     return false;
 }
 
+/* Leaves its party; the last one takes it along. */
+static void flow_leave(struct ps_session *s, struct ps_gate_flow *at)
+{
+    struct ps_party *party = ps_governor_forget(governor_of(s), at->slot, &at->flow);
+    if (party != NULL) {
+        s->env->block_put(s->env->ctx, party, sizeof *party);
+    }
+}
+
+static void flow_free(struct ps_session *s, struct ps_gate_flow *at)
+{
+    if (at->slot != PS_SLOT_NONE) {
+        flow_leave(s, at);
+        at->slot = PS_SLOT_NONE;
+    }
+}
+
 /* The connection's place at a valve; the one used longest ago gives way. */
 static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns now)
 {
@@ -103,13 +124,10 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
     if (oldest == NULL) {
         return NULL;
     }
-    if (oldest->slot != PS_SLOT_NONE) {
-        ps_valve_forget(valve_of(s, oldest->slot), &oldest->flow);
-    }
-    memset(oldest, 0, sizeof *oldest);
+    flow_free(s, oldest);
     oldest->slot = slot;
     oldest->used_at = now;
-    ps_flow_init(&oldest->flow, 1.0);
+    ps_flow_init(&oldest->flow, ps_governor_party(governor_of(s), slot, 0));
     return oldest;
 }
 
@@ -118,8 +136,11 @@ static const struct ps_tenant_config *tenant_of(struct ps_session *s)
 {
     const struct ps_rules *rules = governor_of(s)->rules;
     if (s->tenant_version != rules->version) {
+        const struct ps_config *config = rules->config;
         s->tenant_version = rules->version;
-        s->tenant = ps_tenant_of(rules->config, ps_session_client_id(s), ps_session_principal(s));
+        s->tenant = ps_tenant_of(config, ps_session_client_id(s), ps_session_principal(s));
+        bool common = s->tenant == NULL || s->tenant == &config->tenants[config->tenant_count - 1];
+        s->tenant_id = common ? 0 : ps_hash(s->tenant->name, strlen(s->tenant->name));
     }
     return s->tenant;
 }
@@ -147,17 +168,39 @@ struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot)
     return NULL;
 }
 
-/* Bound to the connection's tenant and policy as they are now. A flow that the valve has in its sums leaves them before
- * its weight changes. */
-static void bind_flow(struct ps_session *s, struct ps_gate_flow *flow, const struct ps_policy_config *policy,
+/* The tenant's party at a valve; NULL: there is none, and no memory to make it. */
+static struct ps_party *party_of(struct ps_session *s, uint32_t slot, double weight, enum ps_priority priority)
+{
+    struct ps_governor *g = governor_of(s);
+    struct ps_party *party = ps_governor_party(g, slot, s->tenant_id);
+    if (party == NULL) {
+        party = s->env->block_get(s->env->ctx, sizeof *party);
+        if (party != NULL) {
+            ps_governor_party_add(g, slot, s->tenant_id, party, weight, priority);
+        }
+    }
+    return party;
+}
+
+/* Bound to the connection's tenant and policy as they are now. */
+static void bind_flow(struct ps_session *s, struct ps_gate_flow *at, const struct ps_policy_config *policy,
                       const struct ps_tenant_config *tenant)
 {
     double weight = tenant == NULL ? 1.0 : tenant->weight;
-    if (flow->flow.weight < weight || flow->flow.weight > weight) {
-        ps_valve_forget(valve_of(s, flow->slot), &flow->flow);
-        flow->flow.weight = weight;
+    enum ps_priority priority = tenant == NULL ? PS_PRIORITY_NORMAL : tenant->priority;
+    struct ps_party *party = at->flow.party;
+    at->told_max = policy->told_max;
+    if (party->id != s->tenant_id) {
+        party = party_of(s, at->slot, weight, priority);
+        if (party == NULL) {
+            return; /* it stays where it is until there is memory */
+        }
+        flow_leave(s, at);
+        ps_flow_init(&at->flow, party);
     }
-    flow->told_max = policy->told_max;
+    if (party->member.weight < weight || party->member.weight > weight || party->priority != priority) {
+        ps_valve_change(valve_of(s, at->slot), party, weight, priority);
+    }
 }
 
 bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now)
@@ -165,7 +208,7 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
     struct ps_gate *g = s->gate;
     struct ps_gate_item *item = ps_gate_item(s, rule->slot);
     if (item != NULL) {
-        item->cost += records;
+        item->cost.records += records;
         return true;
     }
     struct ps_gate_flow *flow = g->item_count < ps_gate_cap(g) ? flow_of(s, rule->slot, now) : NULL;
@@ -179,7 +222,7 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
     *item = (struct ps_gate_item){
         .slot = rule->slot,
         .flow = flow,
-        .cost = records,
+        .cost = {.records = records, .bytes = (double)s->request.frame_len},
         .exempt = is_exempt(s, policy, tenant),
         .shadow = policy->mode == PS_MODE_SHADOW,
     };
@@ -190,18 +233,25 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
     return true;
 }
 
+/* What the request has paid so far at an item is not what it owes: now it is. */
+static void true_up(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now)
+{
+    struct ps_cost due = {.records = records, .bytes = item->cost.bytes};
+    ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->cost, due, now);
+    item->cost = due;
+}
+
 void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now)
 {
     item->seen += records;
-    if (item->admitted && item->seen > item->cost) {
-        ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->seen - item->cost, now);
-        item->cost = item->seen;
+    if (item->admitted && item->seen > item->cost.records) {
+        true_up(s, item, item->seen, now);
     }
 }
 
 void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now)
 {
-    ps_governor_charge(governor_of(s), slot, NULL, records, now);
+    ps_governor_charge(governor_of(s), slot, NULL, ps_records(0.0), ps_records(records), now);
     PS_COUNT(usage_of(s, slot)->records_over_limit, records);
 }
 
@@ -274,7 +324,7 @@ void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now)
         struct ps_gate_item *item = ps_gate_item_at(g, i);
         bool released = i == g->item_next && g->ticket.state == PS_TICKET_ADMITTED;
         if (item->admitted || released) { /* paid, but will not pass: give it back */
-            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, -item->cost, now);
+            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->cost, ps_records(0.0), now);
             item->admitted = false;
         }
     }
@@ -295,7 +345,7 @@ void ps_gate_force(struct ps_session *s, ps_ns now)
     for (; g->item_next < g->item_count; g->item_next++) {
         struct ps_gate_item *item = ps_gate_item_at(g, g->item_next);
         if (!item->exempt && !item->shadow && !item->admitted) {
-            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->cost, now);
+            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, ps_records(0.0), item->cost, now);
             item->admitted = true;
             g->over_limit = true;
         }
@@ -309,8 +359,8 @@ void ps_gate_settle(struct ps_session *s, ps_ns now)
         struct ps_gate_item *item = ps_gate_item_at(g, i);
         struct ps_usage *usage = usage_of(s, item->slot);
         double records = item->seen;
-        if (item->admitted && fabs(records - item->cost) >= 0.5) {
-            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, records - item->cost, now);
+        if (item->admitted && fabs(records - item->cost.records) >= 0.5) {
+            true_up(s, item, records, now);
         }
         if (item->exempt) {
             PS_COUNT(usage->records_exempt, records);
@@ -378,13 +428,12 @@ static bool tidy_flow(struct ps_session *s, struct ps_gate_flow *at, ps_ns now)
         return true;
     }
     if (now - at->used_at > PS_STICKY_TTL) {
-        at->flow.place = (double)NAN;
+        ps_flow_give_way(&at->flow);
     }
     if (!ps_valve_repaid(valve_of(s, at->slot), &at->flow, at->used_at, now)) {
         return false;
     }
-    ps_valve_forget(valve_of(s, at->slot), &at->flow);
-    at->slot = PS_SLOT_NONE;
+    flow_free(s, at);
     return true;
 }
 
@@ -417,10 +466,7 @@ void ps_gate_free(struct ps_session *s, ps_ns now)
         ps_gate_cancel(s, false, now);
     }
     for (uint32_t i = 0; i < ps_gate_cap(g); i++) {
-        struct ps_gate_flow *at = ps_gate_flow_at(g, i);
-        if (at->slot != PS_SLOT_NONE) {
-            ps_valve_forget(valve_of(s, at->slot), &at->flow);
-        }
+        flow_free(s, ps_gate_flow_at(g, i));
     }
     ps_sticky_free(s);
     if (g->more != NULL) {

@@ -109,7 +109,7 @@ struct ps_gate_item {
     bool exempt;     /* a member of the governing group, or a tenant that the policy is not about: never asked */
     bool shadow;     /* decided and counted, never asked */
     struct ps_gate_flow *flow;
-    double cost;     /* records expected from the head */
+    struct ps_cost cost; /* records expected from the head, bytes of the frame */
     double seen;     /* records counted as batches passed */
 };
 
@@ -305,6 +305,7 @@ struct ps_session {
     uint64_t identity;                /* ps_member_identity */
     const struct ps_tenant_config *tenant; /* under tenant_version of the rules; not looked at under any other */
     uint64_t tenant_version;
+    uint64_t tenant_id;               /* of its parties (governor.h) */
     struct ps_sasl_exchange *exchange;     /* a block; NULL: none is under way */
     char *principal;                  /* a block of principal_len bytes: "User:alice"; NULL: nobody, so far */
     uint8_t principal_len;

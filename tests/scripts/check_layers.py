@@ -23,8 +23,8 @@ LAYERS = [
     ("protocol", "libps_protocol.a", ["protocol/*.[ch]"],
      ["base", "bytes", "schema", "api", "walk", "batch", "produce", "reply", "ask", "answer", "rewrite", "sasl", "close"]),
     ("policy", "libps_policy.a", ["policy/*.[ch]"],
-     ["config", "controller", "delay", "family", "governor", "heap", "law", "names", "risk", "scale", "share", "tell",
-      "tenant", "times", "valve"]),
+     ["config", "controller", "delay", "fair", "family", "governor", "heap", "law", "names", "risk", "scale", "share",
+      "tell", "tenant", "times", "valve"]),
     ("session", "libps_session.a", ["proxy/session/*.[ch]"],
      ["session"]),
 ]

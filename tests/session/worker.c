@@ -168,8 +168,10 @@ static char *glob_texts[] = {glob_text};
 static char *group_texts[] = {group_text};
 static char principal_text[] = "User:*";
 static struct ps_tenant_config tenants[2][2] = {
-    {{.name = heavy_text, .client_id = client_text, .weight = 3.0}, {.name = default_text, .weight = 1.0}},
-    {{.name = heavy_text, .principal = principal_text, .weight = 0.7}, {.name = default_text, .weight = 1.0}},
+    {{.name = heavy_text, .client_id = client_text, .weight = 3.0, .priority = PS_PRIORITY_LOW},
+     {.name = default_text, .weight = 1.0, .priority = PS_PRIORITY_NORMAL}},
+    {{.name = heavy_text, .principal = principal_text, .weight = 0.7, .priority = PS_PRIORITY_HIGH},
+     {.name = default_text, .weight = 2.0, .priority = PS_PRIORITY_NORMAL}},
 };
 static struct ps_policy_config policies[2];
 static struct ps_config configs[2];
@@ -279,6 +281,7 @@ static void set_all(struct world *w, bool open)
         double headroom = open ? (double)INFINITY : (double)rng_below(&w->rng, 500);
         settings[i] = (struct ps_setting){.rate = rate,
                                           .burst = isinf(rate) ? headroom : rate * 0.1,
+                                          .byte_rate = !open && rng_one_in(&w->rng, 4) ? 3000 : 0,
                                           .level = PS_LEVEL_SLOW,
                                           .lag = 1234,
                                           .group = "g"};

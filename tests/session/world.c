@@ -120,18 +120,36 @@ void world_advance(struct world *w, ps_ns by)
 
 /* ---- what holds after every step ---- */
 
-/* A valve's sums are those of its flows, whatever came, went, or changed its weight. */
-static void check_valve(struct world *w, const struct ps_valve *valve)
+/* A level's sums are those of its members, whatever came, went, or changed its weight; returns how many wait. */
+static uint32_t check_level(struct world *w, const struct ps_fair *level)
 {
     double weight = 0;
-    uint32_t flows = 0, waiting = 0;
-    for (const struct ps_flow *flow = valve->flows; flow != NULL; flow = flow->next) {
-        weight += flow->weight;
-        flows++;
-        waiting += flow->waiting;
+    uint32_t members = 0, waiting = 0;
+    for (const struct ps_fair_member *at = level->members; at != NULL; at = at->next) {
+        weight += at->weight;
+        members++;
+        waiting += at->waiting;
     }
-    CHECK(w, flows == valve->flow_count && waiting == valve->waiting);
-    CHECK(w, fabs(weight - valve->weight_active) < 1e-6);
+    CHECK(w, members == level->member_count);
+    CHECK(w, fabs(weight - level->weight_active) < 1e-6);
+    return waiting;
+}
+
+static void check_valve(struct world *w, const struct ps_valve *valve)
+{
+    uint32_t waiting = 0;
+    for (size_t k = 0; k < PS_PRIORITY_COUNT; k++) {
+        const struct ps_fair *level = &valve->tiers[k].parties;
+        CHECK(w, check_level(w, level) == valve->tiers[k].waiting);
+        CHECK(w, (valve->tiers[k].waiting > 0) == (level->heap != NULL));
+        for (const struct ps_fair_member *at = level->members; at != NULL; at = at->next) {
+            const struct ps_party *party = PS_CONTAINER_OF_CONST(at, struct ps_party, member);
+            CHECK(w, party->priority == (enum ps_priority)k && party->flow_count > 0);
+            CHECK(w, check_level(w, &party->flows) == at->waiting);
+        }
+        waiting += valve->tiers[k].waiting;
+    }
+    CHECK(w, waiting == valve->waiting);
 }
 
 void world_check(struct world *w)
@@ -315,7 +333,7 @@ void world_end(struct world *w)
     CHECK(w, w->blocks == 0 && w->memory == 0 && w->stats.gathered_bytes == 0 && w->stats.waiting == 0);
     for (uint32_t slot = 0; slot < w->governor.slots_used; slot++) {
         const struct ps_usage *usage = &w->governor.usage[slot];
-        CHECK(w, w->governor.valves[slot].waiting == 0 && w->governor.valves[slot].flow_count == 0);
+        CHECK(w, w->governor.valves[slot].waiting == 0 && w->governor.valves[slot].common.flow_count == 0);
         cover[COVER_OVER_LIMIT] += usage->records_over_limit > 0;
         cover[COVER_EXEMPT] += usage->records_exempt > 0;
         cover[COVER_SHADOW] += usage->shadow_waits > 0;

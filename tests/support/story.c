@@ -136,9 +136,9 @@ int story_teardown(void **state)
     struct story *t = *state;
     ps_session_deinit(t->session, t->now);
     bool claims = t->reserved[0] + t->reserved[1] != 0 || t->in_line[0] || t->in_line[1];
-    bool left = t->blocks != 0 || claims || t->stats.waiting != 0;
+    bool left = t->blocks != 0 || claims || t->stats.waiting != 0 || t->governor.party_count != 0;
     for (uint32_t slot = 0; slot < t->governor.slots_used; slot++) {
-        left = left || t->slots.valves[slot].waiting != 0 || t->slots.valves[slot].flow_count != 0;
+        left = left || t->slots.valves[slot].waiting != 0 || t->slots.valves[slot].common.flow_count != 0;
     }
     free(t->session);
     free(t->names);
@@ -188,7 +188,7 @@ void story_set_rate(struct story *t, uint32_t slot, double rate, double burst)
 void story_shut(struct story *t, uint32_t slot)
 {
     story_set_rate(t, slot, 1.0, 0.0);
-    ps_governor_charge(&t->governor, slot, NULL, 1e6, t->now);
+    ps_governor_charge(&t->governor, slot, NULL, ps_records(0), ps_records(1e6), t->now);
 }
 
 void story_open(struct story *t, uint32_t slot)

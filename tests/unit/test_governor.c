@@ -99,10 +99,10 @@ static void test_tickets_leave_every_slot(void **state)
     governor_make(&g, &rules);
     set_rates(&g, 10.0, now);
     for (uint32_t slot = 0; slot < SLOTS; slot++) {
-        ps_flow_init(&flows[slot], 1.0);
-        ps_governor_charge(&g, slot, NULL, 1.0, now);
+        ps_flow_init(&flows[slot], ps_governor_party(&g, slot, 0));
+        ps_governor_charge(&g, slot, NULL, ps_records(0), ps_records(1.0), now);
         for (int i = 0; i < EACH; i++) {
-            assert_false(ps_governor_ask(&g, slot, &flows[slot], &tickets[slot][i], 1.0, now));
+            assert_false(ps_governor_ask(&g, slot, &flows[slot], &tickets[slot][i], ps_records(1.0), now));
         }
     }
     assert_null(ps_governor_release(&g, now));
@@ -149,9 +149,9 @@ static void test_engagement_is_seen_at_once(void **state)
     struct ps_setting setting = {.rate = (double)INFINITY, .burst = 100};
     ps_governor_settings(&g, &setting, 1, PS_SECOND);
     assert_false(ps_governor_engaged(&g));
-    ps_governor_charge(&g, 0, NULL, 100, PS_SECOND);
+    ps_governor_charge(&g, 0, NULL, ps_records(0), ps_records(100), PS_SECOND);
     assert_true(ps_governor_engaged(&g));
-    ps_governor_charge(&g, 0, NULL, -1, PS_SECOND);
+    ps_governor_charge(&g, 0, NULL, ps_records(1), ps_records(0), PS_SECOND);
     assert_false(ps_governor_engaged(&g));
 }
 
@@ -166,9 +166,9 @@ static void test_slots_take_turns(void **state)
     governor_make(&g, &rules);
     set_rates(&g, 0.0, PS_SECOND);
     for (uint32_t slot = 0; slot < SLOTS; slot++) {
-        ps_flow_init(&flows[slot], 1.0);
+        ps_flow_init(&flows[slot], ps_governor_party(&g, slot, 0));
         for (int i = 0; i < 2; i++) {
-            assert_false(ps_governor_ask(&g, slot, &flows[slot], &tickets[slot][i], 1.0, PS_SECOND));
+            assert_false(ps_governor_ask(&g, slot, &flows[slot], &tickets[slot][i], ps_records(1.0), PS_SECOND));
         }
     }
     assert_null(ps_governor_release(&g, 100 * PS_SECOND)); /* a rate of nothing releases nobody, ever */
@@ -206,9 +206,11 @@ static void test_the_heap_is_a_look_at_every_valve(void **state)
     for (uint32_t slot = 0; slot < MANY; slot++) {
         rule[slot] = (struct ps_rule){.policy = &policy, .slot = slot};
         topic[slot] = (struct ps_topic_rules){.topic = ps_span_of("t"), .rule = {&rule[slot]}, .rule_count = 1};
-        ps_flow_init(&flows[slot], 1.0);
     }
     governor_make(&g, &rules);
+    for (uint32_t slot = 0; slot < MANY; slot++) {
+        ps_flow_init(&flows[slot], ps_governor_party(&g, slot, 0));
+    }
     for (int step = 0; step < STEPS; step++) {
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
         uint32_t slot = (uint32_t)(random >> 8) % MANY;
@@ -223,11 +225,11 @@ static void test_the_heap_is_a_look_at_every_valve(void **state)
             ps_governor_settings(&g, settings, MANY, now);
             now += PS_MILLISECOND;
         } else if ((random & 7) == 0) {
-            ps_governor_charge(&g, slot, NULL, records - 20, now);
+            ps_governor_charge(&g, slot, NULL, ps_records(20), ps_records(records), now);
         } else if ((random & 7) == 1) {
             ps_governor_release(&g, now);
         } else if (ticket->state != PS_TICKET_WAITING) {
-            ps_governor_ask(&g, slot, &flows[slot], ticket, records, now);
+            ps_governor_ask(&g, slot, &flows[slot], ticket, ps_records(records), now);
         } else if ((random & 7) == 2) {
             ps_governor_cancel(&g, slot, ticket, false, now);
         }

@@ -500,10 +500,10 @@ static void test_an_idle_session_keeps_no_gate(void **state)
     t->now += 2 * PS_SECOND;
     ps_session_tidy(t->session, t->now);
     assert_int_equal(t->blocks, before);
-    assert_int_equal(t->governor.valves[0].flow_count, 0);
+    assert_int_equal(t->governor.valves[0].common.flow_count, 0);
 
     story_set_rate(t, 0, 1.0, 100.0); /* 10 records take 10 seconds */
-    ps_governor_charge(&t->governor, 0, NULL, -100, t->now);
+    ps_governor_charge(&t->governor, 0, NULL, ps_records(100), ps_records(0), t->now);
     story_passes(t, frame_produce(&f, "clicks", 1, 3, -1, -1));
     t->now += 5 * PS_SECOND;
     ps_session_tidy(t->session, t->now);
