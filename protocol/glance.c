@@ -1,15 +1,16 @@
-/* glance.c - the two messages that pass most often, in the shape that they nearly always have, read in a straight line:
- * a Produce of one batch for one partition, and the answer to a Produce that tells of no other leader.
+/* glance.c - the two messages that pass most often, read in a straight line: a Produce of one batch for one partition,
+ * and the answer to a Produce.
  *
- * The walker reads everything and so takes a few hundred branches for what these need twenty. Whatever is not just of
- * this shape, or not all there, or wrong, is left to the walker: a glance says yes only to what the walker would have
- * read in the same way (tests/unit/test_glance.c and the fuzzers compare them). */
+ * The walker reads everything and so takes a few hundred branches for what these need twenty. Whatever is not of the
+ * shape that they nearly always have, or not all there, or wrong, is left to the walker: a glance says yes only to what
+ * the walker would have read in the same way (tests/unit/test_glance.c and the fuzzers compare them). */
 #include "penstock/bytes.h"
 #include "penstock/produce.h"
 #include "penstock/rewrite.h"
 
-/* Versions in which these messages became flexible, named topics by id, and told other leaders (KIP-482, 516, 951). */
-enum { PRODUCE_FLEXIBLE = 9, PRODUCE_BY_ID = 13, PRODUCE_LEADERS = 10 };
+/* Versions in which these messages told where the log starts (KIP-107) and which record was wrong (KIP-467), became
+ * flexible, told other leaders, and named topics by id (KIP-482, 951, 516). */
+enum { PRODUCE_LOG_START = 5, PRODUCE_ERRORS = 8, PRODUCE_FLEXIBLE = 9, PRODUCE_LEADERS = 10, PRODUCE_BY_ID = 13 };
 
 /* The length of a string, or the count of an array; -1 null. */
 static int64_t read_length(struct ps_reader *r, bool flexible, bool string)
@@ -63,29 +64,104 @@ bool ps_produce_glance(struct ps_produce *p, int16_t version, const uint8_t *bod
     return p->batch_valid && records_at <= body_len && (uint64_t)p->records_len <= body_len - records_at;
 }
 
-/* Passes one partition of the answer; false if it may tell something that has to be changed. */
-static bool partition_is_plain(struct ps_reader *r)
+/* The count of an array; 0 if it is null. */
+static uint32_t read_count(struct ps_produced *p)
 {
-    enum { FIXED = 4 + 2 + 8 + 8 + 8 }; /* index, error, base offset, log append time, log start offset */
-    ps_read_raw(r, FIXED);
-    if (ps_read_uvarint(r) > 1) { /* record errors */
-        return false;
-    }
-    uint32_t message = ps_read_uvarint(r);
-    ps_read_raw(r, message > 0 ? message - 1 : 0);
-    return ps_read_uvarint(r) == 0; /* tags: the current leader */
+    int64_t count = read_length(&p->in, p->version >= PRODUCE_FLEXIBLE, false);
+    return count > 0 && !p->in.bad ? (uint32_t)count : 0;
 }
 
-static bool topic_is_plain(struct ps_reader *r, int16_t version)
+static struct ps_span read_string(struct ps_produced *p)
 {
-    uint32_t name = version >= PRODUCE_BY_ID ? 17 : ps_read_uvarint(r);
-    ps_read_raw(r, name > 0 ? name - 1 : 0);
-    for (uint32_t left = ps_read_uvarint(r); left > 1 && !r->bad; left--) {
-        if (!partition_is_plain(r)) {
-            return false;
+    int64_t len = read_length(&p->in, p->version >= PRODUCE_FLEXIBLE, true);
+    const uint8_t *text = len > 0 ? ps_read_raw(&p->in, (size_t)len) : NULL;
+    return (struct ps_span){text, text == NULL ? 0 : (size_t)len};
+}
+
+/* Nearly always there are none. */
+static void pass_tags(struct ps_produced *p)
+{
+    if (p->version < PRODUCE_FLEXIBLE) {
+        return;
+    }
+    if (p->in.at < p->in.end && *p->in.at == 0) {
+        p->in.at++;
+    } else {
+        p->tagged = true;
+        ps_read_tags(&p->in);
+    }
+}
+
+static void pass_record_errors(struct ps_produced *p)
+{
+    for (uint32_t left = read_count(p); left > 0 && !p->in.bad; left--) {
+        p->tagged = true; /* no common answer, whatever it says */
+        ps_read_i32(&p->in);
+        read_string(p);
+        pass_tags(p);
+    }
+}
+
+static bool read_partition(struct ps_produced *p)
+{
+    enum { INDEX_TO_APPEND_TIME = 4 + 2 + 8 + 8, LOG_START = 8 };
+    const uint8_t *at = ps_read_raw(&p->in, INDEX_TO_APPEND_TIME + (p->version >= PRODUCE_LOG_START ? LOG_START : 0));
+    if (at == NULL) {
+        return false;
+    }
+    p->partition = (int32_t)ps_load32(at);
+    p->error = (int16_t)ps_load16(at + 4);
+    p->base_offset = (int64_t)ps_load64(at + 6);
+    if (p->version >= PRODUCE_ERRORS) {
+        pass_record_errors(p);
+        read_string(p); /* error message */
+    }
+    pass_tags(p); /* the current leader */
+    p->partitions_left--;
+    return !p->in.bad;
+}
+
+void ps_produced_init(struct ps_produced *p, int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len)
+{
+    p->version = version;
+    p->by_id = version >= PRODUCE_BY_ID;
+    p->torn = have < frame_len;
+    p->in = (struct ps_reader){.at = frame, .end = frame + (p->torn ? have : (size_t)frame_len)};
+    p->spares = version < PRODUCE_LEADERS;
+    p->tagged = false;
+    ps_read_raw(&p->in, 8); /* length, correlation id */
+    pass_tags(p);
+    p->topics_left = read_count(p);
+    p->partitions_left = 0;
+}
+
+/* All topics are told: what is left of the frame. */
+static bool end_produced(struct ps_produced *p)
+{
+    ps_read_i32(&p->in); /* throttle time */
+    pass_tags(p);        /* the brokers that lead now */
+    p->spares = p->spares || (!p->tagged && !p->torn && !p->in.bad && p->in.at == p->in.end);
+    return false;
+}
+
+bool ps_produced_next(struct ps_produced *p)
+{
+    while (p->partitions_left == 0) {
+        if (p->topics_left == 0 || p->in.bad) {
+            return end_produced(p);
+        }
+        p->topics_left--;
+        p->topic = p->by_id ? (struct ps_span){ps_read_raw(&p->in, 16), 16} : read_string(p);
+        p->partitions_left = read_count(p);
+        if (p->partitions_left == 0) {
+            pass_tags(p);
         }
     }
-    return ps_read_uvarint(r) == 0;
+    bool read = read_partition(p);
+    if (p->partitions_left == 0) {
+        pass_tags(p); /* of the topic */
+    }
+    return read;
 }
 
 bool ps_rewrite_spares(int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len)
@@ -93,12 +169,9 @@ bool ps_rewrite_spares(int16_t version, const uint8_t *frame, size_t have, uint6
     if (version < PRODUCE_LEADERS || have < frame_len) {
         return version < PRODUCE_LEADERS;
     }
-    struct ps_reader r = {.at = frame, .end = frame + frame_len};
-    ps_read_raw(&r, 8); /* length, correlation id */
-    bool plain = ps_read_uvarint(&r) == 0;
-    for (uint32_t left = ps_read_uvarint(&r); plain && left > 1 && !r.bad; left--) {
-        plain = topic_is_plain(&r, version);
+    struct ps_produced p;
+    ps_produced_init(&p, version, frame, have, frame_len);
+    while (!p.tagged && ps_produced_next(&p)) {
     }
-    ps_read_i32(&r); /* throttle time */
-    return plain && ps_read_uvarint(&r) == 0 && !r.bad && r.at == r.end;
+    return p.spares;
 }

@@ -95,9 +95,9 @@ static const struct ps_field fetch_request_replica_state[] = {
     {FIELD("ReplicaEpoch", INT64, 15, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
 static const struct ps_field fetch_request_topics_partitions[] = {
-    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("Partition", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX)},
     {FIELD("CurrentLeaderEpoch", INT32, 9, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
-    {FIELD("FetchOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("FetchOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED, TAP(OFFSET)},
     {FIELD("LastFetchedEpoch", INT32, 12, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("LogStartOffset", INT64, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("PartitionMaxBytes", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -105,8 +105,8 @@ static const struct ps_field fetch_request_topics_partitions[] = {
     {FIELD("HighWatermark", INT64, 18, MAX), NOT_NULL, TAGGED(1, 18, MAX), DEFAULT(9223372036854775807)},
 };
 static const struct ps_field fetch_request_topics[] = {
-    {FIELD("Topic", STRING, 0, 12), NOT_NULL, UNTAGGED},
-    {FIELD("TopicId", UUID, 13, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("Topic", STRING, 0, 12), NOT_NULL, UNTAGGED, TAP(TOPIC_NAME)},
+    {FIELD("TopicId", UUID, 13, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID)},
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(fetch_request_topics_partitions)},
 };
 static const struct ps_field fetch_request_forgotten_topics_data[] = {
@@ -280,14 +280,14 @@ static const struct ps_schema schema_metadata_response = {
     "MetadataResponse", 0, 13, 9, metadata_response, PS_ARRAY_LEN(metadata_response)};
 
 static const struct ps_field offset_commit_request_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("CommittedOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX)},
+    {FIELD("CommittedOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED, TAP(OFFSET)},
     {FIELD("CommittedLeaderEpoch", INT32, 6, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("CommittedMetadata", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
 };
 static const struct ps_field offset_commit_request_topics[] = {
-    {FIELD("Name", STRING, 0, 9), NOT_NULL, UNTAGGED},
-    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("Name", STRING, 0, 9), NOT_NULL, UNTAGGED, TAP(TOPIC_NAME)},
+    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID)},
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_commit_request_topics_partitions)},
 };
 static const struct ps_field offset_commit_request[] = {
@@ -305,13 +305,13 @@ static const struct ps_fill fill_offset_commit_response_topics_name[] = {{ECHO(&
 static const struct ps_fill fill_offset_commit_response_topics_topic_id[] = {{ECHO(&offset_commit_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_fill fill_offset_commit_response_topics_partitions_partition_index[] = {{ECHO(&offset_commit_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field offset_commit_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_offset_commit_response_topics_partitions_partition_index)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX), FILLS(fill_offset_commit_response_topics_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
 };
 static const struct ps_fill fill_offset_commit_response_topics_partitions[] = {{ECHO(&offset_commit_request_topics[2]), SPAN(0, MAX)}};
 static const struct ps_field offset_commit_response_topics[] = {
-    {FIELD("Name", STRING, 0, 9), NOT_NULL, UNTAGGED, FILLS(fill_offset_commit_response_topics_name)},
-    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED, FILLS(fill_offset_commit_response_topics_topic_id)},
+    {FIELD("Name", STRING, 0, 9), NOT_NULL, UNTAGGED, TAP(TOPIC_NAME), FILLS(fill_offset_commit_response_topics_name)},
+    {FIELD("TopicId", UUID, 10, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID), FILLS(fill_offset_commit_response_topics_topic_id)},
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(offset_commit_response_topics_partitions), FILLS(fill_offset_commit_response_topics_partitions)},
 };
 static const struct ps_fill fill_offset_commit_response_topics[] = {{ECHO(&offset_commit_request[5]), SPAN(0, MAX)}};
@@ -425,7 +425,7 @@ static const struct ps_schema schema_find_coordinator_response = {
     "FindCoordinatorResponse", 0, 6, 3, find_coordinator_response, PS_ARRAY_LEN(find_coordinator_response)};
 
 static const struct ps_field join_group_request_protocols[] = {
-    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("Name", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(PROTOCOL_NAME)},
     {FIELD("Metadata", BYTES, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field join_group_request[] = {
@@ -449,7 +449,7 @@ static const struct ps_field join_group_response_members[] = {
 };
 static const struct ps_field join_group_response[] = {
     {FIELD("ThrottleTimeMs", INT32, 2, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
     {FIELD("GenerationId", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("ProtocolType", STRING, 7, MAX), NULLABLE(7, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("ProtocolName", STRING, 0, MAX), NULLABLE(7, MAX), UNTAGGED, FILLS(fill_join_group_response_protocol_name)},
@@ -472,7 +472,7 @@ static const struct ps_schema schema_heartbeat_request = {
 
 static const struct ps_field heartbeat_response[] = {
     {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
 };
 static const struct ps_schema schema_heartbeat_response = {
     "HeartbeatResponse", 0, 4, 4, heartbeat_response, PS_ARRAY_LEN(heartbeat_response)};
@@ -521,7 +521,7 @@ static const struct ps_schema schema_sync_group_request = {
 
 static const struct ps_field sync_group_response[] = {
     {FIELD("ThrottleTimeMs", INT32, 1, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
     {FIELD("ProtocolType", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("ProtocolName", STRING, 5, MAX), NULLABLE(5, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("Assignment", BYTES, 0, MAX), NOT_NULL, UNTAGGED},
@@ -881,17 +881,17 @@ static const struct ps_schema schema_add_offsets_to_txn_response = {
     "AddOffsetsToTxnResponse", 0, 4, 3, add_offsets_to_txn_response, PS_ARRAY_LEN(add_offsets_to_txn_response)};
 
 static const struct ps_field end_txn_request[] = {
-    {FIELD("TransactionalId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("Committed", BOOL, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("TransactionalId", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(TRANSACTIONAL_ID)},
+    {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED, TAP(PRODUCER_ID)},
+    {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(PRODUCER_EPOCH)},
+    {FIELD("Committed", BOOL, 0, MAX), NOT_NULL, UNTAGGED, TAP(COMMITTED)},
 };
 static const struct ps_schema schema_end_txn_request = {
     "EndTxnRequest", 0, 5, 3, end_txn_request, PS_ARRAY_LEN(end_txn_request)};
 
 static const struct ps_field end_txn_response[] = {
     {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
     {FIELD("ProducerId", INT64, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("ProducerEpoch", INT16, 5, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
 };
@@ -941,21 +941,21 @@ static const struct ps_schema schema_write_txn_markers_response = {
     "WriteTxnMarkersResponse", 1, 2, 1, write_txn_markers_response, PS_ARRAY_LEN(write_txn_markers_response)};
 
 static const struct ps_field txn_offset_commit_request_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("CommittedOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX)},
+    {FIELD("CommittedOffset", INT64, 0, MAX), NOT_NULL, UNTAGGED, TAP(OFFSET)},
     {FIELD("CommittedLeaderEpoch", INT32, 2, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("CommittedMetadata", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED},
 };
 static const struct ps_field txn_offset_commit_request_topics[] = {
-    {FIELD("Name", STRING, 0, 5), NOT_NULL, UNTAGGED},
-    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("Name", STRING, 0, 5), NOT_NULL, UNTAGGED, TAP(TOPIC_NAME)},
+    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID)},
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(txn_offset_commit_request_topics_partitions)},
 };
 static const struct ps_field txn_offset_commit_request[] = {
-    {FIELD("TransactionalId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("TransactionalId", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(TRANSACTIONAL_ID)},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(GROUP_ID)},
+    {FIELD("ProducerId", INT64, 0, MAX), NOT_NULL, UNTAGGED, TAP(PRODUCER_ID)},
+    {FIELD("ProducerEpoch", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(PRODUCER_EPOCH)},
     {FIELD("GenerationIdOrMemberEpoch", INT32, 3, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("MemberId", STRING, 3, MAX), NOT_NULL, UNTAGGED},
     {FIELD("GroupInstanceId", STRING, 3, MAX), NULLABLE(3, MAX), UNTAGGED, DEFAULT_NULL},
@@ -968,13 +968,13 @@ static const struct ps_fill fill_txn_offset_commit_response_topics_name[] = {{EC
 static const struct ps_fill fill_txn_offset_commit_response_topics_topic_id[] = {{ECHO(&txn_offset_commit_request_topics[1]), SPAN(0, MAX)}};
 static const struct ps_fill fill_txn_offset_commit_response_topics_partitions_partition_index[] = {{ECHO(&txn_offset_commit_request_topics_partitions[0]), SPAN(0, MAX)}};
 static const struct ps_field txn_offset_commit_response_topics_partitions[] = {
-    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_txn_offset_commit_response_topics_partitions_partition_index)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("PartitionIndex", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(PARTITION_INDEX), FILLS(fill_txn_offset_commit_response_topics_partitions_partition_index)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
 };
 static const struct ps_fill fill_txn_offset_commit_response_topics_partitions[] = {{ECHO(&txn_offset_commit_request_topics[2]), SPAN(0, MAX)}};
 static const struct ps_field txn_offset_commit_response_topics[] = {
-    {FIELD("Name", STRING, 0, 5), NOT_NULL, UNTAGGED, FILLS(fill_txn_offset_commit_response_topics_name)},
-    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED, FILLS(fill_txn_offset_commit_response_topics_topic_id)},
+    {FIELD("Name", STRING, 0, 5), NOT_NULL, UNTAGGED, TAP(TOPIC_NAME), FILLS(fill_txn_offset_commit_response_topics_name)},
+    {FIELD("TopicId", UUID, 6, MAX), NOT_NULL, UNTAGGED, TAP(TOPIC_ID), FILLS(fill_txn_offset_commit_response_topics_topic_id)},
     {FIELD("Partitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(txn_offset_commit_response_topics_partitions), FILLS(fill_txn_offset_commit_response_topics_partitions)},
 };
 static const struct ps_fill fill_txn_offset_commit_response_topics[] = {{ECHO(&txn_offset_commit_request[7]), SPAN(0, MAX)}};
@@ -1926,14 +1926,14 @@ static const struct ps_field consumer_group_heartbeat_request_topic_partitions[]
 static const struct ps_field consumer_group_heartbeat_request[] = {
     {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(GROUP_ID)},
     {FIELD("MemberId", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(MEMBER_ID)},
-    {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(MEMBER_EPOCH)},
     {FIELD("InstanceId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("RackId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("RebalanceTimeoutMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("SubscribedTopicNames", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL},
     {FIELD("SubscribedTopicRegex", STRING, 1, MAX), NULLABLE(1, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("ServerAssignor", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
-    {FIELD("TopicPartitions", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL, KIDS(consumer_group_heartbeat_request_topic_partitions)},
+    {FIELD("TopicPartitions", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, TAP(ASSIGNMENT), DEFAULT_NULL, KIDS(consumer_group_heartbeat_request_topic_partitions)},
 };
 static const struct ps_schema schema_consumer_group_heartbeat_request = {
     "ConsumerGroupHeartbeatRequest", 0, 1, 0, consumer_group_heartbeat_request, PS_ARRAY_LEN(consumer_group_heartbeat_request)};
@@ -1943,11 +1943,11 @@ static const struct ps_field consumer_group_heartbeat_response_assignment_topic_
     {FIELD("Partitions", INT32, 0, MAX), NOT_NULL, UNTAGGED, ARRAY},
 };
 static const struct ps_field consumer_group_heartbeat_response_assignment[] = {
-    {FIELD("TopicPartitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, KIDS(consumer_group_heartbeat_response_assignment_topic_partitions)},
+    {FIELD("TopicPartitions", STRUCT, 0, MAX), NOT_NULL, UNTAGGED, ARRAY, TAP(ASSIGNMENT), KIDS(consumer_group_heartbeat_response_assignment_topic_partitions)},
 };
 static const struct ps_field consumer_group_heartbeat_response[] = {
     {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
     {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("MemberId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2620,15 +2620,15 @@ static const struct ps_field streams_group_heartbeat_request_task_end_offsets[] 
     {FIELD("Offset", INT64, 0, MAX), NOT_NULL, UNTAGGED},
 };
 static const struct ps_field streams_group_heartbeat_request[] = {
-    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("GroupId", STRING, 0, MAX), NOT_NULL, UNTAGGED, TAP(GROUP_ID)},
     {FIELD("MemberId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
-    {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
+    {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED, TAP(MEMBER_EPOCH)},
     {FIELD("EndpointInformationEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("InstanceId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("RackId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
     {FIELD("RebalanceTimeoutMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("Topology", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, KIDS(streams_group_heartbeat_request_topology)},
-    {FIELD("ActiveTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL, KIDS(streams_group_heartbeat_request_active_tasks)},
+    {FIELD("ActiveTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, TAP(ASSIGNMENT), DEFAULT_NULL, KIDS(streams_group_heartbeat_request_active_tasks)},
     {FIELD("StandbyTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL, KIDS(streams_group_heartbeat_request_standby_tasks)},
     {FIELD("WarmupTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL, KIDS(streams_group_heartbeat_request_warmup_tasks)},
     {FIELD("ProcessId", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL},
@@ -2676,7 +2676,7 @@ static const struct ps_field streams_group_heartbeat_response_partitions_by_user
 };
 static const struct ps_field streams_group_heartbeat_response[] = {
     {FIELD("ThrottleTimeMs", INT32, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_throttle)},
-    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, FILLS(fill_error)},
+    {FIELD("ErrorCode", INT16, 0, MAX), NOT_NULL, UNTAGGED, TAP(ERROR_CODE), FILLS(fill_error)},
     {FIELD("ErrorMessage", STRING, 0, MAX), NULLABLE(0, MAX), UNTAGGED, DEFAULT_NULL, FILLS(fill_message)},
     {FIELD("MemberId", STRING, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("MemberEpoch", INT32, 0, MAX), NOT_NULL, UNTAGGED},
@@ -2685,7 +2685,7 @@ static const struct ps_field streams_group_heartbeat_response[] = {
     {FIELD("TaskOffsetIntervalMs", INT32, 0, MAX), NOT_NULL, UNTAGGED},
     {FIELD("AcceptableRecoveryLag", INT64, 1, MAX), NOT_NULL, UNTAGGED, DEFAULT(-1)},
     {FIELD("Status", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, KIDS(streams_group_heartbeat_response_status)},
-    {FIELD("ActiveTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL, KIDS(streams_group_heartbeat_response_active_tasks)},
+    {FIELD("ActiveTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, TAP(ASSIGNMENT), DEFAULT_NULL, KIDS(streams_group_heartbeat_response_active_tasks)},
     {FIELD("StandbyTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL, KIDS(streams_group_heartbeat_response_standby_tasks)},
     {FIELD("WarmupTasks", STRUCT, 0, MAX), NULLABLE(0, MAX), UNTAGGED, ARRAY, DEFAULT_NULL, KIDS(streams_group_heartbeat_response_warmup_tasks)},
     {FIELD("TopologyDescriptionRequired", BOOL, 1, MAX), NOT_NULL, UNTAGGED},

@@ -1,4 +1,4 @@
-/* produce.h - a Produce request as the events that a policy cares about, in the order of the wire.
+/* produce.h - a Produce request as the events that a policy cares about, in the order of the wire; and its answer.
  *
  * A thin view over the walker: resumable like it, and copyable by assignment, so that a head can be looked
  * at twice (once to decide, once to stream). */
@@ -6,6 +6,7 @@
 #define PENSTOCK_PRODUCE_H
 
 #include "penstock/batch.h"
+#include "penstock/bytes.h"
 #include "penstock/walk.h"
 
 enum ps_produce_step {
@@ -47,5 +48,30 @@ static inline struct ps_span ps_produce_topic(const struct ps_produce *p)
 {
     return (struct ps_span){p->topic_bytes, p->topic_len};
 }
+
+/* The answer to a Produce, one partition after the other, read in a straight line from a frame in one piece:
+ *
+ *     ps_produced_init(&p, version, frame, have, frame_len);
+ *     while (ps_produced_next(&p)) ...look at p.topic, p.partition, p.error, p.base_offset...
+ *
+ * Of a frame that is not all there, or wrong, the partitions before that are told. Copyable by assignment. */
+struct ps_produced {
+    struct ps_span topic;     /* name, or 16-byte id if by_id (v13); in the frame */
+    bool by_id;
+    int32_t partition;
+    int16_t error;            /* 0: the batch was appended */
+    int64_t base_offset;      /* of the batch in the log; -1: the broker does not know it (a duplicate of long ago) */
+    bool spares;              /* once all is told: nothing in the frame could be changed but throttle_time_ms, because
+                               * it tells of no brokers (KIP-951). False says nothing: see ps_rewrite_init */
+    struct ps_reader in;      /* the rest is how far it has come */
+    int16_t version;
+    uint32_t topics_left, partitions_left;
+    bool tagged;              /* some tagged field was met */
+    bool torn;                /* the frame goes on behind what is there */
+};
+
+/* version: one that the tables know. frame: with its size prefix; `have` of its frame_len bytes are there. */
+void ps_produced_init(struct ps_produced *p, int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len);
+bool ps_produced_next(struct ps_produced *p);
 
 #endif

@@ -51,7 +51,14 @@ enum ps_tap {
     PS_TAP_GROUP_ID,
     PS_TAP_MEMBER_ID,
     PS_TAP_SOFTWARE_NAME,
-    PS_TAP_SOFTWARE_VERSION
+    PS_TAP_SOFTWARE_VERSION,
+    PS_TAP_OFFSET,         /* that is committed, or fetched from */
+    PS_TAP_PRODUCER_ID,
+    PS_TAP_PRODUCER_EPOCH,
+    PS_TAP_COMMITTED,      /* how a transaction ends: 1 commit, 0 abort */
+    PS_TAP_PROTOCOL_NAME,  /* of an assignor that a member of a group knows */
+    PS_TAP_MEMBER_EPOCH,
+    PS_TAP_ASSIGNMENT      /* array, null if nothing changed: what a member owns (request), is to own (response) */
 };
 
 /* What stands in a field of an answer of our own (answer.h), where it is not the schema's default. */

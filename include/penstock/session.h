@@ -87,13 +87,17 @@ enum ps_notice_kind {
     PS_NOTICE_TOPIC,        /* text: a covered topic without a rule was written to */
     PS_NOTICE_MEMBER,       /* text: group id; identity: of a client that is a member of it */
     PS_NOTICE_BLIND,        /* raw SASL of a mechanism that is not known: the connection passes unread from now on */
-    PS_NOTICE_APPENDED,     /* slot, partition, offset: a Produce response told that the log ends there at the least */
-    PS_NOTICE_COMMITTED,    /* slot, partition, offset, group: of an OffsetCommit answered without an error */
-    PS_NOTICE_FETCHED,      /* slot, partition, offset, group: a Fetch by a client that is a member of this governing group
-                             * and of no other that governs the slot */
-    PS_NOTICE_TXN_OFFSET,   /* slot, partition, offset, group, identity: as COMMITTED, of TxnOffsetCommit: counts when the
-                             * transaction `identity` ends with a commit */
-    PS_NOTICE_TXN_END,      /* identity, records: 1 it committed, 0 it aborted (EndTxn answered without an error) */
+    PS_NOTICE_APPENDED,     /* slot, partition, offset: a Produce response told that the log ends there at the least
+                             * (base offset + records; of more partitions than are remembered, base offset + 1) */
+    PS_NOTICE_COMMITTED,    /* slot, partition, offset, group: of an OffsetCommit answered without an error. Here and
+                             * below: a group that the slot's policy names, and does not ignore */
+    PS_NOTICE_FETCHED,      /* slot, partition, offset, group: a Fetch by a client that is a member of this group and of
+                             * no other of the slot's policy */
+    PS_NOTICE_TXN_OFFSET,   /* slot, partition, offset, group, identity: as COMMITTED, of TxnOffsetCommit: counts when
+                             * the transaction `identity` ends with a commit */
+    PS_NOTICE_TXN_END,      /* identity, records: 1 it committed, 0 it aborted (EndTxn answered without an error). Most
+                             * transactions have no TXN_OFFSET. The two may come through different connections, so
+                             * through different workers, but TXN_OFFSET `at` an earlier time */
     PS_NOTICE_REBALANCE     /* group, records: enum ps_rebalance; text: the group id */
 };
 struct ps_notice {
@@ -101,12 +105,18 @@ struct ps_notice {
     uint32_t slot;
     int32_t partition;
     uint32_t records;
-    uint64_t identity;    /* of a client (ps_member_identity), or of a transaction (hash of its id, producer id and epoch) */
+    uint64_t identity;    /* of a client (ps_member_identity), or of a transaction (ps_transaction_identity) */
     uint64_t group;       /* ps_hash of the group id */
     int64_t offset;
     ps_ns at;             /* when it passed: of APPENDED and later kinds */
     struct ps_span text;  /* copied by the receiver before it returns */
 };
+
+/* What a transaction is known by in notices; never 0. Id, producer id and epoch as its TxnOffsetCommit and its EndTxn
+ * have them: they are the same in both. The epoch grows only between transactions, by the answer to EndTxn v5 (KIP-890)
+ * or to InitProducerId (KIP-98, KIP-360), and so it belongs here: what was sent by an instance that was fenced off does
+ * not count when its successor commits. */
+uint64_t ps_transaction_identity(struct ps_span transactional_id, int64_t producer_id, int16_t epoch);
 
 /* The worker, as a session sees it. One per worker, shared by its sessions. */
 struct ps_session_env {

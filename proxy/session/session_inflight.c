@@ -52,7 +52,8 @@ struct ps_inflight *ps_inflight_push(struct ps_session *s)
         return NULL;
     }
     struct ps_inflight *entry = &r->v[(r->head + r->count) & (r->cap - 1)];
-    *entry = (struct ps_inflight){.slot = PS_SLOT_NONE, .answer = PS_ANSWER_BROKER};
+    *entry = (struct ps_inflight){
+        .slot = PS_SLOT_NONE, .answer = PS_ANSWER_BROKER, .seen = {.slot = PS_SLOT_NONE}};
     r->count++;
     return entry;
 }
@@ -63,10 +64,20 @@ struct ps_inflight *ps_inflight_head(struct ps_session *s)
     return r->count == 0 ? NULL : &r->v[r->head];
 }
 
+struct ps_inflight *ps_inflight_newest(struct ps_session *s)
+{
+    struct ps_inflight_ring *r = &s->in_flight;
+    struct ps_inflight *entry = r->count == 0 ? NULL : &r->v[(r->head + r->count - 1) & (r->cap - 1)];
+    bool same = entry != NULL && entry->answer == PS_ANSWER_BROKER && entry->api_key == s->request.api_key &&
+                entry->correlation_id == s->request.correlation_id;
+    return same ? entry : NULL;
+}
+
 void ps_inflight_pop(struct ps_session *s)
 {
     struct ps_inflight_ring *r = &s->in_flight;
     PS_ASSERT(r->count > 0);
+    ps_note_free(s, &r->v[r->head].note);
     r->maybes -= r->v[r->head].answer == PS_ANSWER_MAYBE ? 1 : 0;
     r->head = (r->head + 1) & (r->cap - 1);
     r->count--;

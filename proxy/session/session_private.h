@@ -28,6 +28,8 @@
 #define PS_MEMBER_INTERVAL  (30 * PS_SECOND)
 #define PS_HEAD_MIN         14                  /* length, key, version, correlation id, length of the client id */
 #define PS_SLOT_NONE        UINT32_MAX
+#define PS_NOTE_ITEMS_MAX   1024 /* partitions of one request that are remembered until its answer */
+#define PS_NOTES_MAX        32   /* requests in flight of a connection that may hold a block for them */
 
 /* One PS_COUNT has one writer (the worker); readers load relaxed. */
 #define PS_COUNT(field, n) __atomic_store_n(&(field), (field) + (uint64_t)(n), __ATOMIC_RELAXED)
@@ -42,14 +44,36 @@ enum ps_answer {
     PS_ANSWER_KEPT        /* the broker's, to a question of ours: kept from the client */
 };
 
+/* A partition that a request told something of. */
+struct ps_seen {
+    uint32_t slot;
+    int32_t partition;
+    int64_t value;        /* Produce: records of its batch; commits: the offset */
+};
+
+/* What a request told that counts when its answer says so (session_note.c); a block. */
+struct ps_note {
+    uint64_t group;       /* of a commit: ps_hash of the group id */
+    uint64_t identity;    /* of a transaction */
+    bool committed;       /* EndTxn: it ends with a commit */
+    bool changed;         /* heartbeat of KIP-848: the member joins, leaves, or says what it owns now */
+    uint32_t count, cap;
+    uint32_t told;        /* those before have had their answer */
+    uint32_t text_len;    /* of a group id, which then stands where the items are */
+    struct ps_seen v[];
+};
+
 struct ps_inflight {
     int32_t correlation_id;
     int16_t api_key, api_version;
     uint8_t answer;       /* enum ps_answer */
+    bool tells;           /* BROKER: the answer is looked at: ps_signal_answer */
     uint32_t slot;        /* Produce: where throttle_time_ms is asked for; PS_SLOT_NONE */
     uint32_t reply_len, reply_cap;
     uint8_t *reply;       /* OURS: a block */
     ps_ns sent_at;
+    struct ps_seen seen;  /* Produce of one batch, the first of its slots; slot PS_SLOT_NONE: it is no such */
+    struct ps_note *note; /* what else was seen; NULL: nothing */
 };
 
 struct ps_inflight_ring {
@@ -64,9 +88,20 @@ void ps_inflight_init(struct ps_session *s);
 /* NULL: at the bound, or no memory. */
 struct ps_inflight *ps_inflight_push(struct ps_session *s);
 struct ps_inflight *ps_inflight_head(struct ps_session *s);
+/* The request in hand, if it is the newest in flight; NULL if it is not: nothing is awaited, or it was answered. */
+struct ps_inflight *ps_inflight_newest(struct ps_session *s);
 void ps_inflight_pop(struct ps_session *s);
 void ps_inflight_make_room(struct ps_session *s); /* at the bound: the oldest that may have no answer are given up */
 void ps_inflight_clear(struct ps_session *s);
+
+/* session_note.c. Remembers, unless there are too many already, or no memory. */
+void ps_note_add(struct ps_session *s, struct ps_note **note, struct ps_seen seen);
+/* One without items; NULL: at the bound. */
+struct ps_note *ps_note_new(struct ps_session *s, struct ps_span text);
+struct ps_span ps_note_text(const struct ps_note *note);
+/* What was seen of this partition, once; NULL: nothing, or it was asked for before. */
+const struct ps_seen *ps_note_take(struct ps_note *note, uint32_t slot, int32_t partition);
+void ps_note_free(struct ps_session *s, struct ps_note **note);
 
 /* ---- names asked for (session_topic.c) ---- */
 
@@ -228,6 +263,7 @@ struct ps_request {
     bool claims;           /* memory for frame_len is reserved or waited for */
     bool gathered;         /* it is reserved */
     bool ungatherable;     /* memory did not come in time: judged by its head */
+    struct ps_note *note;  /* what was seen of it; its entry's once that is in flight */
     ps_ns held_at;         /* it waits, for a rule, for memory or at a valve, since then; 0: it does not */
     ps_ns held;            /* ... and has waited so long before */
 };
@@ -247,6 +283,18 @@ struct ps_request_walk {
     bool rule_applies[PS_TOPIC_RULES_MAX];   /* ps_gate_applies, for those that have no item */
     uint32_t rule_slot_count;
     int32_t throttle_ms;
+};
+
+/* ---- the group that this client is a member of (session_group.c) ---- */
+
+struct ps_group_seen {
+    uint64_t hash;         /* of its id; 0: none so far */
+    uint64_t version;      /* of the rules under which... */
+    bool governs;          /* ... it is a policy's */
+    uint8_t protocol;      /* enum ps_rebalance that its rebalances are; 0: unknown */
+    uint8_t phase;         /* enum ps_rebalance told last; 0: none */
+    uint8_t quiet_beats;   /* KIP-848: heartbeats without news since then */
+    ps_ns told_at;
 };
 
 enum ps_response_phase {
@@ -299,6 +347,7 @@ struct ps_session {
     ps_ns rule_missed_until;          /* one did not come: none is awaited until then */
     ps_ns map_retry_at;               /* a response waits for an address; 0: none does */
     ps_ns member_noticed_at;
+    struct ps_group_seen group;       /* of the member that this connection belongs to */
     uint64_t rules_seen;              /* version that had no rule for the topic awaited */
     uint64_t clear[PS_CLEAR_TOPICS];  /* hashes of topics that no policy covers, under clear_version; 0: none */
     uint64_t clear_version;
@@ -318,6 +367,7 @@ struct ps_session {
     bool answer_awaited;              /* the client side waits for an answer: at PS_IN_FLIGHT_MAX, or to a handshake */
     bool response_passing;            /* a FORWARD of the broker's side may not have been carried out to its end */
     bool backlog_old;                 /* past client_timeout: nothing waits until the socket is read empty */
+    uint8_t notes;                    /* blocks of struct ps_note, at most PS_NOTES_MAX */
     uint8_t peer_len, client_id_len, software_len;
     char peer[46];
     char client_id[PS_CLIENT_ID_KEPT];
@@ -368,9 +418,41 @@ void ps_sasl_free(struct ps_session *s);
 /* session_identity.c: what a connection tells about itself. */
 void ps_identity_first_request(struct ps_session *s, struct ps_span client_id);
 /* Bytes of the frame that ps_identity_request wants to see; 0: none. */
-uint64_t ps_identity_wants(const struct ps_session *s, const struct ps_request *r, ps_ns now);
-void ps_identity_request(struct ps_session *s, const struct ps_request *r, const struct ps_api *api, struct ps_span in,
-                         ps_ns now);
+uint64_t ps_identity_wants(const struct ps_request *r);
+void ps_identity_request(struct ps_session *s, const struct ps_request *r, const struct ps_api *api, struct ps_span in);
+/* The client is a member of this group: told now and then. */
+void ps_identity_member(struct ps_session *s, struct ps_span group, bool joins, ps_ns now);
+
+/* A message of which the beginning is there in one piece, most often all of it; tapped values, in order. */
+struct ps_scan {
+    struct ps_walk walk;
+    struct ps_span body;    /* what is there */
+    size_t at;
+    struct ps_hit hit;      /* its text in the body, however long; absent if it is not all there */
+    enum ps_walk_step step; /* once ps_scan_next has said false: how it ended */
+};
+void ps_scan_init(struct ps_scan *scan, const struct ps_schema *schema, int16_t version, struct ps_span body,
+                  uint64_t body_len);
+bool ps_scan_next(struct ps_scan *scan);
+
+/* session_signal.c: where logs end and consumers are, as it passes by. */
+/* Bytes of the frame that ps_signal_request wants to see; 0: none. */
+uint64_t ps_signal_wants(const struct ps_session *s, const struct ps_request *r);
+void ps_signal_request(struct ps_session *s, const struct ps_api *api, struct ps_span in, ps_ns now);
+/* A governed Produce of one batch passes. */
+void ps_signal_single(struct ps_session *s, struct ps_inflight *entry, const struct ps_look *look);
+/* A governed batch passes, of a Produce that is walked. */
+void ps_signal_batch(struct ps_session *s, uint32_t slot, int32_t partition, const struct ps_batch *batch);
+/* The answer to the oldest request has come, all of it or the first PS_NEED_MAX bytes; about to pass. Returns true if
+ * nothing in it could be changed but throttle_time_ms (as ps_rewrite_spares). */
+bool ps_signal_answer(struct ps_session *s, struct ps_span in, ps_ns now);
+
+/* session_group.c: how assignments change. */
+bool ps_group_is(int16_t api_key);
+void ps_group_request(struct ps_session *s, const struct ps_api *api, struct ps_span in, ps_ns now);
+void ps_group_answer(struct ps_session *s, const struct ps_inflight *entry, struct ps_scan *scan, ps_ns now);
+/* The policy is about this group: it names it, or names none, and does not ignore it. */
+bool ps_group_concerns(const struct ps_policy_config *policy, struct ps_span group);
 
 /* session_peek.c: a look at a Produce that consumes nothing. */
 struct ps_peek {
@@ -473,6 +555,8 @@ void ps_sticky_free(struct ps_session *s);
 struct ps_order ps_response_next(struct ps_session *s, struct ps_span in, ps_ns now);
 bool ps_response_ready(const struct ps_session *s, ps_ns now);
 void ps_response_free(struct ps_session *s);
+/* Bytes of a response before its body; 0: more than `in` are needed. */
+uint64_t ps_response_header_len(const struct ps_api *api, int16_t version, struct ps_span in);
 void ps_response_release(struct ps_session *s); /* the memory that was reserved for it, or its place in the line */
 
 /* session_text.c: the sentence of a refusal, without stdio. Returns its length. */

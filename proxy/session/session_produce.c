@@ -32,7 +32,7 @@ static void estimate_rest(struct ps_session *s, const struct ps_peek *peek)
     }
 }
 
-static bool push_in_flight(struct ps_session *s, bool governed, ps_ns now)
+static bool push_in_flight(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
     const struct ps_request *r = &s->request;
     if (r->acks == 0) {
@@ -45,8 +45,11 @@ static bool push_in_flight(struct ps_session *s, bool governed, ps_ns now)
     entry->correlation_id = r->correlation_id;
     entry->api_key = r->api_key;
     entry->api_version = r->api_version;
-    entry->slot = governed ? ps_gate_slot(s, now) : PS_SLOT_NONE;
+    entry->slot = look->governed ? ps_gate_slot(s, now) : PS_SLOT_NONE;
     entry->sent_at = now;
+    if (look->governed && look->single && look->batch_valid) {
+        ps_signal_single(s, entry, look);
+    }
     return true;
 }
 
@@ -77,7 +80,7 @@ struct ps_request_walk *ps_produce_walk(struct ps_session *s)
 /* Nothing in the rest of the frame matters: it passes whole. */
 static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
-    if (!push_in_flight(s, look->governed, now)) {
+    if (!push_in_flight(s, look, now)) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     struct ps_gate *g = s->gate;
@@ -104,7 +107,7 @@ static struct ps_order admit(struct ps_session *s, const struct ps_look *look, s
     if (look->single || (!look->governed && look->topic_count <= 1 && !ps_sticky_any(s, now))) {
         return pass_whole(s, look, now);
     }
-    if (!push_in_flight(s, look->governed, now) || ps_produce_walk(s) == NULL) {
+    if (!push_in_flight(s, look, now) || ps_produce_walk(s) == NULL) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     s->request_phase = PS_REQUEST_STREAM;

@@ -110,6 +110,9 @@ struct ps_order ps_request_pass(struct ps_session *s, enum ps_answer answer, ps_
     entry->answer = (uint8_t)answer;
     s->in_flight.maybes += answer == PS_ANSWER_MAYBE ? 1 : 0;
     entry->sent_at = now;
+    entry->note = r->note;
+    entry->tells = r->note != NULL;
+    s->request.note = NULL;
     uint64_t len = r->frame_len;
     ps_request_done(s);
     return ps_order_move(PS_ORDER_FORWARD, len);
@@ -144,6 +147,21 @@ static struct ps_order refuse_version(struct ps_session *s, struct ps_span in, p
     return ps_order_move(PS_ORDER_DISCARD, len);
 }
 
+/* Bytes of a request that passes in any case, but is looked at; 0: it is not. */
+static uint64_t looks_at(const struct ps_session *s, const struct ps_request *r)
+{
+    return r->api_key == PS_API_API_VERSIONS ? ps_identity_wants(r) : ps_signal_wants(s, r);
+}
+
+static void look(struct ps_session *s, const struct ps_api *api, struct ps_span in, ps_ns now)
+{
+    if (s->request.api_key == PS_API_API_VERSIONS) {
+        ps_identity_request(s, &s->request, api, in);
+    } else {
+        ps_signal_request(s, api, in, now);
+    }
+}
+
 static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_request *r = &s->request;
@@ -169,7 +187,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     bool knows = api != NULL && ps_api_knows(api, r->api_version);
     bool produce = r->api_key == PS_API_PRODUCE;
     bool sasl = ps_sasl_is(r->api_key);
-    bool wanted = knows && (produce || sasl || ps_identity_wants(s, r, now) > 0);
+    bool wanted = knows && (produce || sasl || looks_at(s, r) > 0);
     struct ps_order order;
     if ((wanted || !s->first_request_seen) && !read_header(s, in, knows ? api : NULL, &order, now)) {
         return order;
@@ -182,11 +200,11 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         return ps_produce_begin(s, in, now);
     }
     if (wanted) {
-        uint64_t wants = ps_identity_wants(s, r, now);
+        uint64_t wants = looks_at(s, r);
         if (in.len < wants) {
             return ps_order_need(wants);
         }
-        ps_identity_request(s, r, api, in, now);
+        look(s, api, in, now);
     }
     if (r->api_key == PS_API_API_VERSIONS && !knows && s->in_flight.maybes == 0) {
         return refuse_version(s, in, now);
@@ -291,6 +309,7 @@ void ps_request_done(struct ps_session *s)
         s->request_walk = NULL;
     }
     ps_request_release(s);
+    ps_note_free(s, &s->request.note);
     s->request = (struct ps_request){.acks = -1};
     s->request_phase = PS_REQUEST_HEAD;
 }

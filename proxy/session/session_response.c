@@ -226,8 +226,7 @@ static struct ps_order tail(struct ps_session *s, struct ps_span in, ps_ns now)
     return ps_order_move(PS_ORDER_FORWARD, n);
 }
 
-/* Bytes of a response before its body; 0: more than `in` are needed. */
-static uint64_t header_len(const struct ps_api *api, int16_t version, struct ps_span in)
+uint64_t ps_response_header_len(const struct ps_api *api, int16_t version, struct ps_span in)
 {
     if (!ps_api_response_header_tagged(api, version)) {
         return 8;
@@ -245,7 +244,7 @@ static uint64_t header_len(const struct ps_api *api, int16_t version, struct ps_
 static uint64_t read_header(struct ps_session *s, const struct ps_api *api, int16_t version, struct ps_span in,
                             struct ps_order *order, ps_ns now)
 {
-    uint64_t header = header_len(api, version, in), more = in.len + 64;
+    uint64_t header = ps_response_header_len(api, version, in), more = in.len + 64;
     if (header > s->response_len || (header == 0 && (in.len >= s->response_len || more > PS_NEED_MAX))) {
         *order = ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
         return 0;
@@ -365,12 +364,19 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         return begin_kept(s, api, version, in, now);
     }
     enum ps_rewrite_mode mode = ps_rewrite_mode_of(api, version);
-    int32_t throttle_ms = 0;
-    if (entry->api_key == PS_API_PRODUCE) {
-        throttle_ms = ps_gate_throttle_ms(s, entry->slot, now);
-        if (throttle_ms == 0 && ps_rewrite_spares(version, in.base, in.len, s->response_len)) {
-            mode = PS_REWRITE_NONE; /* no addresses, and nothing to say */
+    int32_t throttle_ms = entry->api_key == PS_API_PRODUCE ? ps_gate_throttle_ms(s, entry->slot, now) : 0;
+    bool spares = false;
+    if (entry->tells) {
+        uint64_t look = s->response_len < PS_NEED_MAX ? s->response_len : PS_NEED_MAX;
+        if (in.len < look) {
+            return ps_order_need(look);
         }
+        spares = ps_signal_answer(s, in, now);
+    } else if (entry->api_key == PS_API_PRODUCE && throttle_ms == 0) {
+        spares = ps_rewrite_spares(version, in.base, in.len, s->response_len);
+    }
+    if (spares && throttle_ms == 0) {
+        mode = PS_REWRITE_NONE; /* a Produce: no addresses, and nothing to say */
     }
     switch (mode) {
     case PS_REWRITE_NONE:

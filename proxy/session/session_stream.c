@@ -85,6 +85,7 @@ static void stream_partition(struct ps_session *s, ps_ns now)
             ps_gate_seen_unlisted(s, w->rule_slots[i], records, now);
         }
         ps_produce_notice(s, w->rule_slots[i], p->partition, p->batch.record_count);
+        ps_signal_batch(s, w->rule_slots[i], p->partition, &p->batch);
     }
     ps_sticky_passed(s, w->topic_hash, p->partition, &p->batch, now);
 }

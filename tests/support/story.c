@@ -86,6 +86,11 @@ static void notice(void *ctx, const struct ps_notice *n)
     struct story *t = ctx;
     t->last_notice = *n;
     t->notices++;
+    if (n->kind >= PS_NOTICE_APPENDED) {
+        assert_true(t->heard_count < STORY_HEARD && n->at == t->now);
+        t->heard[t->heard_count] = *n;
+        t->heard[t->heard_count++].text = (struct ps_span){NULL, 0};
+    }
     if (n->text.base != NULL) {
         memcpy(t->notice_text, n->text.base, n->text.len);
         t->notice_text[n->text.len] = '\0';
@@ -354,4 +359,87 @@ void story_refused_at_valve(struct story *t, struct ps_span in)
     story_refused(t, in);
     ps_session_read_empty(t->session, PS_CLIENT, t->now);
     story_open(t, 0);
+}
+
+/* ---- signals ---- */
+
+uint8_t story_buffer[STORY_BUFFER];
+
+struct ps_writer story_request_begin(int16_t api_key, int16_t version, int32_t correlation_id)
+{
+    struct ps_writer w = {.base = story_buffer, .cap = STORY_BUFFER, .len = 4};
+    ps_write_i16(&w, api_key);
+    ps_write_i16(&w, version);
+    ps_write_i32(&w, correlation_id);
+    ps_write_i16(&w, 3);
+    ps_write_raw(&w, "app", 3);
+    return w;
+}
+
+struct ps_span story_frame_of(const struct ps_writer *w)
+{
+    assert_false(w->full);
+    ps_store32(w->base, (uint32_t)(w->len - 4));
+    return (struct ps_span){w->base, w->len};
+}
+
+struct ps_span story_request_of(const struct signal *x, int32_t correlation_id)
+{
+    struct ps_writer w = story_request_begin(x->api_key, x->version, correlation_id);
+    signal_request(&w, x);
+    return story_frame_of(&w);
+}
+
+struct ps_span story_answer_of(const struct signal *x, int32_t correlation_id)
+{
+    struct ps_writer w = {.base = story_buffer, .cap = STORY_BUFFER, .len = 4};
+    ps_write_i32(&w, correlation_id);
+    signal_response(&w, x);
+    return story_frame_of(&w);
+}
+
+/* What a session wants to see of a frame, it is given; then all of it passes. */
+void story_moves(struct story *t, enum ps_side side, struct ps_span in)
+{
+    size_t have = side == PS_CLIENT ? 14 : 8;
+    struct ps_order order;
+    while ((order = ps_session_next(t->session, side, (struct ps_span){in.base, have}, t->now)).kind == PS_ORDER_NEED) {
+        assert_true(order.n > have && order.n <= in.len && order.n <= PS_NEED_MAX);
+        have = (size_t)order.n;
+    }
+    assert_int_equal(order.kind, PS_ORDER_FORWARD);
+    assert_true(order.n == in.len);
+}
+
+void story_send(struct story *t, const struct signal *x, int32_t correlation_id)
+{
+    story_moves(t, PS_CLIENT, story_request_of(x, correlation_id));
+}
+
+void story_answered(struct story *t, const struct signal *x, int32_t correlation_id)
+{
+    story_moves(t, PS_BROKER, story_answer_of(x, correlation_id));
+}
+
+void story_exchange(struct story *t, const struct signal *x)
+{
+    story_send(t, x, 5);
+    story_answered(t, x, 5);
+}
+
+const struct ps_notice *story_heard(struct story *t, enum ps_notice_kind kind)
+{
+    static struct ps_notice first;
+    assert_true(t->heard_count > 0);
+    first = t->heard[0];
+    memmove(t->heard, t->heard + 1, --t->heard_count * sizeof first);
+    assert_int_equal(first.kind, kind);
+    return &first;
+}
+
+void story_learn(struct story *t, const char *topic)
+{
+    uint8_t id[16];
+    signal_id(topic, id);
+    topic_learned(t, id, ps_span_of(topic));
 }

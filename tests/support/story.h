@@ -14,9 +14,11 @@
 
 #include "penstock/bytes.h"
 #include "penstock/session.h"
+#include "signals.h"
 
 #define MS           PS_MILLISECOND
 #define STORY_TOPICS 64
+#define STORY_HEARD  4096
 #define STORY(test)  cmocka_unit_test_setup_teardown(test, story_setup, story_teardown)
 
 struct story {
@@ -35,6 +37,8 @@ struct story {
     struct ps_session *session;
     int notices;
     struct ps_notice last_notice;
+    struct ps_notice heard[STORY_HEARD]; /* signals on the wire (APPENDED and later kinds), in order, without text */
+    size_t heard_count;
     char notice_text[PS_TOPIC_NAME_MAX + 10];
     struct {
         uint8_t id[16];
@@ -110,5 +114,23 @@ void story_passes(struct story *t, struct ps_span in);
 void story_refused(struct story *t, struct ps_span in);
 /* Waits at the shut valve of slot 0 and is refused; then the valve is open again. */
 void story_refused_at_valve(struct story *t, struct ps_span in);
+
+/* ---- signals on the wire ---- */
+
+#define STORY_BUFFER (512 * 1024)
+extern uint8_t story_buffer[STORY_BUFFER]; /* of the frame made last; its spans point here */
+
+struct ps_writer story_request_begin(int16_t api_key, int16_t version, int32_t correlation_id);
+struct ps_span story_frame_of(const struct ps_writer *w); /* what was begun, complete */
+struct ps_span story_request_of(const struct signal *x, int32_t correlation_id);
+struct ps_span story_answer_of(const struct signal *x, int32_t correlation_id);
+/* What a session wants to see of a frame, it is given; then all of it passes in one order. */
+void story_moves(struct story *t, enum ps_side side, struct ps_span in);
+void story_send(struct story *t, const struct signal *x, int32_t correlation_id);
+void story_answered(struct story *t, const struct signal *x, int32_t correlation_id);
+void story_exchange(struct story *t, const struct signal *x);
+void story_learn(struct story *t, const char *topic); /* its id is known by name */
+/* The oldest notice in `heard`, which is of this kind; valid until the next one. */
+const struct ps_notice *story_heard(struct story *t, enum ps_notice_kind kind);
 
 #endif

@@ -163,6 +163,75 @@ static void test_an_answer_that_tells_of_brokers_is_never_spared(void **state)
     }
 }
 
+/* The next partition of an answer, as the walker reads it; false if there is none. */
+static bool walk_partition(struct ps_walk *walk, const uint8_t *body, size_t have, size_t *at, struct ps_produced *p)
+{
+    struct ps_hit hit;
+    size_t used;
+    while (ps_walk_next(walk, body + *at, have - *at, &used, &hit) == PS_WALK_HIT) {
+        *at += used;
+        if (hit.tap == PS_TAP_TOPIC_NAME || hit.tap == PS_TAP_TOPIC_ID) {
+            p->by_id = hit.tap == PS_TAP_TOPIC_ID;
+            p->topic = (struct ps_span){body + hit.at + hit.size_len, hit.number > 0 ? (size_t)hit.number : 0};
+        } else if (hit.tap == PS_TAP_PARTITION_INDEX) {
+            p->partition = (int32_t)hit.number;
+        } else if (hit.tap == PS_TAP_ERROR_CODE) {
+            p->error = (int16_t)hit.number;
+        } else if (hit.tap == PS_TAP_BASE_OFFSET) {
+            p->base_offset = hit.number;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_partitions(int16_t version, const uint8_t *frame, size_t have, size_t len, size_t body_at)
+{
+    struct ps_produced glance, walked = {0};
+    struct ps_walk walk;
+    size_t at = 0;
+    ps_walk_init(&walk, ps_api_find(PS_API_PRODUCE)->response, version, len - body_at);
+    ps_produced_init(&glance, version, frame, have, len);
+    bool read;
+    do {
+        size_t body_have = have > body_at ? have - body_at : 0;
+        bool expected = walk_partition(&walk, frame + body_at, body_have, &at, &walked);
+        read = ps_produced_next(&glance);
+        assert_true(expected || !read);
+        assert_true(read == expected || have < len); /* of one that is cut the walker tells a little more */
+        if (read) {
+            assert_int_equal(glance.partition, walked.partition);
+            assert_int_equal(glance.error, walked.error);
+            assert_int_equal(glance.base_offset, walked.base_offset);
+            assert_int_equal(glance.by_id, walked.by_id);
+            assert_true(ps_span_equal(glance.topic, walked.topic));
+        }
+    } while (read);
+}
+
+static void test_the_partitions_of_an_answer_are_read_as_the_walker_reads_them(void **state)
+{
+    (void)state;
+    const struct ps_api *api = ps_api_find(PS_API_PRODUCE);
+    for (int16_t version = api->response->valid_min; version <= api->max_version; version++) {
+        for (uint64_t seed = 0; seed < SEEDS; seed++) {
+            struct message m = {0};
+            struct message_options options = {.seed = seed,
+                                              .elements_max = 1 + (unsigned)seed % 4,
+                                              .string_max = 30,
+                                              .unknown_tags = seed % 4 == 0,
+                                              .nodes = seed % 5 == 0};
+            size_t body_at = message_write_response(&m, api, version, 7, &options);
+            for (size_t have = seed % 8 == 0 ? 8 : m.len; have <= m.len; have++) {
+                uint8_t *frame = exactly(m.base, have);
+                check_partitions(version, frame, have, m.len, body_at);
+                free(frame);
+            }
+            message_free(&m);
+        }
+    }
+}
+
 static void test_an_answer_that_is_not_one_is_left_to_the_walker(void **state)
 {
     (void)state;
@@ -184,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_a_request_of_one_batch_is_read_as_the_walker_reads_it),
         cmocka_unit_test(test_what_does_not_fit_into_the_body_is_left_to_the_walker),
         cmocka_unit_test(test_an_answer_that_tells_of_brokers_is_never_spared),
+        cmocka_unit_test(test_the_partitions_of_an_answer_are_read_as_the_walker_reads_them),
         cmocka_unit_test(test_an_answer_that_is_not_one_is_left_to_the_walker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,13 +72,12 @@ static void test_join_group_tells_membership(void **state)
     struct story *t = *state;
     struct frame f;
     struct ps_writer w;
+    struct signal join = {.api_key = PS_API_JOIN_GROUP, .version = 2, .group = "somebody"};
     frame_begin(&w, &f, PS_API_JOIN_GROUP, 2, 9);
-    ps_write_i16(&w, 7);
-    ps_write_raw(&w, "billing", 7);
-    ps_write_i32(&w, 1000);
+    signal_request(&w, &join);
     assert_int_equal(story_client(t, frame_end(&w, &f)).kind, PS_ORDER_FORWARD);
     assert_int_equal(t->last_notice.kind, PS_NOTICE_MEMBER);
-    assert_string_equal(t->notice_text, "billing");
+    assert_string_equal(t->notice_text, "somebody");
 }
 
 /* The same for the head of a request that tells of a group. */
