@@ -196,7 +196,7 @@ static void test_an_answer_with_a_throttle_time_tells_the_end_once(void **state)
     story_set_rate(t, 0, 10.0, 20.0);
     t->now += 5 * PS_SECOND;
     produce(t, &x, 5);
-    ps_governor_charge(&t->governor, 0, NULL, 100, t->now); /* the next would wait */
+    ps_governor_charge(&t->governor, 0, NULL, ps_records(0), ps_records(100), t->now); /* the next would wait */
     struct ps_span in = story_answer_of(&x, 5);
     uint64_t at = 0;
     int inserted = 0;
