@@ -69,6 +69,8 @@ struct ps_policy_config {
     ps_ns wait_max;                /* a Produce waits at most this long at its head */
     ps_ns told_max;                /* largest throttle_time_ms */
     ps_ns client_timeout;          /* age of a backlog past which it is refused or let through */
+    ps_ns risk_within;             /* loss of unread records by retention within this time is a risk (risk.h) */
+    bool risk_guard;               /* and then producers are held back for it */
     bool exempt_members;           /* producers that are members of a governing group pass (default true) */
 };
 

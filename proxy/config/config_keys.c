@@ -355,11 +355,28 @@ static const struct ps_key max_rate_keys[] = {
     END,
 };
 
+static const struct ps_key risk_keys[] = {
+    {.name = "within",
+     .kind = PS_KEY_DURATION,
+     AT(ps_policy_config, risk_within),
+     .fallback = "30m",
+     .least = "10s",
+     .most = "168h",
+     .help = "A group that loses records within this time, because retention deletes what it has not read, is at risk"},
+    {.name = "guard",
+     .kind = PS_KEY_BOOL,
+     AT(ps_policy_config, risk_guard),
+     .fallback = "false",
+     .help = "While a group is at risk admit no more than keeps its records, and let the level be reject"},
+    END,
+};
+
 static const struct ps_section signal_section = {.name = "policies[].signal", .keys = signal_keys};
 static const struct ps_section stale_section = {.name = "policies[].on_stale", .keys = stale_keys};
 static const struct ps_section controller_section = {.name = "policies[].controller", .keys = controller_keys};
 static const struct ps_section max_rate_section = {.name = "policies[].max_rate", .keys = max_rate_keys};
 static const struct ps_section wait_section = {.name = "policies[].wait", .keys = wait_keys};
+static const struct ps_section risk_section = {.name = "policies[].risk", .keys = risk_keys};
 
 static const struct ps_key policy_keys[] = {
     {.name = "name",
@@ -411,6 +428,10 @@ static const struct ps_key policy_keys[] = {
      .section = &max_rate_section,
      .help = "What each of its topics may take at the most, whatever the lag; without it there is no such bound"},
     {.name = "wait", .kind = PS_KEY_SECTION, .section = &wait_section, .help = "How long produce requests may wait"},
+    {.name = "risk",
+     .kind = PS_KEY_SECTION,
+     .section = &risk_section,
+     .help = "When the loss of records by retention is told, and whether producers are held back for it"},
     {.name = "exempt_members",
      .kind = PS_KEY_BOOL,
      AT(ps_policy_config, exempt_members),

@@ -9,6 +9,7 @@
 #include "cluster.h"
 #include "lag.h"
 #include "penstock/controller.h"
+#include "penstock/delay.h"
 
 #define PS_CONTROL_TICK   (100 * PS_MILLISECOND)
 #define PS_STATUS_GROUPS  8   /* groups of one policy that a status carries; all that govern do */
@@ -43,6 +44,23 @@ struct ps_group_status {
     enum ps_standing standing;
     ps_ns empty_for;              /* since when it has had no members; 0: it has some, or nobody knows */
     struct ps_decision decision;
+    double lag_seconds;           /* age of the oldest record that it has not committed; NAN unknown */
+    struct {
+        uint64_t records[PS_DELAY_BUCKETS]; /* each bucket alone (ps_delay_bound) */
+        double sum_s;
+        double p50, p95, p99;     /* seconds, of the last minutes; NAN none */
+    } delay;                      /* of its records, from append to commit */
+    bool grows;                   /* the tell: lag keeps growing */
+    double growth_rate;           /* records/s; NAN unknown */
+    double time_to_limit_s;       /* NAN unless it grows, or without a limit */
+    bool risky;                   /* the risk: retention deletes what it has not read, within `risk.within` */
+    double loss_s;                /* until then; NAN unknown; INFINITY: it does not, as things are */
+    uint64_t lost;                /* records deleted unread, since first sight */
+    double offered_rate;          /* records/s that producers would write, as far as one can tell */
+    double suppressed_rate;       /* of these, what is held back for it */
+    uint32_t consumers;           /* members of the group; 0 unknown */
+    uint32_t desired_consumers;   /* 0 unknown */
+    uint32_t partitions;          /* of the topic; 0 unknown */
 };
 struct ps_policy_status {
     char policy[128], topic[250];

@@ -16,8 +16,11 @@ static void take_counts(struct ps_core *core, struct ps_channel *channel, ps_ns 
 {
     struct ps_notice_entry entry;
     for (unsigned i = 0; i < NOTICES_PER_TICK && ps_ring_pop(channel->notices, &entry); i++) {
+        entry.at = ps_ns_min(entry.at, now); /* it may have come in after this tick began */
         if (entry.kind == PS_NOTICE_ADMITTED && entry.slot < core->slots_used) {
             ps_core_admitted(core->instances[entry.slot], entry.partition, (double)entry.records, now);
+        } else {
+            ps_core_signal(core, &entry, now);
         }
     }
     core->unplaced_now += (double)atomic_exchange_explicit(&channel->notices_lost, 0, memory_order_relaxed);
@@ -30,12 +33,17 @@ static void take_texts(struct ps_core *core, struct ps_channel *channel, ps_ns n
     for (unsigned i = 0; i < NOTICES_PER_TICK && ps_ring_pop(channel->notice_texts, &entry); i++) {
         size_t len = entry.head.text_len > PS_NOTICE_TEXT_MAX ? PS_NOTICE_TEXT_MAX : entry.head.text_len;
         entry.text[len] = '\0';
+        entry.head.at = ps_ns_min(entry.head.at, now);
         uint64_t refused = 0;
         if (entry.head.kind == PS_NOTICE_TOPIC) {
             bool made = ps_core_topic(core, (struct ps_span){(const uint8_t *)entry.text, len}, &refused, now);
             refresh = refresh || made;
         } else if (entry.head.kind == PS_NOTICE_MEMBER) {
+            ps_core_known_learn(core, entry.text, now);
             ps_core_member_seen(core, entry.text, entry.head.identity, "", now + PS_MEMBER_TTL);
+        } else if (entry.head.kind == PS_NOTICE_REBALANCE) {
+            ps_core_known_learn(core, entry.text, now);
+            ps_core_rebalance(core, &entry.head, now);
         }
     }
     if (refresh && core->hooks.refresh != NULL) {
@@ -70,6 +78,10 @@ static void take_topics(struct ps_core *core, const struct ps_lag_message *m, ps
 
 static void take_members(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
 {
+    struct ps_core_known *known = ps_core_known_learn(core, m->group, now);
+    if (known != NULL) {
+        known->members = (uint32_t)m->member_count;
+    }
     for (size_t i = 0; i < m->member_count; i++) {
         const struct ps_lag_member *member = &m->members[i];
         uint64_t identity = ps_member_identity(ps_span_of(member->client_id), ps_span_of(member->address));
@@ -106,7 +118,8 @@ void ps_core_message(struct ps_core *core, const struct ps_lag_message *m, ps_ns
         ps_core_sample(core, m, now);
         break;
     case PS_LAG_TIMES:
-        break; /* for the tables of instants */
+        ps_core_insight_times(core, m);
+        break;
     case PS_LAG_MEMBERS:
         take_members(core, m, now);
         break;
@@ -203,6 +216,7 @@ void ps_core_tick(struct ps_core *core, ps_ns now)
         take_texts(core, core->channels[i], now);
         take_counts(core, core->channels[i], now);
     }
+    ps_core_transactions(core, now);
     spread_unplaced(core, now);
     ps_core_members_expire(core, now);
     for (uint32_t slot = 0; slot < core->slots_used; slot++) {
@@ -242,6 +256,7 @@ struct ps_core *ps_core_new(const struct ps_config *config, struct ps_channel *c
     core->ticked_at = now;
     core->exchanges = ps_alloc(channel_count, sizeof(struct ps_exchange *));
     core->demand_at = ps_alloc(channel_count, sizeof(*core->demand_at));
+    core->known = ps_alloc(PS_KNOWN_SETS * PS_KNOWN_WAYS, sizeof(*core->known));
     core->shares = ps_alloc(channel_count, sizeof(*core->shares));
     for (size_t i = 0; i < channel_count; i++) {
         core->exchanges[i] = ps_alloc(1, sizeof(struct ps_exchange));
@@ -269,6 +284,8 @@ void ps_core_free(struct ps_core *core)
     free(core->shares);
     free(core->buckets);
     free(core->members);
+    free(core->known);
+    free(core->open);
     free(core->engaged);
     free(core);
 }

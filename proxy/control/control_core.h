@@ -10,6 +10,8 @@
  *     control_instance.c  (policy, topic) instances and their groups' controllers
  *     control_standing.c  which of the groups govern
  *     control_feasible.c  limits that cannot be kept
+ *     control_signals.c   what passes by on the wire: to the controllers, transactions when they end
+ *     control_insight.c   lag in time, the tell, the risk, scaling
  *     control_members.c   who is exempt
  *     control_rules.c     the snapshot that workers judge by
  *     control_split.c     one rate for several workers
@@ -20,6 +22,7 @@
 #define PENSTOCK_CONTROL_CORE_H
 
 #include "control.h"
+#include "control_insight.h"
 #include "penstock/session.h"
 #include "penstock/share.h"
 
@@ -27,10 +30,16 @@
 #define PS_MEMBERS_MAX   4096 /* exempt (group, client) pairs; more are not exempt, and logged */
 #define PS_MEMBER_TTL    (120 * PS_SECOND) /* since its group traffic passed here */
 #define PS_MEMBER_LISTED_TTL (60 * PS_SECOND) /* since the brokers listed it */
+#define PS_KNOWN_SETS    128  /* of names of groups by their hashes ... */
+#define PS_KNOWN_WAYS    8    /* ... with so many places each: of more the one goes that was not heard of for longest */
+#define PS_OPEN_OFFSETS_MAX 8192 /* of transactions that have not ended; more are left out: the next commit tells */
+#define PS_OPEN_OFFSETS_TTL (900 * PS_SECOND) /* transaction.max.timeout.ms of a broker, by default */
+#define PS_ENDS_MAX      4096 /* transactions that ended since the last tick; with more the first ones wait no tick */
 
 /* One (policy, topic, group). */
 struct ps_core_group {
     char name[PS_GROUP_MAX];
+    uint64_t hash;             /* ps_hash of it */
     struct ps_controller controller;
     void *partitions;          /* the controller's; grown when a topic does */
     struct ps_decision decision;
@@ -40,6 +49,7 @@ struct ps_core_group {
     enum ps_standing standing; /* control_standing.c */
     ps_ns empty_at;            /* it has no members since then, or none that commit; 0: it has some, or nobody knows */
     uint64_t committed_sum;    /* of its offsets; 0 nothing committed yet */
+    struct ps_core_insight insight;
 };
 
 /* What one worker wants of one slot. */
@@ -61,6 +71,8 @@ struct ps_core_instance {
     size_t group_count;
     const struct ps_core_group *governing; /* of those that govern the one with the lowest rate; NULL: there is none */
     struct ps_core_demand *demands;        /* [channel_count] */
+    struct ps_times *times;                /* [times_count]: when which offset was appended, by partition */
+    uint32_t times_count;
     enum ps_level level;
     ps_ns held_at;           /* last tick in which somebody was held back; 0 never */
     double rate, headroom;   /* for all workers */
@@ -76,6 +88,40 @@ struct ps_core_member {
     char group[PS_GROUP_MAX];
     uint64_t identity;
     ps_ns until;
+};
+
+/* A group that some policy names: signals carry the hash alone. */
+struct ps_core_known {
+    uint64_t hash;
+    char name[PS_GROUP_MAX];
+    ps_ns heard_at;   /* 0: an empty place */
+    uint32_t members; /* as the brokers last listed them; 0 nobody knows, or none */
+};
+
+/* An offset that counts when its transaction commits (TXN_OFFSET). */
+struct ps_core_open_offset {
+    uint64_t transaction, group;
+    int64_t offset;
+    ps_ns at;
+    uint32_t slot;
+    int32_t partition;
+    uint32_t next;    /* in the same bucket, or the next free one; from 1 */
+};
+struct ps_core_end {
+    uint64_t transaction;
+    ps_ns at;
+    bool committed;
+};
+/* Offsets of transactions, from TxnOffsetCommit to EndTxn. The two may come through different workers: an end is
+ * carried out a tick after it was heard of, when all that passed before it has come in. */
+struct ps_core_open {
+    struct ps_core_open_offset offsets[PS_OPEN_OFFSETS_MAX + 1]; /* [0] stays unused */
+    uint32_t buckets[PS_OPEN_OFFSETS_MAX];                       /* by transaction; 0 empty */
+    uint32_t free, used, count;   /* first free one; never used from here on; open ones */
+    uint32_t swept;               /* the bucket where looking for those too old goes on */
+    struct ps_core_end ends[PS_ENDS_MAX];
+    uint32_t end_count, end_due;  /* of these, those of the tick before */
+    uint64_t left_out;            /* offsets that found no room */
 };
 
 /* What the core asks of its surroundings. Any may be NULL. */
@@ -100,6 +146,9 @@ struct ps_core {
     size_t bucket_count;
     uint64_t ungoverned;              /* (policy, topic) pairs of the last list that found no slot */
     double unplaced, unplaced_now;    /* records of notices that were lost: ever, and since the last tick */
+    struct ps_core_known *known;      /* [PS_KNOWN_SETS * PS_KNOWN_WAYS] */
+    struct ps_core_open *open;        /* NULL before the first transaction with offsets */
+    uint32_t times_total;             /* tables of instants, of PS_TIMES_MAX */
     struct ps_core_member *members;
     size_t member_count;
     bool members_full;
@@ -136,6 +185,14 @@ void ps_core_instance_free(struct ps_core_instance *instance);
 /* Finds the policy of the configuration in force, and sees to its groups. */
 void ps_core_instance_bind(struct ps_core *core, struct ps_core_instance *instance, ps_ns now);
 void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns now);
+/* The group of this name, made if the policy has it; NULL: it has not, or there are too many. */
+struct ps_core_group *ps_core_group_get(const struct ps_core *core, struct ps_core_instance *instance,
+                                        const char *name, ps_ns now);
+/* Makes room for every partition of the topic, at most PS_PARTITIONS_MAX. */
+void ps_core_group_grow(struct ps_core_group *group, uint32_t partition_count);
+/* The instances of a topic: the first, and the one after another. NULL: no more. */
+struct ps_core_instance *ps_core_of_topic(const struct ps_core *core, const char *topic,
+                                          const struct ps_core_instance *after);
 /* Which groups there are: those of a glob that have gone are forgotten after a while. */
 void ps_core_groups_seen(struct ps_core *core, const struct ps_lag_message *m, ps_ns now);
 void ps_core_admitted(struct ps_core_instance *instance, int32_t partition, double records, ps_ns now);
@@ -153,11 +210,44 @@ void ps_core_group_committed(struct ps_core_group *group, const struct ps_sample
 /* How it stands now. */
 void ps_core_group_stand(const struct ps_core_instance *instance, struct ps_core_group *group, ps_ns now);
 
+/* A commit passed by: somebody lives. */
+void ps_core_group_moved(struct ps_core_group *group);
+
 /* control_feasible.c */
 /* A configuration is in force from now on: what can be said of its limits. */
 void ps_core_feasible_loaded(const struct ps_config *config);
 /* The instance has decided. */
 void ps_core_feasible_decided(struct ps_core_instance *instance, ps_ns now);
+
+/* control_signals.c */
+/* APPENDED, COMMITTED, FETCHED, TXN_OFFSET, TXN_END: out of a ring of notices. */
+void ps_core_signal(struct ps_core *core, const struct ps_notice_entry *n, ps_ns now);
+/* REBALANCE: out of a ring of texts. */
+void ps_core_rebalance(struct ps_core *core, const struct ps_notice_entry *n, ps_ns now);
+/* Every tick, after the rings: ends of transactions that are due, and those that never ended. */
+void ps_core_transactions(struct ps_core *core, ps_ns now);
+/* A name that was heard of, if some policy has use for it; NULL: none has. */
+struct ps_core_known *ps_core_known_learn(struct ps_core *core, const char *group, ps_ns now);
+/* NULL: nobody has told the name. */
+struct ps_core_known *ps_core_known_find(const struct ps_core *core, uint64_t hash);
+
+/* control_insight.c */
+void ps_core_insight_init(struct ps_core_insight *insight);
+void ps_core_insight_free(struct ps_core_insight *insight);
+/* The log ends there at the least; told by an acknowledgement. */
+void ps_core_insight_end(struct ps_core *core, struct ps_core_instance *instance, uint32_t partition, int64_t end,
+                         ps_ns at);
+/* The group has committed; told by the wire. */
+void ps_core_insight_commit(struct ps_core_instance *instance, struct ps_core_group *group, uint32_t partition,
+                            int64_t offset, ps_ns at);
+/* A poll of the group, from one isolation level or the other. */
+void ps_core_insight_sample(struct ps_core *core, struct ps_core_instance *instance, struct ps_core_group *group,
+                            const struct ps_lag_message *m, ps_ns now);
+/* PS_LAG_TIMES: points of the past. */
+void ps_core_insight_times(struct ps_core *core, const struct ps_lag_message *m);
+/* Every decision, after the group's tick. held: the instance holds somebody back. */
+void ps_core_insight_tick(const struct ps_core *core, const struct ps_core_instance *instance,
+                          struct ps_core_group *group, bool held, ps_ns now);
 
 /* control_members.c */
 /* client: for the log, "" if not known. */

@@ -41,6 +41,7 @@ static struct ps_controller_config controller_config(const struct ps_core *core,
 
 static void group_free(struct ps_core_group *group)
 {
+    ps_core_insight_free(&group->insight);
     free(group->partitions);
     free(group);
 }
@@ -52,6 +53,7 @@ void ps_core_instance_free(struct ps_core_instance *instance)
     }
     free(instance->groups);
     free(instance->demands);
+    free(instance->times);
     free(instance->policy_name);
     free(instance->topic);
     free(instance);
@@ -76,6 +78,8 @@ static struct ps_core_group *group_add(const struct ps_core *core, struct ps_cor
     }
     group = ps_alloc(1, sizeof(*group));
     ps_text_copy(group->name, sizeof(group->name), name);
+    group->hash = ps_hash(name, strlen(name));
+    ps_core_insight_init(&group->insight);
     group->partitions = ps_alloc(PARTITIONS_FIRST, ps_controller_partition_size());
     struct ps_controller_config config = controller_config(core, instance->policy);
     ps_controller_init(&group->controller, &config, group->partitions, PARTITIONS_FIRST, now);
@@ -100,6 +104,15 @@ static struct ps_core_group *group_add(const struct ps_core *core, struct ps_cor
                                      sizeof(struct ps_core_group *));
     instance->groups[instance->group_count++] = group;
     return group;
+}
+
+struct ps_core_group *ps_core_group_get(const struct ps_core *core, struct ps_core_instance *instance,
+                                        const char *name, ps_ns now)
+{
+    if (instance->policy == NULL || ps_policy_group_role(instance->policy, ps_span_of(name)) == PS_GROUP_NONE) {
+        return NULL;
+    }
+    return group_add(core, instance, name, now);
 }
 
 static void group_remove(struct ps_core_instance *instance, size_t index)
@@ -195,6 +208,14 @@ static struct ps_core_instance *first_of_topic(const struct ps_core *core, uint6
     return core->bucket_count == 0 ? NULL : of_topic(*bucket_of(core, hash), hash, topic);
 }
 
+struct ps_core_instance *ps_core_of_topic(const struct ps_core *core, const char *topic,
+                                          const struct ps_core_instance *after)
+{
+    struct ps_span name = ps_span_of(topic);
+    uint64_t hash = ps_hash(name.base, name.len);
+    return after == NULL ? first_of_topic(core, hash, name) : of_topic(after->next, hash, name);
+}
+
 static struct ps_core_instance *instance_find(struct ps_core *core, const char *policy, struct ps_span topic)
 {
     uint64_t hash = ps_hash(topic.base, topic.len);
@@ -260,12 +281,13 @@ bool ps_core_topic(struct ps_core *core, struct ps_span topic, uint64_t *refused
     return made;
 }
 
-/* A controller that has room for every partition of its topic. */
-static void group_grow(struct ps_core_group *group, uint32_t partition_count)
+void ps_core_group_grow(struct ps_core_group *group, uint32_t partition_count)
 {
     struct ps_controller *c = &group->controller;
-    uint32_t wanted = partition_count > PS_PARTITIONS_MAX ? PS_PARTITIONS_MAX : partition_count;
-    if (wanted > c->partition_cap) {
+    if (partition_count > c->partition_cap && c->partition_cap < PS_PARTITIONS_MAX) {
+        uint32_t more = c->partition_cap + c->partition_cap / 2; /* signals tell of one partition after the other */
+        uint32_t wanted = partition_count > more ? partition_count : more;
+        wanted = wanted > PS_PARTITIONS_MAX ? PS_PARTITIONS_MAX : wanted;
         group->partitions =
             ps_alloc_more(group->partitions, c->partition_cap, wanted, ps_controller_partition_size());
         c->partitions = group->partitions;
@@ -275,20 +297,19 @@ static void group_grow(struct ps_core_group *group, uint32_t partition_count)
 
 void ps_core_sample(struct ps_core *core, const struct ps_lag_message *m, ps_ns now)
 {
-    struct ps_span topic = ps_span_of(m->topic);
-    uint64_t hash = ps_hash(topic.base, topic.len);
-    struct ps_core_instance *instance = first_of_topic(core, hash, topic);
-    for (; instance != NULL; instance = of_topic(instance->next, hash, topic)) {
-        if (instance->policy == NULL || instance->policy->isolation != m->isolation ||
-            ps_policy_group_role(instance->policy, ps_span_of(m->group)) == PS_GROUP_NONE) {
+    ps_core_known_learn(core, m->group, now);
+    struct ps_core_instance *instance = ps_core_of_topic(core, m->topic, NULL);
+    for (; instance != NULL; instance = ps_core_of_topic(core, m->topic, instance)) {
+        if (instance->policy == NULL || instance->policy->isolation != m->isolation) {
             continue;
         }
-        struct ps_core_group *group = group_add(core, instance, m->group, now);
+        struct ps_core_group *group = ps_core_group_get(core, instance, m->group, now);
         if (group != NULL) {
             instance->settled = false;
-            group_grow(group, m->sample.partition_count);
+            ps_core_group_grow(group, m->sample.partition_count);
             ps_core_group_committed(group, &m->sample);
             ps_controller_observe(&group->controller, &m->sample, now);
+            ps_core_insight_sample(core, instance, group, m, now);
         }
     }
 }
@@ -407,6 +428,31 @@ static void rate_of_nobody(const struct ps_core *core, struct ps_core_instance *
     instance->headroom = instance->rate * ((double)PS_CONTROL_TICK / (double)PS_SECOND);
 }
 
+/* What the guard of a governing group leaves; INFINITY: nothing to be guarded. */
+static double guarded_rate(const struct ps_core *core, const struct ps_core_instance *instance)
+{
+    double rate = (double)INFINITY;
+    for (size_t i = 0; i < instance->group_count && instance->policy->risk_guard; i++) {
+        const struct ps_core_group *group = instance->groups[i];
+        if (ps_standing_governs(group->standing)) {
+            rate = fmin(rate, group->insight.risk.keep_rate / core->config->instances);
+        }
+    }
+    return rate;
+}
+
+static enum ps_level level_of(const struct ps_core_instance *instance, double guarded, ps_ns now)
+{
+    const struct ps_core_group *governing = instance->governing;
+    if (instance->policy->mode == PS_MODE_OFF) {
+        return PS_LEVEL_OK;
+    }
+    double lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated;
+    double limit = governing == NULL ? (double)NAN : governing->decision.limit;
+    bool held_lately = instance->held_at != 0 && now - instance->held_at < HELD_LATELY;
+    return isinf(guarded) ? ps_level_next(instance->level, lag, limit, held_lately) : PS_LEVEL_REJECT;
+}
+
 void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now)
 {
     if (dt_s > 0.0) {
@@ -426,6 +472,7 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
         struct ps_core_group *group = instance->groups[i];
         ps_controller_tick(&group->controller, held, now, &group->decision);
         tell_signal(instance, group);
+        ps_core_insight_tick(core, instance, group, held, now);
         ps_core_group_stand(instance, group, now);
         bool counts = ps_standing_governs(group->standing);
         if (counts && (governing == NULL || governs(&group->decision, &governing->decision))) {
@@ -439,13 +486,12 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
     } else {
         rate_of_nobody(core, instance);
     }
-    enum ps_level level = PS_LEVEL_OK;
-    if (instance->policy->mode != PS_MODE_OFF) {
-        double lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated;
-        bool held_lately = instance->held_at != 0 && now - instance->held_at < HELD_LATELY;
-        double limit = governing == NULL ? (double)NAN : governing->decision.limit;
-        level = ps_level_next(instance->level, lag, limit, held_lately);
+    double guarded = guarded_rate(core, instance);
+    if (guarded < instance->rate) {
+        instance->rate = guarded;
+        instance->headroom = guarded * ((double)PS_CONTROL_TICK / (double)PS_SECOND);
     }
+    enum ps_level level = level_of(instance, guarded, now);
     if (level != instance->level) {
         enum ps_level from = instance->level;
         instance->level = level;

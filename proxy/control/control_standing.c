@@ -45,6 +45,11 @@ void ps_core_group_committed(struct ps_core_group *group, const struct ps_sample
     group->committed_sum = sum > 0 ? sum : group->committed_sum;
 }
 
+void ps_core_group_moved(struct ps_core_group *group)
+{
+    group->empty_at = 0;
+}
+
 /* The only place that changes it. */
 static void set(const struct ps_core_instance *instance, struct ps_core_group *group, enum ps_standing standing,
                 ps_ns now)

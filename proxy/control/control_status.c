@@ -5,8 +5,31 @@
 
 #include "alloc.h"
 
-static void add_group(struct ps_policy_status *out, const struct ps_core_instance *instance,
-                      const struct ps_core_group *group, ps_ns now)
+static void add_insight(struct ps_group_status *to, const struct ps_core *core, const struct ps_core_group *group)
+{
+    const struct ps_core_insight *insight = &group->insight;
+    const struct ps_core_known *known = ps_core_known_find(core, group->hash);
+    to->lag_seconds = insight->lag_seconds;
+    memcpy(to->delay.records, insight->delay.records, sizeof(to->delay.records));
+    to->delay.sum_s = insight->delay.sum_s;
+    to->delay.p50 = ps_delay_quantile(&insight->delay, 0.5);
+    to->delay.p95 = ps_delay_quantile(&insight->delay, 0.95);
+    to->delay.p99 = ps_delay_quantile(&insight->delay, 0.99);
+    to->grows = insight->tell.told;
+    to->growth_rate = insight->tell.growth_rate;
+    to->time_to_limit_s = insight->tell.time_to_limit_s;
+    to->risky = insight->risk.risky;
+    to->loss_s = insight->risk.seconds;
+    to->lost = insight->risk.lost;
+    to->offered_rate = insight->scale.offered_rate;
+    to->suppressed_rate = insight->scale.suppressed_rate;
+    to->consumers = known == NULL ? 0 : known->members;
+    to->desired_consumers = insight->scale.desired;
+    to->partitions = group->controller.partition_count;
+}
+
+static void add_group(struct ps_policy_status *out, const struct ps_core *core,
+                      const struct ps_core_instance *instance, const struct ps_core_group *group, ps_ns now)
 {
     if (out->group_count < PS_STATUS_GROUPS) {
         struct ps_group_status *to = &out->groups[out->group_count++];
@@ -15,18 +38,20 @@ static void add_group(struct ps_policy_status *out, const struct ps_core_instanc
         to->standing = group->standing;
         to->empty_for = group->empty_at == 0 ? 0 : now - group->empty_at;
         to->decision = group->decision;
+        add_insight(to, core, group);
     }
 }
 
-static void fill_groups(struct ps_policy_status *out, const struct ps_core_instance *instance, ps_ns now)
+static void fill_groups(struct ps_policy_status *out, const struct ps_core *core,
+                        const struct ps_core_instance *instance, ps_ns now)
 {
     out->group_total = instance->group_count;
     if (instance->governing != NULL) {
-        add_group(out, instance, instance->governing, now);
+        add_group(out, core, instance, instance->governing, now);
     }
     for (size_t i = 0; i < instance->group_count; i++) {
         if (instance->groups[i] != instance->governing) {
-            add_group(out, instance, instance->groups[i], now);
+            add_group(out, core, instance, instance->groups[i], now);
         }
     }
 }
@@ -57,7 +82,7 @@ static void fill_policy(const struct ps_core *core, struct ps_policy_status *out
     for (size_t i = 0; i < core->channel_count; i++) {
         out->waiting += instance->demands[i].waiting;
     }
-    fill_groups(out, instance, now);
+    fill_groups(out, core, instance, now);
 }
 
 struct ps_control_status *ps_core_status(const struct ps_core *core, ps_ns now)
