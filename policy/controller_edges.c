@@ -210,7 +210,8 @@ static void edge_push(const struct ps_group_state *g, struct ps_partition_state 
     ps_ns at = ps_ns_max(r->between, edge_newest(p) + PS_MILLISECOND);
     bool busy = r->busy;
     if (p->edge_count >= 2 && ps_seconds(p->edges[p->edge_count - 2].at, at) < window_s / (PS_EDGES - 2)) {
-        busy = busy && p->edges[--p->edge_count].busy; /* commits come so often that they would not span the window */
+        p->edge_count--; /* commits come so often that they would not span the window */
+        busy = busy && p->edges[p->edge_count].busy;
     } else if (p->edge_count == PS_EDGES) {
         p->edge_count--;
         memmove(&p->edges[0], &p->edges[1], p->edge_count * sizeof(p->edges[0]));
