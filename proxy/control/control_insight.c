@@ -162,7 +162,8 @@ static void tell_growth(const struct ps_core_instance *instance, struct ps_core_
     }
     insight->told = tell->told;
     if (tell->told) {
-        ps_log(PS_LOG_WARN, "lag_grows", "policy=%s topic=%s group=%s lag=%.0f by_per_s=%.1f limit=%.0f limit_in_s=%.0f",
+        ps_log(PS_LOG_WARN, "lag_grows",
+               "policy=%s topic=%s group=%s lag=%.0f by_per_s=%.1f limit=%.0f limit_in_s=%.0f",
                instance->policy_name, instance->topic, group->name, group->decision.lag_estimated, tell->growth_rate,
                group->decision.limit, tell->time_to_limit_s);
     } else {

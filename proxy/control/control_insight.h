@@ -1,5 +1,5 @@
-/* control_insight.h - what is made of a group's signals beside the admitted rate: lag in time, the delay of its commits,
- * the tell, the risk and how many consumers it needs. One for each group of an instance. */
+/* control_insight.h - what is made of a group's signals beside the admitted rate: lag in time, the delay of its
+ * commits, the tell, the risk and how many consumers it needs. One for each group of an instance. */
 #ifndef PENSTOCK_CONTROL_INSIGHT_H
 #define PENSTOCK_CONTROL_INSIGHT_H
 

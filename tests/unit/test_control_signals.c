@@ -227,7 +227,8 @@ static void test_nonsense_does_no_harm(void **state)
     push(0, (struct ps_notice_entry){.kind = PS_NOTICE_APPENDED, .partition = -1, .offset = 5});
     push(0, (struct ps_notice_entry){.kind = PS_NOTICE_APPENDED, .partition = INT32_MAX, .offset = 5});
     push(0, (struct ps_notice_entry){.kind = PS_NOTICE_APPENDED, .partition = 0, .offset = -1});
-    push(0, (struct ps_notice_entry){.kind = PS_NOTICE_COMMITTED, .offset = 5, .group = hash_of("g"), .at = UINT64_MAX});
+    push(0, (struct ps_notice_entry){.kind = PS_NOTICE_COMMITTED, .offset = 5, .group = hash_of("g"),
+                                     .at = UINT64_MAX});
     push(0, (struct ps_notice_entry){.kind = 99});
     push(0, (struct ps_notice_entry){.kind = PS_NOTICE_COMMITTED, .partition = PS_PARTITIONS_MAX - 1, .offset = 5,
                                      .group = hash_of("g")});
