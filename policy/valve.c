@@ -273,9 +273,13 @@ void ps_valve_set_bytes(struct ps_valve *valve, double rate, ps_ns now)
 
 /* ----------------------------------------------------------------------------------------------- the queue */
 
-static void tier_passed(struct ps_valve *valve, enum ps_priority priority, double work)
+static void tier_passed(struct ps_valve *valve, enum ps_priority priority, struct ps_cost cost, double work)
 {
-    valve->tiers[priority].passed += work;
+    struct ps_tier *tier = &valve->tiers[priority];
+    valve->admitted += cost.records;
+    tier->admitted.records += cost.records;
+    tier->admitted.bytes += cost.bytes;
+    tier->passed += work;
     for (size_t k = priority; k < PS_PRIORITY_COUNT; k++) {
         valve->tiers[k].left -= work;
     }
@@ -291,6 +295,12 @@ static void tier_owes(struct ps_valve *valve, enum ps_priority priority, double 
     }
 }
 
+static void note_held(struct ps_valve *valve, enum ps_priority priority, ps_ns now)
+{
+    valve->tiers[priority].held_at = now;
+    valve->held_at = now;
+}
+
 static void valve_admit(struct ps_valve *valve, struct ps_ticket *ticket, double of_party)
 {
     struct ps_flow *flow = ticket->flow;
@@ -303,9 +313,7 @@ static void valve_admit(struct ps_valve *valve, struct ps_ticket *ticket, double
     party->member.place = (double)NAN;
     valve->budget -= ticket->cost.records;
     valve->byte_budget -= ticket->cost.bytes;
-    valve->admitted += ticket->cost.records;
-    valve->admitted_bytes += ticket->cost.bytes;
-    tier_passed(valve, party->priority, ticket->work);
+    tier_passed(valve, party->priority, ticket->cost, ticket->work);
     if (valve->waiting > 0) {
         tier_owes(valve, party->priority, ticket->work);
     }
@@ -346,7 +354,7 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
     party->member.waiting++;
     valve->tiers[party->priority].waiting++;
     valve->waiting++;
-    valve->held_at = now;
+    note_held(valve, party->priority, now);
     return false;
 }
 
@@ -393,7 +401,7 @@ struct ps_ticket *ps_valve_release(struct ps_valve *valve, ps_ns now)
     struct ps_ticket *ticket = first_ticket(tier);
     ps_fair_remove(&tier->parties, &party->item);
     valve_dequeue(valve, ticket);
-    valve->held_at = now;
+    note_held(valve, party->priority, now);
     valve_admit(valve, ticket, party->item.start);
     if (party->flows.heap != NULL) { /* it goes on from where it has come to now */
         party_push(valve, party, next_start(valve, party));
@@ -435,7 +443,7 @@ void ps_valve_cancel(struct ps_valve *valve, struct ps_ticket *ticket, bool keep
         ps_fair_remove(&valve->tiers[party->priority].parties, &party->item);
         party->member.place = keep_place ? party->item.start : (double)NAN;
     }
-    valve->held_at = now;
+    note_held(valve, party->priority, now);
     flow->member.finish -= ticket->work;
     if (keep_place && !(flow->member.place <= ticket->item.start)) {
         flow->member.place = ticket->item.start;
@@ -445,17 +453,15 @@ void ps_valve_cancel(struct ps_valve *valve, struct ps_ticket *ticket, bool keep
 
 void ps_valve_charge(struct ps_valve *valve, struct ps_flow *flow, struct ps_cost paid, struct ps_cost due, ps_ns now)
 {
-    double records = due.records - paid.records, bytes = due.bytes - paid.bytes;
-    if (!isfinite(records) || !isfinite(bytes)) {
+    struct ps_cost more = {due.records - paid.records, due.bytes - paid.bytes};
+    if (!isfinite(more.records) || !isfinite(more.bytes)) {
         return;
     }
     valve_advance(valve, now);
     double work = work_of(valve, due) - work_of(valve, paid);
-    valve->budget = ps_smaller(valve->budget - records, valve->burst);
-    valve->byte_budget = ps_smaller(valve->byte_budget - bytes, BURST_S * valve->byte_rate);
-    valve->admitted += records;
-    valve->admitted_bytes += bytes;
-    tier_passed(valve, flow == NULL ? PS_PRIORITY_HIGH : flow->party->priority, work);
+    valve->budget = ps_smaller(valve->budget - more.records, valve->burst);
+    valve->byte_budget = ps_smaller(valve->byte_budget - more.bytes, BURST_S * valve->byte_rate);
+    tier_passed(valve, flow == NULL ? PS_PRIORITY_NORMAL : flow->party->priority, more, work);
     if (flow != NULL) {
         struct ps_party *party = flow->party;
         flow->member.finish = ps_larger(flow->member.finish, flow_start(valve, flow)) + work;
@@ -549,14 +555,16 @@ void ps_valve_tick(struct ps_valve *valve, ps_ns now)
     valve->tick_at = now;
 }
 
-void ps_valve_weigh(const struct ps_valve *valve, unsigned workers, double *weight)
+void ps_valve_demand(const struct ps_valve *valve, unsigned workers, ps_ns since, struct ps_demand_tier *tiers)
 {
     for (size_t k = 0; k < PS_PRIORITY_COUNT; k++) {
-        const struct ps_fair *level = &valve->tiers[k].parties;
-        weight[k] = workers == 1 ? level->weight_active : 0.0;
-        for (const struct ps_fair_member *at = level->members; workers > 1 && at != NULL; at = at->next) {
+        const struct ps_tier *tier = &valve->tiers[k];
+        double weight = workers > 1 ? 0.0 : tier->parties.weight_active;
+        for (const struct ps_fair_member *at = tier->parties.members; workers > 1 && at != NULL; at = at->next) {
             uint32_t here = PS_CONTAINER_OF_CONST(at, struct ps_party, member)->flows.member_count;
-            weight[k] += at->weight / (here > workers ? workers : here > 0 ? here : 1);
+            weight += at->weight / (here > workers ? workers : here > 0 ? here : 1);
         }
+        tiers[k] = (struct ps_demand_tier){
+            .weight = weight, .admitted = tier->admitted, .held = tier->waiting > 0 || tier->held_at > since};
     }
 }

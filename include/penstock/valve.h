@@ -71,6 +71,8 @@ struct ps_ticket {
 struct ps_tier {
     struct ps_fair parties;
     uint32_t waiting;    /* tickets */
+    ps_ns held_at;       /* last instant at which one waited; 0 never */
+    struct ps_cost admitted; /* since init, for the demand report */
     double owed;         /* work that those above have to let pass here */
     double left;         /* the budget in work, if there were no tier below this one */
     double lost;         /* work that neither this tier nor those above came for since the last tick */
@@ -89,8 +91,7 @@ struct ps_valve {
     ps_ns at;            /* the budgets are counted up to here */
     uint32_t waiting;    /* tickets */
     uint64_t order;      /* of the next ticket */
-    double admitted;     /* records since init, for the demand report... */
-    double admitted_bytes; /* ...and bytes */
+    double admitted;     /* records since init */
     ps_ns held_at;       /* last instant at which somebody waited; 0 never */
     ps_ns tick_at;
     struct ps_tier tiers[PS_PRIORITY_COUNT];
@@ -136,8 +137,14 @@ bool ps_valve_engaged(const struct ps_valve *valve);
 /* Forgets flows and parties that v has passed and measures how fast it moves; call at every ps_valve_set or every
  * ~100 ms. */
 void ps_valve_tick(struct ps_valve *valve, ps_ns now);
-/* What this worker's tenants of a tier weigh, when there are so many workers: fills weight[PS_PRIORITY_COUNT]. A tenant
- * with n active connections here is taken to have as many on each of min(n, workers) workers. */
-void ps_valve_weigh(const struct ps_valve *valve, unsigned workers, double *weight);
+/* What those of one tier want of a valve: the worker's report to whoever splits the rate. */
+struct ps_demand_tier {
+    double weight;           /* of its active parties, as far as they are this worker's */
+    struct ps_cost admitted; /* since init */
+    bool held;               /* somebody waits, or did after `since` */
+};
+/* Of this worker, one of so many. A tenant with n active connections here is taken to have some on min(n, workers)
+ * workers, and to weigh its part on each: workers know nothing of each other's tenants. tiers: [PS_PRIORITY_COUNT]. */
+void ps_valve_demand(const struct ps_valve *valve, unsigned workers, ps_ns since, struct ps_demand_tier *tiers);
 
 #endif

@@ -257,7 +257,7 @@ struct ps_core *ps_core_new(const struct ps_config *config, struct ps_channel *c
     core->exchanges = ps_alloc(channel_count, sizeof(struct ps_exchange *));
     core->demand_at = ps_alloc(channel_count, sizeof(*core->demand_at));
     core->known = ps_alloc(PS_KNOWN_SETS * PS_KNOWN_WAYS, sizeof(*core->known));
-    core->shares = ps_alloc(channel_count, sizeof(*core->shares));
+    core->shares = ps_alloc(channel_count * PS_PRIORITY_COUNT, sizeof(*core->shares));
     for (size_t i = 0; i < channel_count; i++) {
         core->exchanges[i] = ps_alloc(1, sizeof(struct ps_exchange));
     }

@@ -54,10 +54,14 @@ struct ps_core_group {
 
 /* What one worker wants of one slot. */
 struct ps_core_demand {
-    double weight, admitted; /* as in struct ps_demand */
-    double rate;             /* records/s that it lately let pass */
+    struct ps_core_demand_tier {
+        double weight;           /* as in struct ps_demand_tier */
+        struct ps_cost admitted; /* likewise */
+        struct ps_cost rate;     /* that it lately let pass, per second */
+        bool held;
+    } tiers[PS_PRIORITY_COUNT];
     uint32_t waiting;
-    bool held;
+    bool held;                   /* in any tier */
 };
 
 /* One (policy, topic). Its slot and its state outlive a configuration that does not know it. */
@@ -139,7 +143,7 @@ struct ps_core {
     struct ps_core_hooks hooks;
     struct ps_exchange **exchanges;   /* [channel_count]: the travelling one, when it is here; NULL: under way */
     ps_ns *demand_at;                 /* [channel_count]: when demand was last heard; 0 never */
-    struct ps_share *shares;          /* [channel_count]: scratch */
+    struct ps_share *shares;          /* [channel_count * PS_PRIORITY_COUNT]: scratch */
     struct ps_core_instance *instances[PS_SLOTS_MAX]; /* by slot */
     uint32_t slots_used;
     struct ps_core_instance **buckets; /* [bucket_count], a power of two: instances by their topics */

@@ -37,10 +37,8 @@ struct ps_notice_text_entry {
 
 /* What a worker wants of a slot; answers to a setting. */
 struct ps_demand {
-    double weight;    /* of the tenants that want to send (ps_valve_weigh) */
-    double admitted;  /* records since start */
-    uint32_t waiting; /* tickets waiting now */
-    bool held;        /* somebody waited since the last exchange */
+    struct ps_demand_tier tiers[PS_PRIORITY_COUNT]; /* held: since the last exchange */
+    uint32_t waiting;                               /* tickets waiting now */
 };
 
 struct ps_exchange {

@@ -128,12 +128,8 @@ static void take_exchange(struct ps_worker *w)
     ps_governor_settings(&w->governor, x->settings, x->count, w->now);
     for (uint32_t slot = 0; slot < x->count; slot++) {
         const struct ps_valve *valve = &w->slots.valves[slot];
-        double weight[PS_PRIORITY_COUNT];
-        ps_valve_weigh(valve, w->config->workers, weight);
-        x->demands[slot] = (struct ps_demand){.weight = weight[0] + weight[1] + weight[2],
-                                              .admitted = valve->admitted,
-                                              .waiting = valve->waiting,
-                                              .held = valve->waiting > 0 || valve->held_at > w->exchanged_at};
+        ps_valve_demand(valve, w->config->workers, w->exchanged_at, x->demands[slot].tiers);
+        x->demands[slot].waiting = valve->waiting;
     }
     w->exchanged_at = w->now;
     w->valves_moved = true;

@@ -433,76 +433,7 @@ static void test_lost_notices_are_spread(void **state)
     end();
 }
 
-/* ---- one rate for two workers ---- */
-
-static double share_of(size_t worker, double *burst)
-{
-    const struct ps_setting *setting = &world.core->exchanges[worker]->settings[0];
-    *burst = setting->burst;
-    return setting->rate;
-}
-
-/* Decides as if the controllers had said so, and splits. */
-static void split(double rate, double headroom)
-{
-    ps_core_collect(world.core, world.now);
-    world.core->instances[0]->rate = rate;
-    world.core->instances[0]->headroom = headroom;
-    ps_core_split(world.core, world.core->instances[0]);
-}
-
-static const struct ps_core_demand held = {.weight = 10, .waiting = 3, .held = true};
-static const struct ps_core_demand idle = {0};
-
-static void test_split_by_demand(void **state)
-{
-    (void)state;
-    double burst[2];
-    begin(CLICKS);
-    topic("c1");
-    struct ps_core_demand *demand = world.core->instances[0]->demands;
-
-    demand[0] = held, demand[1] = held;
-    split(1000, 100);
-    assert_true(fabs(share_of(0, &burst[0]) - 500.0) < 1e-6 && fabs(share_of(1, &burst[1]) - 500.0) < 1e-6);
-    assert_true(fabs(burst[0] - 50.0) < 1e-6);
-
-    demand[0] = held, demand[1] = idle;
-    split(1000, 100);
-    assert_true(fabs(share_of(0, &burst[0]) - 990.0) < 1e-6);
-    assert_true(fabs(share_of(1, &burst[1]) - 10.0) < 1e-6); /* a newcomer is not stopped */
-    assert_true(burst[1] > 0.0);
-
-    demand[0] = held, demand[1] = (struct ps_core_demand){.weight = 2, .rate = 100};
-    split(1000, 100);
-    assert_true(fabs(share_of(1, &burst[1]) - 125.0) < 1e-6); /* what it uses, and room to grow */
-    assert_true(fabs(share_of(0, &burst[0]) - 875.0) < 1e-6);
-
-    demand[0] = held, demand[0].weight = 30, demand[1] = held;
-    split(1000, 100);
-    assert_true(fabs(share_of(0, &burst[0]) - 750.0) < 1e-6); /* by connections */
-    end();
-}
-
-static void test_split_of_headroom(void **state)
-{
-    (void)state;
-    double burst[2];
-    begin(CLICKS);
-    topic("c1");
-    struct ps_core_demand *demand = world.core->instances[0]->demands;
-    demand[0] = held, demand[1] = idle;
-    split(INFINITY, 1000);
-    assert_true(isinf(share_of(0, &burst[0])) && isinf(share_of(1, &burst[1])));
-    assert_true(burst[0] + burst[1] <= 1000.0 + 1e-6);
-    assert_true(burst[0] >= 700.0 && burst[1] >= 250.0 - 1e-6);
-    split(INFINITY, INFINITY);
-    share_of(0, &burst[0]);
-    assert_true(isinf(burst[0]));
-    split(0, 0);
-    assert_true(share_of(0, &burst[0]) == 0.0 && burst[0] == 0.0);
-    end();
-}
+/* ---- what workers want ---- */
 
 static void test_demand_is_heard(void **state)
 {
@@ -513,13 +444,14 @@ static void test_demand_is_heard(void **state)
     for (unsigned i = 0; i < 60; i++) {
         tick();
         admitted += 20;
-        give_back(0, take(0), (struct ps_demand){.weight = 5, .admitted = admitted, .waiting = 2, .held = true});
-        give_back(1, take(1), (struct ps_demand){.weight = 1, .waiting = 1});
+        struct ps_demand_tier busy = {.weight = 5, .admitted = {.records = admitted}, .held = true};
+        give_back(0, take(0), (struct ps_demand){.tiers[PS_PRIORITY_LOW] = busy, .waiting = 2});
+        give_back(1, take(1), (struct ps_demand){.tiers[PS_PRIORITY_LOW] = {.weight = 1}, .waiting = 1});
     }
     ps_core_collect(world.core, world.now);
     const struct ps_core_demand *demand = world.core->instances[0]->demands;
-    assert_true(fabs(demand[0].rate - 200.0) < 5.0);
-    assert_true(demand[0].held && demand[0].weight == 5.0);
+    assert_true(fabs(demand[0].tiers[PS_PRIORITY_LOW].rate.records - 200.0) < 5.0);
+    assert_true(demand[0].held && demand[0].tiers[PS_PRIORITY_LOW].weight == 5.0);
     tick();
     struct ps_control_status *status = ps_core_status(world.core, world.now);
     assert_int_equal(status->policies[0].waiting, 3);
@@ -560,7 +492,7 @@ static void test_exchange_travels(void **state)
     assert_false(ps_core_collect(world.core, world.now));
     assert_non_null(atomic_load(&world.channels[1].rules)); /* others go on */
 
-    give_back(0, x, (struct ps_demand){.weight = 1});
+    give_back(0, x, (struct ps_demand){.waiting = 1});
     tick();
     assert_ptr_equal(atomic_load(&world.channels[0].posted), x);
     assert_null(atomic_load(&world.channels[0].returned));
@@ -765,8 +697,6 @@ int main(void)
         cmocka_unit_test(test_groups_of_a_glob_come_and_go),
         cmocka_unit_test(test_a_still_topic_is_looked_at_now_and_then),
         cmocka_unit_test(test_lost_notices_are_spread),
-        cmocka_unit_test(test_split_by_demand),
-        cmocka_unit_test(test_split_of_headroom),
         cmocka_unit_test(test_demand_is_heard),
         cmocka_unit_test(test_exchange_travels),
         cmocka_unit_test(test_members_are_exempt_for_a_while),
