@@ -15,12 +15,16 @@
 #define COMMANDS_MAX     16
 #define OPTIONS_MAX      16
 #define DEMO_SECONDS_MAX 3600
+#define SIMULATE_SEED    7
+#define SIMULATE_RANDOM_MAX 1000000
 
 /* What the options of any command may say. */
 struct arguments {
     const char *config, *upstream, *listen, *admin, *workers; /* run, check */
-    const char *seconds, *json, *scenario;                    /* demo */
-    bool keys;                                                /* check --keys */
+    const char *seconds, *json, *scenario;                    /* demo; the last two: simulate as well */
+    const char *file, *seed, *random, *controllers, *csv, *plot, *overlay; /* simulate */
+    bool all, list, goals, trace;                             /* simulate */
+    bool keys;                                                /* check --keys, simulate --keys */
     bool help;
 };
 
@@ -30,6 +34,7 @@ struct command {
     const struct option *options;
     const char *shorts; /* for getopt */
     int (*run)(const struct arguments *arguments);
+    bool takes_file; /* one word that is no option */
 };
 
 /* ---- the commands ---- */
@@ -85,6 +90,33 @@ static int command_demo(const struct arguments *a)
     return ps_demo(&options);
 }
 
+static bool whole_number(const char *text, uint64_t otherwise, uint64_t *value)
+{
+    *value = otherwise;
+    return text == NULL || ps_quantity_read(PS_QUANTITY_INTEGER, text, value) == PS_QUANTITY_OK;
+}
+
+static int command_simulate(const struct arguments *a)
+{
+    struct ps_simulate_options options = {
+        .file = a->file, .all = a->all, .list = a->list, .keys = a->keys, .goals = a->goals, .scenario = a->scenario,
+        .controllers = a->controllers, .json = a->json, .csv = a->csv, .plot = a->plot, .overlay = a->overlay,
+        .trace = a->trace,
+    };
+    if (!whole_number(a->seed, SIMULATE_SEED, &options.seed) || !whole_number(a->random, 0, &options.random) ||
+        options.random > SIMULATE_RANDOM_MAX) {
+        return usage_error("simulate", "--seed and --random take whole numbers, --random at most 1000000");
+    }
+    bool some = a->file != NULL || a->all || a->scenario != NULL || options.random > 0;
+    if (!some && !a->list && !a->keys && !a->goals) {
+        return usage_error("simulate", "give it a scenario file, --scenario NAME, or --all");
+    }
+    if (a->file != NULL && a->all) {
+        return usage_error("simulate", "a file and --all exclude each other: --all means the scenarios in the binary");
+    }
+    return ps_simulate(&options);
+}
+
 /* The values of `val` in the tables below: what an option sets. */
 enum {
     OPTION_CONFIG = 'c',
@@ -97,6 +129,16 @@ enum {
     OPTION_JSON,
     OPTION_SCENARIO,
     OPTION_KEYS,
+    OPTION_ALL,
+    OPTION_LIST,
+    OPTION_GOALS,
+    OPTION_TRACE,
+    OPTION_SEED,
+    OPTION_RANDOM,
+    OPTION_CONTROLLER,
+    OPTION_CSV,
+    OPTION_PLOT,
+    OPTION_OVERLAY,
     OPTION_LATER
 };
 
@@ -117,6 +159,22 @@ static const struct option demo_options[] = {{"seconds", required_argument, NULL
                                              {"help", no_argument, NULL, OPTION_HELP},
                                              {NULL, 0, NULL, 0}};
 
+static const struct option simulate_options[] = {{"all", no_argument, NULL, OPTION_ALL},
+                                                {"list", no_argument, NULL, OPTION_LIST},
+                                                {"goals", no_argument, NULL, OPTION_GOALS},
+                                                {"keys", no_argument, NULL, OPTION_KEYS},
+                                                {"scenario", required_argument, NULL, OPTION_SCENARIO},
+                                                {"controller", required_argument, NULL, OPTION_CONTROLLER},
+                                                {"seed", required_argument, NULL, OPTION_SEED},
+                                                {"random", required_argument, NULL, OPTION_RANDOM},
+                                                {"json", required_argument, NULL, OPTION_JSON},
+                                                {"csv", required_argument, NULL, OPTION_CSV},
+                                                {"trace", no_argument, NULL, OPTION_TRACE},
+                                                {"plot", required_argument, NULL, OPTION_PLOT},
+                                                {"overlay", required_argument, NULL, OPTION_OVERLAY},
+                                                {"help", no_argument, NULL, OPTION_HELP},
+                                                {NULL, 0, NULL, 0}};
+
 static const struct command commands[] = {
     {"run", "carry traffic between clients and brokers, in the foreground",
      "usage: penstock run -c FILE\n"
@@ -133,7 +191,7 @@ static const struct command commands[] = {
      "examples:\n"
      "  penstock run --upstream 127.0.0.1:9092\n"
      "  penstock run -c penstock.yaml\n",
-     run_options, "c:h", command_run},
+     run_options, "c:h", command_run, false},
     {"check", "say what a configuration means, or what is wrong with it",
      "usage: penstock check -c FILE\n"
      "       penstock check --keys\n"
@@ -147,7 +205,7 @@ static const struct command commands[] = {
      "examples:\n"
      "  penstock check -c penstock.yaml\n"
      "  penstock check --keys | less\n",
-     check_options, "c:h", command_check},
+     check_options, "c:h", command_check, false},
     {"demo", "show it: a broker, producers, consumers and the proxy in one process",
      "usage: penstock demo [--seconds N] [--json FILE] [--scenario NAME]\n"
      "\n"
@@ -160,11 +218,36 @@ static const struct command commands[] = {
      "examples:\n"
      "  penstock demo\n"
      "  penstock demo --seconds 60 --json demo.json\n",
-     demo_options, "h", command_demo},
+     demo_options, "h", command_demo, false},
+    {"simulate", "try controllers on a scenario, in virtual time",
+     "usage: penstock simulate FILE | --scenario NAME | --all [OPTIONS]\n"
+     "\n"
+     "      --all                all scenarios in the binary; the classical ones with every controller\n"
+     "      --scenario NAME,...  only these, of the file or in the binary\n"
+     "      --controller NAME,...  only these (all)\n"
+     "      --goals              check the goals of the control loop; exit 1 if one is not met\n"
+     "      --random N           N random plants instead: median, 95 % and worst of each measure\n"
+     "      --seed N             the same seed gives the same bytes (7)\n"
+     "      --json FILE          all measures; of a single scenario with its curves\n"
+     "      --csv FILE           the curves of the first scenario's last controller, a line a second\n"
+     "      --trace              print them\n"
+     "      --plot FILE.svg      draw the same: lag, target, limit; offered, admitted, consumed\n"
+     "      --overlay FILE.csv   measured curves to be drawn over it (columns as --csv writes them)\n"
+     "      --list               names of scenarios and controllers\n"
+     "      --keys               print every key of a scenario file, as Markdown\n"
+     "\n"
+     "Sessions, valve and controller are the proxy's own code. Wrong files are exit 2, with FILE:LINE:COL.\n"
+     "\n"
+     "examples:\n"
+     "  penstock simulate --list\n"
+     "  penstock simulate --scenario S1 --controller drain,on-off,oracle\n"
+     "  penstock simulate mine.yaml --controller drain --plot mine.svg\n"
+     "  penstock simulate --all --goals\n",
+     simulate_options, "h", command_simulate, true},
 };
 
 /* Part of the contract of the command line, for a later version. */
-static const char *const later_commands[] = {"simulate", "top", "explain", "replay"};
+static const char *const later_commands[] = {"top", "explain", "replay"};
 
 /* ---- help ---- */
 
@@ -173,14 +256,15 @@ static int print_help(FILE *out, int status)
     fprintf(out, "Penstock slows Kafka producers down when their consumers fall behind.\n\n"
                  "usage: penstock COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < PS_ARRAY_LEN(commands); i++) {
-        fprintf(out, "  %-7s %s\n", commands[i].name, commands[i].summary);
+        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
     }
     fprintf(out, "\n  penstock COMMAND --help   options and examples\n"
                  "  penstock --version\n\n"
                  "examples:\n"
                  "  penstock demo\n"
                  "  penstock run --upstream 127.0.0.1:9092\n"
-                 "  penstock check -c penstock.yaml\n");
+                 "  penstock check -c penstock.yaml\n"
+                 "  penstock simulate --list\n");
     return status;
 }
 
@@ -203,6 +287,44 @@ static int unknown_option(const struct command *command, const char *word)
     snprintf(text, sizeof(text), "unknown option %.60s%s%s%s", word, nearest == NULL ? "" : ": did you mean --",
              nearest == NULL ? "" : nearest, nearest == NULL ? "" : "?");
     return usage_error(command->name, text);
+}
+
+static bool take_simulate_option(struct arguments *a, int option, const char *value)
+{
+    switch (option) {
+    case OPTION_ALL:
+        a->all = true;
+        return true;
+    case OPTION_LIST:
+        a->list = true;
+        return true;
+    case OPTION_GOALS:
+        a->goals = true;
+        return true;
+    case OPTION_TRACE:
+        a->trace = true;
+        return true;
+    case OPTION_SEED:
+        a->seed = value;
+        return true;
+    case OPTION_RANDOM:
+        a->random = value;
+        return true;
+    case OPTION_CONTROLLER:
+        a->controllers = value;
+        return true;
+    case OPTION_CSV:
+        a->csv = value;
+        return true;
+    case OPTION_PLOT:
+        a->plot = value;
+        return true;
+    case OPTION_OVERLAY:
+        a->overlay = value;
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* One option into its argument; false for those that end the parsing with a message. */
@@ -240,7 +362,7 @@ static bool take_option(struct arguments *a, int option, const char *value)
         a->help = true;
         return true;
     default:
-        return false;
+        return take_simulate_option(a, option, value);
     }
 }
 
@@ -270,9 +392,12 @@ static int parse_options(const struct command *command, int argc, char **argv, s
             return unknown_option(command, argv[word]);
         }
     }
+    if (optind < argc && command->takes_file) {
+        a->file = argv[optind++];
+    }
     if (optind < argc && !a->help) {
         snprintf(text, sizeof(text), "\"%.60s\" is one word too many%s", argv[optind],
-                 strcmp(command->name, "demo") == 0 ? "" : "; a configuration is given as -c FILE");
+                 command->shorts[0] != 'c' ? "" : "; a configuration is given as -c FILE");
         return usage_error(command->name, text);
     }
     return PS_EXIT_OK;

@@ -25,6 +25,20 @@ int ps_demo(const struct ps_demo_options *options);
 /* Reads and checks a file; what follows from it goes to out, mistakes go to err (cli_check.c). */
 int ps_check(const char *path, FILE *out, FILE *err);
 
+struct ps_simulate_options {
+    const char *file;        /* a scenario file; NULL: the embedded ones */
+    bool all, list, keys, goals;
+    const char *scenario;    /* names with commas; NULL: every one of the file */
+    const char *controllers; /* names with commas; NULL: all */
+    uint64_t seed;
+    uint64_t random;         /* so many random plants instead; 0: none */
+    const char *json, *csv, *plot, *overlay; /* paths; NULL: nowhere */
+    bool trace;
+};
+
+/* Runs scenarios in virtual time and prints what came of them (simulate.c). */
+int ps_simulate(const struct ps_simulate_options *options);
+
 /* The whole command line: what main returns (cli.c). */
 int ps_cli(int argc, char **argv);
 

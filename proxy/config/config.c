@@ -1,6 +1,6 @@
 /* config.c - from a file, a text or options to a configuration, and its life (config_load.h).
  *
- *     text -> ps_tree_parse -> tree -> ps_config_read -> ps_config_settle -> immutable, shared by reference count
+ *     text -> ps_tree_parse -> tree -> ps_section_read -> ps_config_settle -> immutable, shared by reference count
  *
  * Everything that a configuration owns lies in one arena, so giving up the last reference is one call. */
 #include "config_read.h"
@@ -69,7 +69,7 @@ static struct ps_config *config_of(struct ps_node *root, const char *path, struc
     if (path != NULL) {
         holder->config.path = ps_arena_copy(&holder->arena, path, strlen(path));
     }
-    ps_config_read(&reader, root, &holder->config);
+    ps_section_read(&reader, &ps_config_root, root, &holder->config);
     ps_config_settle(&reader, root, &holder->config);
     if (errors->count > 0) {
         ps_config_put(&holder->config);

@@ -605,6 +605,7 @@ static const char *const kind_words[] = {
     [PS_KEY_INTEGER] = "whole number",
     [PS_KEY_NUMBER] = "number",
     [PS_KEY_LAG] = "count, like 300k, or duration, like 30s",
+    [PS_KEY_COUNT] = "count, like 300k",
     [PS_KEY_RATE] = "rate, like 50k/s",
     [PS_KEY_BYTE_RATE] = "byte rate, like 10MiB/s",
     [PS_KEY_SECONDS] = "duration, like 250ms or 5s",
@@ -640,9 +641,9 @@ const char *ps_key_type(const struct ps_key *key, char out[PS_KEY_TYPE_MAX])
     return out;
 }
 
-static void print_section(const struct ps_section *section, FILE *out)
+void ps_section_print(const struct ps_section *section, FILE *out)
 {
-    bool root = section == &ps_config_root;
+    bool root = strcmp(section->name, "the file") == 0;
     char type[PS_KEY_TYPE_MAX];
     fprintf(out, "### %s%s%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", root ? "" : "`",
             root ? "The file" : section->name, root ? "" : "`");
@@ -659,12 +660,12 @@ static void print_section(const struct ps_section *section, FILE *out)
     fprintf(out, "\n");
     for (const struct ps_key *key = section->keys; key->name != NULL; key++) {
         if (key->section != NULL) {
-            print_section(key->section, out);
+            ps_section_print(key->section, out);
         }
     }
 }
 
 void ps_config_keys_print(FILE *out)
 {
-    print_section(&ps_config_root, out);
+    ps_section_print(&ps_config_root, out);
 }

@@ -7,6 +7,8 @@
 
 #include "penstock/config.h"
 
+#include <stdio.h>
+
 /* How a value is written, and the type of its field. */
 enum ps_key_kind {
     PS_KEY_NAME = 1,        /* char *: [A-Za-z0-9._-], at most 64; it becomes a label of metrics */
@@ -24,6 +26,7 @@ enum ps_key_kind {
     PS_KEY_INTEGER,         /* uint32_t or int32_t */
     PS_KEY_NUMBER,          /* double */
     PS_KEY_LAG,             /* double: records; or, if a duration is written, seconds in the double at time_offset */
+    PS_KEY_COUNT,           /* double: records */
     PS_KEY_RATE,            /* double: records/s */
     PS_KEY_BYTE_RATE,       /* double: bytes/s */
     PS_KEY_SECONDS,         /* double: seconds, written as a duration */
@@ -65,6 +68,9 @@ struct ps_section {
 };
 
 extern const struct ps_section ps_config_root;
+
+/* Prints the section and those below it as Markdown tables: key, value, default, meaning. */
+void ps_section_print(const struct ps_section *section, FILE *out);
 
 /* What a value of the key looks like: "a list of names or globs, 1 to 64 of them". */
 #define PS_KEY_TYPE_MAX 160

@@ -81,6 +81,7 @@ static enum ps_node_kind shape_of(enum ps_key_kind kind)
     case PS_KEY_INTEGER:
     case PS_KEY_NUMBER:
     case PS_KEY_LAG:
+    case PS_KEY_COUNT:
     case PS_KEY_RATE:
     case PS_KEY_BYTE_RATE:
     case PS_KEY_SECONDS:
@@ -218,13 +219,14 @@ static void read_map(const struct ps_config_reader *r, const struct ps_section *
     }
 }
 
-void ps_config_read(const struct ps_config_reader *reader, struct ps_node *root, struct ps_config *config)
+void ps_section_read(const struct ps_config_reader *reader, const struct ps_section *section, struct ps_node *root,
+                     void *base)
 {
-    read_defaults(reader, &ps_config_root, config);
+    read_defaults(reader, section, base);
     if (root->kind == PS_NODE_MAP) {
-        read_map(reader, &ps_config_root, root, config);
+        read_map(reader, section, root, base);
     } else {
-        ps_node_wrong(root, reader->errors, "the file is %s; it must be a map that begins with \"upstream:\"",
-                      found(root));
+        ps_node_wrong(root, reader->errors, "the file is %s; it must be a map that begins with \"%s:\"", found(root),
+                      section->keys[0].name);
     }
 }

@@ -12,8 +12,10 @@ struct ps_config_reader {
     const char *directory; /* where files named in the configuration are looked for; "" or ends with '/' */
 };
 
-/* config_read.c: every value by itself: defaults, then what the tree says. */
-void ps_config_read(const struct ps_config_reader *reader, struct ps_node *root, struct ps_config *config);
+/* config_read.c: every value by itself: defaults, then what the tree says of the struct that the section describes
+ * (ps_config_root: struct ps_config). */
+void ps_section_read(const struct ps_config_reader *reader, const struct ps_section *section, struct ps_node *root,
+                     void *base);
 
 /* config_value.c: reads one value, which has the shape of its kind. False, with a mistake reported, leaves *out. */
 bool ps_value_read(const struct ps_config_reader *reader, const struct ps_key *key, struct ps_node *node, void *out);

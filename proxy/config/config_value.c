@@ -108,6 +108,11 @@ static bool read_lag(const struct ps_config_reader *r, const struct ps_key *key,
     return read_double(r, key, node, PS_QUANTITY_COUNT, 1.0, out);
 }
 
+static bool read_count(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
+{
+    return read_double(r, key, node, PS_QUANTITY_COUNT, 1.0, out);
+}
+
 static bool read_rate(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
 {
     return read_double(r, key, node, key->kind == PS_KEY_RATE ? PS_QUANTITY_RATE : PS_QUANTITY_BYTE_RATE, 1.0, out);
@@ -460,6 +465,7 @@ static const read_function readers[] = {
     [PS_KEY_TEXT] = read_text,
     [PS_KEY_BOOL] = read_bool,       [PS_KEY_INTEGER] = read_integer,
     [PS_KEY_NUMBER] = read_number,   [PS_KEY_LAG] = read_lag,
+    [PS_KEY_COUNT] = read_count,
     [PS_KEY_RATE] = read_rate,       [PS_KEY_BYTE_RATE] = read_rate,
     [PS_KEY_SIZE] = read_u64,        [PS_KEY_DURATION] = read_u64,
     [PS_KEY_SECONDS] = read_seconds,
