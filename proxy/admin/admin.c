@@ -34,6 +34,8 @@ struct ps_admin {
 /* One request while its body comes in, and its answer. */
 struct exchange {
     struct ps_admin *admin;
+    struct MHD_Connection *connection;
+    const char *rest; /* of the path, behind the route's */
     char *body;
     size_t body_len;
     bool too_long;
@@ -122,6 +124,7 @@ static void get_index(struct exchange *x)
                                "GET  /healthz          200 while every thread turns\n"
                                "GET  /readyz           200 while a broker can be reached and addresses are known\n"
                                "GET  /api/v1/state     everything, as JSON\n"
+                               "GET  /api/v1/scale/POLICY   how many consumers are wanted (?topic=, ?group=)\n"
                                "POST /api/v1/bypass    {\"on\": true}: policies off\n"
                                "POST /api/v1/reload    reads the configuration file again\n";
     x->status = MHD_HTTP_OK;
@@ -148,6 +151,21 @@ static void get_state(struct exchange *x)
     struct gathered g;
     gather(&g, x->admin);
     answer_json(x, MHD_HTTP_OK, ps_state_render(&g.view));
+    release(&g);
+}
+
+static void get_scale(struct exchange *x)
+{
+    struct gathered g;
+    gather(&g, x->admin);
+    const char *topic = MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "topic");
+    const char *group = MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "group");
+    json_t *document = ps_scale_render(&g.view, x->rest, topic, group);
+    if (document != NULL) {
+        answer_json(x, MHD_HTTP_OK, document);
+    } else {
+        answer_error(x, MHD_HTTP_NOT_FOUND, "there is no policy %.200s", x->rest);
+    }
     release(&g);
 }
 
@@ -229,7 +247,7 @@ static void post_reload(struct exchange *x)
 /* -------------------------------------------------------------------------------------------------------- routing */
 
 static const struct route {
-    const char *path;
+    const char *path; /* one that ends with a slash stands for what begins with it; "/" itself does not */
     bool post;
     bool open; /* answered without the token, for probes that have none */
     void (*handle)(struct exchange *);
@@ -239,6 +257,7 @@ static const struct route {
     {"/healthz", false, true, get_health},
     {"/readyz", false, true, get_ready},
     {"/api/v1/state", false, false, get_state},
+    {"/api/v1/scale/", false, false, get_scale},
     {"/api/v1/bypass", true, false, post_bypass},
     {"/api/v1/reload", true, false, post_reload},
 };
@@ -246,7 +265,9 @@ static const struct route {
 static const struct route *find_route(const char *path)
 {
     for (size_t i = 0; i < PS_ARRAY_LEN(routes); i++) {
-        if (strcmp(routes[i].path, path) == 0) {
+        size_t len = strlen(routes[i].path);
+        bool open_end = len > 1 && routes[i].path[len - 1] == '/';
+        if (open_end ? strncmp(routes[i].path, path, len) == 0 : strcmp(routes[i].path, path) == 0) {
             return &routes[i];
         }
     }
@@ -304,6 +325,8 @@ static void serve(struct exchange *x, struct MHD_Connection *connection, const c
     } else if (route->post && is_foreign_page(connection)) {
         answer_error(x, MHD_HTTP_FORBIDDEN, "requests from pages of other origins are not taken");
     } else {
+        x->connection = connection;
+        x->rest = path + strlen(route->path);
         route->handle(x);
     }
 }

@@ -54,10 +54,10 @@ uint64_t ps_view_allocations(const struct ps_admin_view *view)
     return sum;
 }
 
-double ps_view_lag_seconds(const struct ps_decision *decision)
+double ps_view_lag_seconds(const struct ps_group_status *group)
 {
-    double lag = decision->lag_committed, rate = decision->consume_rate;
-    return lag == 0.0 ? 0.0 : rate > 0.0 ? lag / rate : (double)NAN;
+    double lag = group->decision.lag_committed, rate = group->decision.consume_rate;
+    return !isnan(group->lag_seconds) ? group->lag_seconds : lag == 0.0 ? 0.0 : rate > 0.0 ? lag / rate : (double)NAN;
 }
 
 double ps_view_feasible_limit(const struct ps_decision *decision)

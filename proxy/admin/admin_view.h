@@ -32,8 +32,8 @@ uint64_t ps_view_usage(const struct ps_admin_view *view, uint32_t slot, size_t f
 uint64_t ps_view_connections(const struct ps_admin_view *view, size_t listener);
 uint64_t ps_view_memory(const struct ps_admin_view *view);
 uint64_t ps_view_allocations(const struct ps_admin_view *view);
-/* Lag of a group over its consume rate, in seconds; NAN unknown. */
-double ps_view_lag_seconds(const struct ps_decision *decision);
+/* Lag of a group in seconds: the age of its oldest unread record, or its lag over its consume rate; NAN unknown. */
+double ps_view_lag_seconds(const struct ps_group_status *group);
 /* The limit that can be kept if all consumers of a group stop at the worst moment (docs/metrics.md); NAN unknown. */
 double ps_view_feasible_limit(const struct ps_decision *decision);
 /* What the governing group decided; NULL: none governs. */
@@ -45,5 +45,8 @@ bool ps_view_stuck(const struct ps_admin_view *view, char *name, size_t size);
 void ps_metrics_render(FILE *out, const struct ps_admin_view *view);
 /* state.c: the document of GET /api/v1/state; the caller's reference. */
 json_t *ps_state_render(const struct ps_admin_view *view);
+/* scale_view.c: the document of GET /api/v1/scale/POLICY; the caller's reference. topic, group: only these; NULL: all.
+ * NULL: there is no such policy. */
+json_t *ps_scale_render(const struct ps_admin_view *view, const char *policy, const char *topic, const char *group);
 
 #endif

@@ -75,26 +75,41 @@ static void single(FILE *out, const char *name, const char *type, const char *he
 
 /* --------------------------------------------------------------------------------------------- by group and topic */
 
-typedef double (*group_value)(const struct ps_decision *);
+typedef double (*group_value)(const struct ps_group_status *);
 
-static double group_lag(const struct ps_decision *d)
+static double group_lag(const struct ps_group_status *g)
 {
-    return d->lag_committed;
+    return g->decision.lag_committed;
 }
 
-static double group_consume_rate(const struct ps_decision *d)
+static double group_consume_rate(const struct ps_group_status *g)
 {
-    return d->consume_rate;
+    return g->decision.consume_rate;
+}
+
+static double group_consumers(const struct ps_group_status *g)
+{
+    return g->consumers > 0 ? (double)g->consumers : (double)NAN;
+}
+
+static double group_lost(const struct ps_group_status *g)
+{
+    return isnan(g->loss_s) && g->lost == 0 ? (double)NAN : (double)g->lost;
 }
 
 static const struct {
-    const char *name, *help;
+    const char *name, *type, *help;
     group_value value;
 } group_gauges[] = {
-    {"penstock_consumer_lag_records", "Records between the committed and the end offsets of a group and topic.",
-     group_lag},
-    {"penstock_consumer_lag_seconds", "That lag over the group's consume rate.", ps_view_lag_seconds},
-    {"penstock_consume_rate", "Records per second that the group can consume, as last measured.", group_consume_rate},
+    {"penstock_consumer_lag_records", "gauge",
+     "Records between the committed and the end offsets of a group and topic.", group_lag},
+    {"penstock_consumer_lag_seconds", "gauge", "Age of the oldest record that the group has not committed.",
+     ps_view_lag_seconds},
+    {"penstock_consume_rate", "gauge", "Records per second that the group can consume, as last measured.",
+     group_consume_rate},
+    {"penstock_consumers", "gauge", "Members of the group, as the brokers list them.", group_consumers},
+    {"penstock_lost_records_total", "counter", "Records that retention deleted before the group had read them.",
+     group_lost},
 };
 
 static const struct ps_group_status *find_group(const struct ps_policy_status *policy, const char *group)
@@ -120,17 +135,47 @@ static bool shown_before(const struct ps_control_status *control, size_t policy,
     return false;
 }
 
+static void write_delay(FILE *out, const struct ps_policy_status *policy, const struct ps_group_status *group)
+{
+    char bound[32];
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < PS_DELAY_BUCKETS; i++) {
+        total += group->delay.records[i];
+        snprintf(bound, sizeof(bound), "%.10g", ps_delay_bound(i));
+        sample(out, "penstock_commit_delay_seconds_bucket", (double)total, "group", group->group, "topic",
+               policy->topic, "le", i + 1 < PS_DELAY_BUCKETS ? bound : "+Inf", NULL);
+    }
+    sample(out, "penstock_commit_delay_seconds_sum", group->delay.sum_s, "group", group->group, "topic", policy->topic,
+           NULL);
+    sample(out, "penstock_commit_delay_seconds_count", (double)total, "group", group->group, "topic", policy->topic,
+           NULL);
+}
+
+static void write_delays(FILE *out, const struct ps_control_status *control)
+{
+    head(out, "penstock_commit_delay_seconds", "histogram", "Age of records when the group commits them.");
+    for (size_t i = 0; i < control->policy_count; i++) {
+        const struct ps_policy_status *policy = &control->policies[i];
+        for (size_t g = 0; g < policy->group_count; g++) {
+            const struct ps_group_status *group = &policy->groups[g];
+            if (group->delay.sum_s > 0.0 && !shown_before(control, i, group->group)) {
+                write_delay(out, policy, group);
+            }
+        }
+    }
+}
+
 static void write_groups(FILE *out, const struct ps_admin_view *view)
 {
     const struct ps_control_status *control = view->control;
     for (size_t k = 0; k < PS_ARRAY_LEN(group_gauges); k++) {
-        head(out, group_gauges[k].name, "gauge", group_gauges[k].help);
+        head(out, group_gauges[k].name, group_gauges[k].type, group_gauges[k].help);
         for (size_t i = 0; i < control->policy_count; i++) {
             const struct ps_policy_status *policy = &control->policies[i];
             for (size_t g = 0; g < policy->group_count; g++) {
                 const struct ps_group_status *group = &policy->groups[g];
                 if (!shown_before(control, i, group->group)) {
-                    sample(out, group_gauges[k].name, group_gauges[k].value(&group->decision), "group", group->group,
+                    sample(out, group_gauges[k].name, group_gauges[k].value(group), "group", group->group,
                            "topic", policy->topic, NULL);
                 }
             }
@@ -143,6 +188,7 @@ static void write_groups(FILE *out, const struct ps_admin_view *view)
                    control->policies[i].topic, NULL);
         }
     }
+    write_delays(out, control);
 }
 
 /* -------------------------------------------------------------------------------------------- by policy and topic */
@@ -190,6 +236,18 @@ static double policy_feasible(const struct ps_admin_view *view, const struct ps_
     return governing == NULL ? (double)NAN : ps_view_feasible_limit(governing);
 }
 
+static double policy_offered(const struct ps_admin_view *view, const struct ps_policy_status *policy)
+{
+    (void)view;
+    return ps_view_governing(policy) == NULL ? (double)NAN : policy->groups[0].offered_rate;
+}
+
+static double policy_suppressed(const struct ps_admin_view *view, const struct ps_policy_status *policy)
+{
+    (void)view;
+    return ps_view_governing(policy) == NULL ? (double)NAN : policy->groups[0].suppressed_rate;
+}
+
 static const struct {
     const char *name, *help;
     double (*value)(const struct ps_admin_view *, const struct ps_policy_status *);
@@ -201,6 +259,9 @@ static const struct {
     {"penstock_policy_target_records", "Lag that the policy holds.", policy_target},
     {"penstock_policy_limit_records", "Lag that the policy must not reach.", policy_limit},
     {"penstock_policy_feasible_limit_records", "The feasible limit of the governing group.", policy_feasible},
+    {"penstock_offered_rate", "Records per second that producers would write, as far as one can tell.",
+     policy_offered},
+    {"penstock_suppressed_rate", "Of these, what is held back.", policy_suppressed},
 };
 
 static double of_group_estimated(const struct ps_group_status *group)
@@ -218,6 +279,41 @@ static double of_group_abandoned(const struct ps_group_status *group)
     return group->standing == PS_STANDING_ABANDONED ? 1.0 : 0.0;
 }
 
+static double of_group_passive(const struct ps_group_status *group)
+{
+    return group->decision.signal == PS_SIGNAL_NONE ? (double)NAN : group->decision.passive ? 1.0 : 0.0;
+}
+
+static double of_group_grows(const struct ps_group_status *group)
+{
+    return isnan(group->growth_rate) ? (double)NAN : group->grows ? 1.0 : 0.0;
+}
+
+static double of_group_growth(const struct ps_group_status *group)
+{
+    return group->growth_rate;
+}
+
+static double of_group_time_left(const struct ps_group_status *group)
+{
+    return group->time_to_limit_s;
+}
+
+static double of_group_risky(const struct ps_group_status *group)
+{
+    return isnan(group->loss_s) ? (double)NAN : group->risky ? 1.0 : 0.0;
+}
+
+static double of_group_loss(const struct ps_group_status *group)
+{
+    return group->loss_s;
+}
+
+static double of_group_desired(const struct ps_group_status *group)
+{
+    return group->desired_consumers > 0 ? (double)group->desired_consumers : (double)NAN;
+}
+
 static const struct {
     const char *name, *help;
     double (*value)(const struct ps_group_status *);
@@ -228,6 +324,15 @@ static const struct {
      of_group_feasible},
     {"penstock_group_abandoned", "1 while the group governs no more because it has had no members for long.",
      of_group_abandoned},
+    {"penstock_signal_passive", "1 while commits that pass by tell the lag, 0 while it is polled.", of_group_passive},
+    {"penstock_lag_growth_rate", "Records per second by which lag has grown lately.", of_group_growth},
+    {"penstock_lag_grows", "1 while lag keeps growing and would reach the limit before long.", of_group_grows},
+    {"penstock_time_to_limit_seconds", "Time until lag reaches the limit, while it keeps growing.",
+     of_group_time_left},
+    {"penstock_data_loss_risk", "1 while retention is about to delete what the group has not read.", of_group_risky},
+    {"penstock_data_loss_seconds", "Time until then; +Inf while the group is faster than retention.", of_group_loss},
+    {"penstock_desired_consumers", "Consumers that the group needs for what producers want to write.",
+     of_group_desired},
 };
 
 static void write_policies(FILE *out, const struct ps_admin_view *view)

@@ -109,6 +109,30 @@ static const char *standing_name(enum ps_standing standing)
     return "governing";
 }
 
+static json_t *count_or_null(uint32_t value)
+{
+    return value > 0 ? json_integer(value) : json_null();
+}
+
+static void render_insight(json_t *one, const struct ps_group_status *group)
+{
+    json_t *delay = json_object();
+    json_object_set_new(delay, "p50", number(group->delay.p50));
+    json_object_set_new(delay, "p95", number(group->delay.p95));
+    json_object_set_new(delay, "p99", number(group->delay.p99));
+    json_object_set_new(one, "commit_delay", delay);
+    json_object_set_new(one, "grows", json_boolean(group->grows));
+    json_object_set_new(one, "growth_rate", number(group->growth_rate));
+    json_object_set_new(one, "time_to_limit", number(group->time_to_limit_s));
+    json_object_set_new(one, "at_risk", json_boolean(group->risky));
+    json_object_set_new(one, "data_loss_in", number(group->loss_s));
+    json_object_set_new(one, "records_lost", count(group->lost));
+    json_object_set_new(one, "offered_rate", number(group->offered_rate));
+    json_object_set_new(one, "suppressed_rate", number(group->suppressed_rate));
+    json_object_set_new(one, "consumers", count_or_null(group->consumers));
+    json_object_set_new(one, "desired_consumers", count_or_null(group->desired_consumers));
+}
+
 static json_t *render_groups(const struct ps_policy_status *policy)
 {
     json_t *list = json_array();
@@ -123,7 +147,7 @@ static json_t *render_groups(const struct ps_policy_status *policy)
         json_object_set_new(one, "rate", number(d->rate));
         json_object_set_new(one, "lag_estimated", number(d->lag_estimated));
         json_object_set_new(one, "lag_committed", number(d->lag_committed));
-        json_object_set_new(one, "lag_seconds", number(ps_view_lag_seconds(d)));
+        json_object_set_new(one, "lag_seconds", number(ps_view_lag_seconds(&policy->groups[i])));
         json_object_set_new(one, "consume_rate", number(d->consume_rate));
         json_object_set_new(one, "consume_rate_effective", number(d->consume_rate_effective));
         json_object_set_new(one, "engaged", json_boolean(d->engaged));
@@ -131,6 +155,9 @@ static json_t *render_groups(const struct ps_policy_status *policy)
         json_object_set_new(one, "cold", json_boolean(d->cold));
         json_object_set_new(one, "signal", json_string(signal_name(d->signal)));
         json_object_set_new(one, "signal_age", seconds(d->signal_age));
+        json_object_set_new(one, "passive", json_boolean(d->passive));
+        json_object_set_new(one, "rebalancing", json_boolean(d->rebalancing));
+        render_insight(one, &policy->groups[i]);
         json_array_append_new(list, one);
     }
     return list;

@@ -55,6 +55,8 @@ static void group(size_t at, const char *name, double lag, double rate)
     memcpy(g->group, name, strlen(name) + 1);
     g->governs = p->group_count == 1;
     g->standing = PS_STANDING_GOVERNING;
+    g->lag_seconds = g->growth_rate = g->time_to_limit_s = g->loss_s = (double)NAN;
+    g->delay.p50 = g->delay.p95 = g->delay.p99 = (double)NAN;
     g->decision = (struct ps_decision){.rate = (double)INFINITY,
                                        .target = 1000,
                                        .limit = 4000,
@@ -372,6 +374,77 @@ static void test_histogram_adds_up(void **state)
     }
 }
 
+static void test_what_is_made_of_signals(void **state)
+{
+    (void)state;
+    group(0, "g", 500, 250);
+    render();
+    static const char *const absent[] = {"penstock_lag_growth_rate", "penstock_lag_grows", "penstock_data_loss_risk",
+                                         "penstock_time_to_limit_seconds", "penstock_data_loss_seconds",
+                                         "penstock_lost_records_total", "penstock_desired_consumers",
+                                         "penstock_consumers", "penstock_signal_passive",
+                                         "penstock_commit_delay_seconds_count"};
+    for (size_t i = 0; i < PS_ARRAY_LEN(absent); i++) {
+        assert_int_equal(series(absent[i]), 0); /* nothing is known yet: no zeros */
+    }
+    assert_true(value("penstock_consumer_lag_seconds", "{group=\"g\",topic=\"clicks\"}") == 2.0);
+    struct ps_group_status *g = &world.status->policies[0].groups[0];
+    g->lag_seconds = 7.5;
+    g->delay.records[0] = 5, g->delay.records[3] = 10, g->delay.records[PS_DELAY_BUCKETS - 1] = 1;
+    g->delay.sum_s = 60001.5;
+    g->grows = true, g->growth_rate = 20, g->time_to_limit_s = 175;
+    g->risky = true, g->loss_s = 600, g->lost = 12;
+    g->offered_rate = 400, g->suppressed_rate = 150;
+    g->consumers = 4, g->desired_consumers = 6, g->partitions = 8;
+    g->decision.signal = PS_SIGNAL_FRESH, g->decision.passive = true;
+    render();
+    static const char all[] = "{policy=\"one\",topic=\"clicks\",group=\"g\"}";
+    assert_true(value("penstock_consumer_lag_seconds", "{group=\"g\",topic=\"clicks\"}") == 7.5);
+    assert_true(value("penstock_lag_grows", all) == 1.0);
+    assert_true(value("penstock_lag_growth_rate", all) == 20.0);
+    assert_true(value("penstock_time_to_limit_seconds", all) == 175.0);
+    assert_true(value("penstock_data_loss_risk", all) == 1.0);
+    assert_true(value("penstock_data_loss_seconds", all) == 600.0);
+    assert_true(value("penstock_desired_consumers", all) == 6.0);
+    assert_true(value("penstock_signal_passive", all) == 1.0);
+    assert_true(value("penstock_lost_records_total", "{group=\"g\",topic=\"clicks\"}") == 12.0);
+    assert_true(value("penstock_consumers", "{group=\"g\",topic=\"clicks\"}") == 4.0);
+    assert_true(value("penstock_offered_rate", "{policy=\"one\",topic=\"clicks\"}") == 400.0);
+    assert_true(value("penstock_suppressed_rate", "{policy=\"one\",topic=\"clicks\"}") == 150.0);
+    const char *bucket = "penstock_commit_delay_seconds_bucket";
+    assert_true(value(bucket, "{group=\"g\",topic=\"clicks\",le=\"0.01\"}") == 5.0);
+    assert_true(value(bucket, "{group=\"g\",topic=\"clicks\",le=\"0.1\"}") == 15.0);
+    assert_true(value(bucket, "{group=\"g\",topic=\"clicks\",le=\"50000\"}") == 15.0);
+    assert_true(value(bucket, "{group=\"g\",topic=\"clicks\",le=\"+Inf\"}") == 16.0);
+    assert_true(value("penstock_commit_delay_seconds_sum", "{group=\"g\",topic=\"clicks\"}") == 60001.5);
+}
+
+static void test_scale(void **state)
+{
+    (void)state;
+    group(0, "g", 500, 250);
+    group(0, "h", 500, 250);
+    world.status->policies[0].groups[1].governs = false;
+    assert_null(ps_scale_render(&world.view, "three", NULL, NULL));
+    json_t *document = ps_scale_render(&world.view, "one", NULL, NULL);
+    assert_true(json_is_null(json_object_get(document, "desired_consumers"))); /* nobody knows */
+    assert_int_equal(json_array_size(json_object_get(document, "groups")), 2);
+    json_decref(document);
+    world.status->policies[0].groups[0].desired_consumers = 6;
+    world.status->policies[0].groups[0].suppressed_rate = 150;
+    world.status->policies[0].groups[1].desired_consumers = 8;
+    document = ps_scale_render(&world.view, "one", NULL, NULL);
+    assert_int_equal(json_integer_value(json_object_get(document, "desired_consumers")), 8);
+    assert_true(json_real_value(json_object_get(document, "suppressed_rate")) == 150.0);
+    json_decref(document);
+    document = ps_scale_render(&world.view, "one", "clicks", "g");
+    assert_int_equal(json_integer_value(json_object_get(document, "desired_consumers")), 6);
+    json_decref(document);
+    document = ps_scale_render(&world.view, "one", "nothing", NULL);
+    assert_int_equal(json_array_size(json_object_get(document, "groups")), 0);
+    json_decref(document);
+}
+
 /* ---- health and state ---- */
 
 static void test_a_stuck_thread_is_named(void **state)
@@ -452,6 +525,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_usage_is_summed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_traffic, setup, teardown),
         cmocka_unit_test_setup_teardown(test_histogram_adds_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_made_of_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_scale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_stuck_thread_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),
     };
