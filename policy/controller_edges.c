@@ -28,6 +28,8 @@
 #define PS_RATE_JUMP      2.5  /* a sample raises the rate at most so many times: a seek is not a capacity */
 #define PS_CHANGE_GAIN    0.4
 #define PS_CHANGE_POLLS   4.0  /* that the newest interval must span: an edge's time is known to half a poll */
+#define PS_FETCH_LATE     2.0  /* usual distances of fetches, and... */
+#define PS_FETCH_LATE_S   1.0  /* ...so many seconds, after which a commit shows that they go another way */
 #define PS_CHANGE_WIRE    0.2  /* the same where the times of edges are exact: then it must span a period... */
 #define PS_CHANGE_WIRE_S  1.0  /* ...and so many seconds */
 #define PS_RACE           (300 * PS_MILLISECOND) /* between a commit, its notice and a sample that shows it */
@@ -146,6 +148,14 @@ static void note_base(struct ps_partition_state *p, ps_ns at)
     if (p->end - p->base <= 1) { /* 1: the marker of a transaction may stay unread for ever */
         p->alive_at = at;
         p->from = at;
+    }
+}
+
+/* It moves although it has not fetched for a while: it fetches where we do not see it. */
+static void doubt_fetches(struct ps_partition_state *p, ps_ns at)
+{
+    if (ps_seconds(p->fetched_at, at) > PS_FETCH_LATE * p->fetch_gap_s + PS_FETCH_LATE_S) {
+        p->fetch_count = 0;
     }
 }
 
@@ -268,6 +278,9 @@ static uint32_t open_round(struct ps_controller *c, const struct moves *m, const
         }
         p->progress += (double)(p->seen - p->committed);
         p->committed = p->seen;
+        if (p->moved) {
+            doubt_fetches(p, r.between);
+        }
         g->dirty[ps_unread_reader(g, p)] = true;
         edge_push(g, p, round);
     }

@@ -64,11 +64,12 @@ void ps_flow_learn(struct ps_controller *c, bool held, ps_ns now)
     double rate = (g->total - g->flow_total) / dt_s;
     g->flow_total = g->total;
     g->flow_at = now;
-    g->admitted_rate += gain_of(dt_s, ADMITTED_TAU_S) * (rate - g->admitted_rate);
+    double age_s = ps_seconds(g->started_at, now); /* the young average is that of its life */
+    g->admitted_rate += gain_of(dt_s, fmin(ADMITTED_TAU_S, age_s)) * (rate - g->admitted_rate);
     if (held) { /* there is more than what passes, but nobody knows how much */
         g->offered_rate = fmax(g->offered_rate, g->admitted_rate);
     } else {
-        g->offered_rate += gain_of(dt_s, OFFERED_TAU_S) * (rate - g->offered_rate);
+        g->offered_rate += gain_of(dt_s, fmin(OFFERED_TAU_S, age_s)) * (rate - g->offered_rate);
     }
     if (c->config.instances > 1 && now - g->share_at >= SHARE_EVERY) {
         learn_share(c, held, ps_seconds(g->share_at, now));

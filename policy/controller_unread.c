@@ -20,7 +20,7 @@
 /* Between two ticks: where an instant lies in the rings of counts. */
 struct tick_place {
     uint32_t before, after; /* indexes */
-    double fraction;        /* of the way from before to after */
+    double fraction;        /* of the way from before to after; negative: older than that, as if all was even */
     bool newest;            /* at or past the newest tick: the running count is the best there is */
 };
 
@@ -41,7 +41,11 @@ static struct tick_place tick_place(const struct ps_group_state *g, ps_ns at)
         }
     }
     uint32_t oldest = (newest - kept + 1) % PS_TICKS;
-    return (struct tick_place){oldest, oldest, 0.0, false};
+    double kept_s = ps_seconds(g->tick_at[oldest], g->tick_at[newest % PS_TICKS]);
+    if (kept < PS_TICKS || kept_s <= 0.0) { /* before all ticks nothing had passed */
+        return (struct tick_place){oldest, oldest, 0.0, false};
+    }
+    return (struct tick_place){oldest, newest % PS_TICKS, -ps_seconds(at, g->tick_at[oldest]) / kept_s, false};
 }
 
 static double admitted_at(const double *history, double running, const struct tick_place *place)
@@ -49,7 +53,7 @@ static double admitted_at(const double *history, double running, const struct ti
     if (place->newest) {
         return running;
     }
-    return history[place->before] + place->fraction * (history[place->after] - history[place->before]);
+    return fmax(history[place->before] + place->fraction * (history[place->after] - history[place->before]), 0.0);
 }
 
 void ps_unread_remember(struct ps_controller *c, ps_ns now)
@@ -98,7 +102,7 @@ void ps_unread_anchor(struct ps_controller *c)
             place = tick_place(g, placed);
         }
         /* What a response tells of was forwarded before it, so all of that tick is taken to have been. */
-        bool wire = p->end_at == p->end_wire_at && !place.newest;
+        bool wire = p->end_at == p->end_wire_at && !place.newest && place.fraction >= 0.0;
         double own = wire ? p->history[place.after] : admitted_at(p->history, p->admitted, &place);
         if (p->end_before >= 0) { /* else it is the first */
             double foreign = (double)(p->end - p->end_before) - (own - p->own_at_end);
@@ -127,13 +131,18 @@ static double unread_at(const struct ps_group_state *g, const struct ps_partitio
 
 /* ------------------------------------------------------------------------------------------------- who is alive */
 
+static double fetch_patience_s(const struct ps_partition_state *p)
+{
+    return FETCH_PATIENCE * p->fetch_gap_s + FETCH_LEAST_S;
+}
+
 /* 0: no reason to believe so ... 1: stalled. Fetches come while a consumer lives, whatever it commits. */
 static double stalled_by_fetches(const struct ps_group_state *g, const struct ps_partition_state *p)
 {
     if (p->fetch_count < FETCH_RELIED || ps_unread_most(p) <= 1.0) {
         return 0.0;
     }
-    double silent_s = ps_seconds(p->fetched_at, g->now) - FETCH_PATIENCE * p->fetch_gap_s - FETCH_LEAST_S;
+    double silent_s = ps_seconds(p->fetched_at, g->now) - fetch_patience_s(p);
     return fmin(fmax(silent_s / FETCH_SPAN_S, 0.0), 1.0);
 }
 
@@ -194,7 +203,7 @@ double ps_unread_reading_s(const struct ps_group_state *g, const struct ps_parti
         rest += ps_ns_min(g->resumed_at, g->now) - ps_ns_min(g->paused_at, g->now);
     }
     if (p->fetch_count >= FETCH_RELIED) { /* and as long as it fetches */
-        rest = ps_ns_max(rest, p->fetch_moved_at);
+        rest = ps_ns_max(rest, p->fetch_moved_at + (ps_ns)(fetch_patience_s(p) * (double)PS_SECOND));
     }
     double before = awake_s(g, ps_ns_max(from, begin), ps_ns_min(until, ps_ns_min(rest, heard)));
     return before + awake_s(g, ps_ns_max(from, heard), until);

@@ -13,8 +13,6 @@
 #define PHASE_MAX     (300 * PS_SECOND) /* Kafka's max.poll.interval.ms: no rebalance lasts longer */
 #define PAUSE_MOVES   2    /* commits of one partition that move, in a pause: then it is none */
 #define FETCH_FIRST_S 0.5  /* Kafka's fetch.max.wait.ms */
-#define FETCH_LATE    2.0  /* usual distances of fetches, after which a commit shows that they go another way */
-#define FETCH_LATE_S  1.0
 
 void ps_controller_end(struct ps_controller *c, uint32_t partition, int64_t end, ps_ns at, ps_ns now)
 {
@@ -35,14 +33,6 @@ void ps_wire_close(struct ps_controller *c)
     }
 }
 
-/* It commits although it has not fetched for a while: it fetches where we do not see it. */
-static void doubt_fetches(struct ps_partition_state *p, ps_ns at)
-{
-    if (ps_seconds(p->fetched_at, at) > FETCH_LATE * p->fetch_gap_s + FETCH_LATE_S) {
-        p->fetch_count = 0;
-    }
-}
-
 void ps_controller_commit(struct ps_controller *c, uint32_t partition, int64_t offset, ps_ns at, ps_ns now)
 {
     struct ps_group_state *g = ps_group_of(c);
@@ -60,7 +50,6 @@ void ps_controller_commit(struct ps_controller *c, uint32_t partition, int64_t o
         g->commit_at = at;
     }
     if (offset > p->committed) {
-        doubt_fetches(p, at);
         g->pause_moves += ps_paused(g) ? 1 : 0;
     }
     if (p->end_at == 0 && p->end < offset) { /* the end is there at the least */

@@ -7,160 +7,12 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "penstock/config.h"
-#include "penstock/controller.h"
+#include "control_world.h"
 #include "rng.h"
 
-#define PARTITIONS 4
-#define START      (1000 * PS_SECOND)
-#define TICK       (100 * PS_MILLISECOND)
-
-/* ------------------------------------------------------------------------------------------------ a small world */
-
-/* Consumers read exactly, commit exactly, and are polled on time. What is odd is done to it by each test. */
-struct world {
-    struct ps_controller c;
-    struct ps_decision d;
-    void *storage;
-    ps_ns now;
-    uint32_t partitions;
-    double read_rate[8];          /* records/s */
-    double share[8];              /* of what is admitted; 0 everywhere: even */
-    double commit_s;
-    double demand;                /* records/s offered; INFINITY unlimited */
-    double foreign;               /* records/s written by others */
-    double end[8], position[8];
-    int64_t committed[8], log_start[8];
-    int64_t offset;               /* added to every offset that is shown */
-    ps_ns commit_at, poll_at, poll_every;
-    bool dead, mute, frozen, never_commits;
-    struct ps_partition_sample shown[8];
-    double admitted;              /* in all */
-};
-
-static struct ps_controller_config config_20k(void)
-{
-    return (struct ps_controller_config){
-        .target_records = 20e3,
-        .limit_records = 40e3,
-        .poll = 250 * PS_MILLISECOND,
-        .stale_after = 10 * PS_SECOND,
-        .stale = PS_STALE_HOLD_LAST,
-        .stale_factor = 0.5,
-    };
-}
-
-static struct world *world_new(const struct ps_controller_config *config, double rate)
-{
-    struct world *w = calloc(1, sizeof(*w));
-    assert_non_null(w);
-    w->storage = calloc(8, ps_controller_partition_size());
-    assert_non_null(w->storage);
-    w->now = START;
-    w->partitions = PARTITIONS;
-    w->commit_s = 1.0;
-    w->demand = (double)INFINITY;
-    w->poll_every = 250 * PS_MILLISECOND;
-    w->poll_at = START + 70 * PS_MILLISECOND;
-    w->commit_at = START + PS_SECOND;
-    for (uint32_t i = 0; i < 8; i++) {
-        w->read_rate[i] = rate / PARTITIONS;
-    }
-    ps_controller_init(&w->c, config, w->storage, 8, w->now);
-    return w;
-}
-
-static void world_free(struct world *w)
-{
-    free(w->storage);
-    free(w);
-}
-
-static void world_show(struct world *w)
-{
-    for (uint32_t i = 0; i < w->partitions && !w->frozen; i++) {
-        w->shown[i] = (struct ps_partition_sample){
-            .committed = w->committed[i] < 0 ? -1 : w->offset + w->committed[i],
-            .log_start = w->offset + w->log_start[i],
-            .end = w->offset + (int64_t)w->end[i],
-        };
-    }
-    struct ps_sample sample = {
-        .committed_at = w->now,
-        .end_at = w->now,
-        .partition_count = w->partitions,
-        .partitions = w->shown,
-    };
-    ps_controller_observe(&w->c, &sample, w->now);
-}
-
-static void world_tick(struct world *w)
-{
-    double rate = isfinite(w->d.rate) ? w->d.rate * 0.1 : w->d.headroom;
-    double passed = fmin(w->demand * 0.1, fmin(rate, 1e9));
-    bool held = w->demand * 0.1 > passed;
-    double even = 1.0 / w->partitions;
-    for (uint32_t i = 0; i < w->partitions; i++) {
-        double share = w->share[0] > 0.0 ? w->share[i] : even;
-        w->end[i] += passed * share + w->foreign * 0.1 * even;
-        ps_controller_admitted(&w->c, (int32_t)i, passed * share, w->now);
-    }
-    w->admitted += passed;
-    ps_controller_tick(&w->c, held, w->now, &w->d);
-    assert_true(w->d.rate > 0.0 && w->d.headroom >= 0.0); /* never closed, never a NAN */
-}
-
-static void world_run(struct world *w, double seconds)
-{
-    ps_ns until = w->now + (ps_ns)(seconds * 1e9);
-    while (w->now < until) {
-        w->now += 10 * PS_MILLISECOND;
-        for (uint32_t i = 0; i < w->partitions && !w->dead; i++) {
-            w->position[i] = fmin(w->position[i] + w->read_rate[i] * 0.01, fmax(w->end[i], w->position[i]));
-        }
-        if (w->now >= w->commit_at) {
-            w->commit_at += (ps_ns)(w->commit_s * 1e9);
-            for (uint32_t i = 0; i < w->partitions && !w->dead; i++) {
-                w->committed[i] = w->never_commits ? -1 : (int64_t)w->position[i];
-            }
-        }
-        if (w->now % TICK == 0) {
-            world_tick(w);
-        }
-        if (w->now >= w->poll_at) {
-            w->poll_at += w->poll_every;
-            if (!w->mute) {
-                world_show(w);
-            }
-        }
-    }
-}
-
-static double world_lag(const struct world *w)
-{
-    double lag = 0.0;
-    for (uint32_t i = 0; i < w->partitions; i++) {
-        lag += fmax(w->end[i] - w->position[i], 0.0);
-    }
-    return lag;
-}
-
-static void assert_near(double value, double expected, double tolerance)
-{
-    if (!(fabs(value - expected) <= tolerance)) {
-        print_error("%g is not within %g of %g\n", value, tolerance, expected);
-        fail();
-    }
-}
-
-static void assert_settled(const struct world *w, double rate, double target)
-{
-    assert_true(w->d.engaged);
-    assert_near(world_lag(w), target, 0.1 * target);
-    assert_near(w->d.lag_estimated, world_lag(w), 0.1 * target);
-    assert_near(w->d.consume_rate, rate, 0.05 * rate);
-    assert_near(w->d.rate, rate, 0.1 * rate);
-}
+#define PARTITIONS WORLD_PARTITIONS
+#define START      WORLD_START
+#define TICK       WORLD_TICK
 
 /* ------------------------------------------------------------------------------------------- the signals of a group */
 
@@ -169,7 +21,7 @@ static void test_it_settles_at_the_target(void **state)
     (void)state;
     static const double periods[] = {0.1, 0.25, 0.5, 1.0, 5.0, 10.0};
     for (size_t i = 0; i < PS_ARRAY_LEN(periods); i++) {
-        struct ps_controller_config config = config_20k();
+        struct ps_controller_config config = world_config();
         struct world *w = world_new(&config, 2000.0);
         w->commit_s = periods[i];
         world_run(w, 60.0 + 3.0 * periods[i]);
@@ -184,7 +36,7 @@ static void test_it_settles_at_the_target(void **state)
 static void test_from_one_record_a_second_to_ten_million(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     config.target_records = 50e6;
     config.limit_records = 100e6;
     struct world *w = world_new(&config, 10e6);
@@ -204,7 +56,7 @@ static void test_from_one_record_a_second_to_ten_million(void **state)
 static void test_without_pressure_it_stays_open(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     w->demand = 1500.0;
     w->commit_s = 5.0;
@@ -220,7 +72,7 @@ static void test_without_pressure_it_stays_open(void **state)
 static void test_it_lets_go_when_pressure_ends(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     world_run(w, 60.0);
     assert_true(w->d.engaged);
@@ -234,7 +86,7 @@ static void test_it_lets_go_when_pressure_ends(void **state)
 static void test_a_group_that_never_committed(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     w->never_commits = true;
     for (uint32_t i = 0; i < 8; i++) {
@@ -257,7 +109,7 @@ static void test_a_group_that_never_committed(void **state)
 static void test_what_came_before_first_sight_is_unread(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     w->never_commits = true;
     w->dead = true;
@@ -277,7 +129,7 @@ static void test_what_came_before_first_sight_is_unread(void **state)
 static void test_a_seek_back_keeps_producers_alive(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     for (uint32_t i = 0; i < 8; i++) {
         w->end[i] = w->position[i] = 100e3;
@@ -301,7 +153,7 @@ static void test_a_seek_back_keeps_producers_alive(void **state)
 static void test_a_seek_to_the_end_is_no_capacity(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     for (uint32_t i = 0; i < 8; i++) {
         w->end[i] = 500e3; /* a backlog of two million */
@@ -325,7 +177,7 @@ static void test_a_seek_to_the_end_is_no_capacity(void **state)
 static void test_retention_ate_what_was_unread(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     w->dead = true;
     for (uint32_t i = 0; i < 8; i++) {
@@ -363,7 +215,7 @@ static void test_retention_ate_what_was_unread(void **state)
 static void test_negative_lag_is_none(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     world_run(w, 30.0);
     w->demand = 0.0;
@@ -380,7 +232,7 @@ static void test_negative_lag_is_none(void **state)
 static void test_partitions_come_and_go(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     world_run(w, 40.0);
     w->partitions = 8; /* the same consumers read them all */
@@ -404,7 +256,7 @@ static void test_partitions_come_and_go(void **state)
 static void test_partitions_beyond_the_room_are_folded(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     struct ps_partition_sample partitions[12];
     for (uint32_t i = 0; i < 12; i++) {
@@ -425,7 +277,7 @@ static void test_partitions_beyond_the_room_are_folded(void **state)
 static void test_an_end_that_is_not_known_yet(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     struct ps_partition_sample partition = {.committed = -1, .log_start = -1, .end = -1};
     struct ps_sample sample = {w->now, w->now, 1, &partition};
@@ -446,7 +298,7 @@ static void test_garbage_is_survived(void **state)
 {
     (void)state;
     static const int64_t odd[] = {-1, 0, 1, INT64_MAX, INT64_MIN, INT64_MAX - 1, 1000, 1 << 20};
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     uint64_t seed = 11;
     for (int i = 0; i < 20000; i++) {
@@ -472,7 +324,7 @@ static void test_garbage_is_survived(void **state)
 static void test_old_and_repeated_samples_are_no_news(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     world_run(w, 40.0);
     struct ps_partition_sample old[PARTITIONS] = {{0}};
@@ -486,7 +338,7 @@ static void test_old_and_repeated_samples_are_no_news(void **state)
 static void test_a_frozen_source_is_a_silent_one(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     world_run(w, 40.0);
     w->frozen = true;
@@ -503,7 +355,7 @@ static void test_a_frozen_source_is_a_silent_one(void **state)
 static void test_a_quiet_topic_is_not_a_frozen_source(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     config.stale_after = 3 * PS_SECOND;
     struct ps_controller c;
     void *partitions = calloc(1, ps_controller_partition_size());
@@ -528,7 +380,7 @@ static void test_a_quiet_topic_is_not_a_frozen_source(void **state)
 static void test_a_marker_is_not_lag(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     w->demand = 1000.0;
     world_run(w, 20.0);
@@ -552,7 +404,7 @@ static void test_a_marker_is_not_lag(void **state)
 static void test_consumers_that_stop_are_noticed(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     w->commit_s = 5.0;
     world_run(w, 70.0);
@@ -575,7 +427,7 @@ static void test_consumers_that_stop_are_noticed(void **state)
 static void test_the_commit_period_may_change(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     config.target_records = 100e3;
     config.limit_records = 200e3;
     struct world *w = world_new(&config, 2000.0);
@@ -603,7 +455,7 @@ static void test_capacity_may_halve_and_double(void **state)
     (void)state;
     static const double factors[] = {0.5, 2.0};
     for (size_t k = 0; k < PS_ARRAY_LEN(factors); k++) {
-        struct ps_controller_config config = config_20k();
+        struct ps_controller_config config = world_config();
         struct world *w = world_new(&config, 2000.0);
         w->commit_s = 5.0;
         world_run(w, 70.0);
@@ -626,7 +478,7 @@ static void test_capacity_may_halve_and_double(void **state)
 static void test_one_of_several_consumers_dies(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     world_run(w, 60.0);
     w->read_rate[2] = 0.0;
@@ -640,7 +492,7 @@ static void test_one_of_several_consumers_dies(void **state)
 static void test_the_worst_partition_may_govern(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     config.aggregate_max = true;
     struct world *w = world_new(&config, 2000.0);
     w->share[0] = 0.7;
@@ -659,7 +511,7 @@ static void test_the_worst_partition_may_govern(void **state)
 static void test_foreign_writers_take_their_part(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     w->foreign = 800.0;
     world_run(w, 90.0);
@@ -673,7 +525,7 @@ static void test_foreign_writers_take_their_part(void **state)
 static void test_stale_answers(void **state)
 {
     (void)state;
-    struct ps_controller_config config = config_20k();
+    struct ps_controller_config config = world_config();
     struct world *w = world_new(&config, 2000.0);
     world_run(w, 60.0);
     w->mute = true;
@@ -711,7 +563,7 @@ static void test_the_signal_returns(void **state)
 {
     (void)state;
     for (int i = 0; i < 8; i++) {
-        struct ps_controller_config config = config_20k();
+        struct ps_controller_config config = world_config();
         struct world *w = world_new(&config, 2000.0);
         w->commit_s = 5.0;
         world_run(w, 70.0);
@@ -732,7 +584,7 @@ static void test_no_signal_ever(void **state)
     (void)state;
     static const int answers[] = {PS_STALE_OPEN, PS_STALE_HOLD_LAST, PS_STALE_FACTOR};
     for (size_t i = 0; i < PS_ARRAY_LEN(answers); i++) {
-        struct ps_controller_config config = config_20k();
+        struct ps_controller_config config = world_config();
         config.stale = answers[i];
         struct world *w = world_new(&config, 2000.0);
         w->mute = true;
