@@ -1,4 +1,4 @@
-/* test_edge_estimator.c - commits and offsets as they come in real life, each case by its name, polled and passing by. */
+/* test_edge_estimator.c - commits and offsets as they come in real life, polled and passing by, by name. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -373,7 +373,7 @@ static void test_duplicate_and_out_of_order_observations(void **state)
         ps_controller_end(&w->c, p, (int64_t)w->end[p] - 900, w->now - PS_SECOND, w->now);        /* late */
         ps_controller_end(&w->c, p, (int64_t)w->end[p] - 900, w->now, w->now);                    /* another worker's */
         ps_controller_fetched(&w->c, p, (int64_t)w->position[p], w->now - WORLD_TICK, w->now);
-        w->poll_late = i % 3 == 0 ? 2 * PS_SECOND : 0; /* a sample that is older than it seems, and older than commits */
+        w->poll_late = i % 3 == 0 ? 2 * PS_SECOND : 0; /* a sample that is older than commits */
     }
     assert_settled(w, 2000.0, 20e3);
     world_free(w);

@@ -1,5 +1,5 @@
-/* test_edge_plant.c - what consumers and producers may do to a controller, and how it is started and changed: each case by
- * its name. */
+/* test_edge_plant.c - what consumers and producers may do to a controller, and how it is started and changed: each
+ * case by its name. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -179,9 +179,9 @@ static void test_garbage_from_everywhere(void **state)
     world_free(w);
 }
 
-/* ------------------------------------------------------------------------------------- two sources of the same thing */
+/* ------------------------------------------------------------------------------------ two sources of the same thing */
 
-/* Consumers reconnect directly to the brokers: polls rule again within three commit periods, and the other way round. */
+/* Consumers reconnect directly to the brokers: polls rule again within three commit periods, and vice versa. */
 static void test_passive_source_vanishes_and_returns(void **state)
 {
     (void)state;
