@@ -196,6 +196,10 @@ class Cluster:
         """A group that has read nothing yet of these topics, and says so."""
         self.ask(op="commit_zero", group=group, topics=list(topics))
 
+    def write_aged(self, topic, *ages):
+        """Records that look as if they had been written so many seconds ago, the oldest first."""
+        self.ask(op="aged", topic=topic, ages=list(ages))
+
     def begin_transaction(self, topic):
         """Leaves a transaction open on every partition: nobody who reads committed records gets past it."""
         self.ask(op="begin", topic=topic)

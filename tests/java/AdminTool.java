@@ -103,6 +103,19 @@ public final class AdminTool {
             .all().get();
     }
 
+    /** One record for each age (seconds) in partition 0, as if it had been written so long ago; the oldest comes first. */
+    private static void aged(String bootstrap, JsonNode command) throws Exception {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", bootstrap);
+        try (KafkaProducer<byte[], byte[]> producer =
+                 new KafkaProducer<>(p, new ByteArraySerializer(), new ByteArraySerializer())) {
+            for (JsonNode age : command.get("ages")) {
+                long at = System.currentTimeMillis() - 1000 * age.asLong();
+                producer.send(new ProducerRecord<>(command.get("topic").asText(), 0, at, null, new byte[1])).get();
+            }
+        }
+    }
+
     /** One record in every partition of the topic, of a transaction that stays open until abort. */
     private static void begin(String bootstrap, JsonNode command) throws Exception {
         String topic = command.get("topic").asText();
@@ -133,6 +146,7 @@ public final class AdminTool {
             case "leaders" -> leaders(command, answer);
             case "lead" -> lead(command);
             case "commit_zero" -> commitZero(command);
+            case "aged" -> aged(bootstrap, command);
             case "begin" -> begin(bootstrap, command);
             case "abort" -> abort(command);
             case "share_earliest" -> shareEarliest(command);
