@@ -83,6 +83,8 @@ void ps_flow_target(struct ps_controller *c, double rate)
     const struct ps_controller_config *config = &c->config;
     double per_s = isnan(rate) ? fmin(g->offered_rate, RATE_ASSUMED) : rate;
     g->target = config->target_records > 0.0 ? config->target_records : fmax(config->target_s * per_s, TARGET_LEAST);
-    g->limit = config->limit_records > 0.0 ? config->limit_records : config->limit_s * per_s;
+    bool both = config->target_s > 0.0 && config->limit_s > 0.0; /* then they keep their distance at the least target */
+    double limit = both ? g->target * (config->limit_s / config->target_s) : config->limit_s * per_s;
+    g->limit = config->limit_records > 0.0 ? config->limit_records : limit;
     g->limit = fmax(g->limit, g->target);
 }

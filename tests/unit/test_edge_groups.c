@@ -571,6 +571,29 @@ static void test_a_limit_below_the_lag_that_is_there(void **state)
     assert_int_not_equal(instance()->level, PS_LEVEL_REJECT);
 }
 
+/* ---- lag in time ---- */
+
+static void test_a_target_in_time_follows_the_consumers(void **state)
+{
+    (void)state;
+    begin("signal: {groups: [g], target: 5s, limit: 20s}");
+    struct group *g = add(0, "g", 400);
+    world.now += TICK;
+    ps_core_tick(world.core, world.now);
+    struct ps_control_status *status = ps_core_status(world.core, world.now);
+    assert_true(status->policies[0].target_s == 5 && status->policies[0].limit_s == 20);
+    assert_true(status->policies[0].limit >= 3.9 * status->policies[0].target);
+    free(status);
+    run(60);
+    assert_near(run(20), 400, 0.05);
+    assert_near(lag(g), 5 * 400, 0.15);
+    assert_near(find("g")->decision.limit, 20 * 400, 0.1);
+    g->rate = 100; /* slower consumers are held less of */
+    run(150);
+    assert_near(run(20), 100, 0.1);
+    assert_near(lag(g), 5 * 100, 0.25);
+}
+
 /* ---- limits that cannot be kept ---- */
 
 static void test_an_infeasible_limit_is_told(void **state)
@@ -620,6 +643,7 @@ int main(void)
         TEST(test_a_topic_made_anew),
         TEST(test_partitions_that_go_and_come),
         TEST(test_a_limit_below_the_lag_that_is_there),
+        TEST(test_a_target_in_time_follows_the_consumers),
         TEST(test_an_infeasible_limit_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
