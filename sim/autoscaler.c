@@ -2,7 +2,7 @@
  *
  * Every 15 s: wanted = ceil(metric per consumer), nothing within 10 % of what there is; more come after their start-up,
  * with a rebalance; fewer only when nothing more was wanted for five minutes (HPA: scale-down stabilisation). */
-#include "world.h"
+#include "sim_world.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * The quota (Kafka classes ClientQuotaManager, SensorAccess, Rate): records are charged first and measured over eleven
  * samples of one second; a violation mutes the connection for as long as would bring the mean back, and says so in
  * throttle_time_ms (KIP-219). */
-#include "world.h"
+#include "sim_world.h"
 
 /* How long the connection that made this request is muted; 0: not at all. */
 static ps_ns quota_charge(struct ps_sim *sim, struct ps_sim_quota *quota, double records)

@@ -1,6 +1,6 @@
 /* consumers.c - the group: each reads its partitions in turns, a batch at a time, commits inside poll(), pauses in
  * rebalances, dies, seeks, and changes its pace. */
-#include "world.h"
+#include "sim_world.h"
 
 #include <math.h>
 #include <stdlib.h>

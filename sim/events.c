@@ -1,5 +1,5 @@
 /* events.c - the virtual clock: timers in a heap, those that are due at the same instant in the order they were set. */
-#include "world.h"
+#include "sim_world.h"
 
 static bool fires_before(const struct ps_heap_node *one, const struct ps_heap_node *other)
 {

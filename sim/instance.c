@@ -1,6 +1,6 @@
 /* instance.c - one Penstock: what its sessions see of their worker, its controller, and the way of a decision to the
  * valve. One policy, one topic, one worker. */
-#include "world.h"
+#include "sim_world.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  *
  * Records have a size and no bytes: a request is the bytes of its head and a length, and orders to forward or to drop
  * count. What the session asks to see is always within the head. */
-#include "world.h"
+#include "sim_world.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* measure.c - what a run is judged by: samples ten times a second while it goes on, measures from them at its end. */
-#include "world.h"
+#include "sim_world.h"
 
 #include "penstock/share.h"
 

@@ -1,6 +1,6 @@
 /* producers.c - clients that write: they fill a buffer, send full requests (or old ones), obey throttle times or do
  * not, and send again what was refused. */
-#include "world.h"
+#include "sim_world.h"
 
 #include <math.h>
 #include <stdio.h>

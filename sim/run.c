@@ -1,5 +1,5 @@
 /* run.c - one run from its beginning to its end. */
-#include "world.h"
+#include "sim_world.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* signals.c - what Penstock hears of the consumers: polls that come late, askew, cut or frozen, and what passes by. */
-#include "world.h"
+#include "sim_world.h"
 
 #include <stdlib.h>
 

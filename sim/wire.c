@@ -1,6 +1,6 @@
 /* wire.c - the bytes of requests and responses: Produce v8 (the last version whose frames end with the records), and
  * what a client says first. */
-#include "world.h"
+#include "sim_world.h"
 
 #include "penstock/answer.h"
 #include "penstock/batch.h"

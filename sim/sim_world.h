@@ -1,4 +1,4 @@
-/* world.h - one run of the simulator: what its files share, and nobody else sees.
+/* sim_world.h - one run of the simulator: what its files share, and nobody else sees.
  *
  *     producers ──► session ─► governor, valve ──► broker: the log ──► consumers ──► commits
  *                     ▲             ▲                                                   │
