@@ -202,6 +202,9 @@ static void print_facts(const struct ps_config *config, FILE *out)
         fprintf(out, "%s\n", config->admin_token != NULL ? ", with the token" : ", without a token");
     }
     fprintf(out, "%u worker%s\n", config->workers, plural(config->workers));
+    if (config->instances > 1) {
+        fprintf(out, "one of %u instances: begins with that part of each rate\n", config->instances);
+    }
     print_descriptors(config, out);
 }
 

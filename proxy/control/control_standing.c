@@ -70,9 +70,11 @@ void ps_core_group_stand(const struct ps_core_instance *instance, struct ps_core
 {
     ps_ns grace = instance->policy->empty_grace;
     bool empty = group->empty_at != 0;
+    /* Who cannot read the group's offsets any more may not see the group either: then on_stale rules, not this. */
+    bool blind = group->decision.signal == PS_SIGNAL_STALE && group->standing != PS_STANDING_ABANDONED;
     if (group->advises) {
         set(instance, group, PS_STANDING_ADVISORY, now);
-    } else if (empty && grace > 0 && now - group->empty_at >= grace) {
+    } else if (empty && !blind && grace > 0 && now - group->empty_at >= grace) {
         set(instance, group, PS_STANDING_ABANDONED, now);
     } else {
         set(instance, group, empty ? PS_STANDING_EMPTY : PS_STANDING_GOVERNING, now);

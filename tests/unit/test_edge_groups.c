@@ -419,6 +419,30 @@ static void test_a_state_that_is_not_known_abandons_nobody(void **state)
     assert_int_equal(standing("g"), PS_STANDING_ABANDONED);
 }
 
+/* Offsets that cannot be read any more (an ACL, a dead coordinator) are a stale signal, which has its own answer. */
+static void test_nobody_is_abandoned_blindly(void **state)
+{
+    (void)state;
+    begin("signal: {groups: [g], target: 1k, limit: 4k, empty_grace: 20s, stale_after: 5s}");
+    struct group *g = add(0, "g", 400);
+    run(30);
+    const char *name = "g";
+    enum ps_lag_group_state absent = PS_LAG_GROUP_ABSENT;
+    struct ps_lag_message m = {.kind = PS_LAG_GROUPS, .names = &name, .states = &absent, .name_count = 1};
+    g->name = NULL; /* nothing is heard */
+    for (unsigned i = 0; i < 20; i++) {
+        run(5);
+        ps_core_message(world.core, &m, world.now);
+    }
+    assert_int_equal(standing("g"), PS_STANDING_EMPTY);
+    assert_int_equal(find("g")->decision.signal, PS_SIGNAL_STALE);
+    g->name = name;
+    g->rate = 0;
+    g->state = absent;
+    run(10);
+    assert_int_equal(standing("g"), PS_STANDING_ABANDONED);
+}
+
 static void test_max_rate_holds_without_any_group(void **state)
 {
     (void)state;
@@ -634,6 +658,7 @@ int main(void)
         TEST(test_a_group_without_members_that_commits_is_not_empty),
         TEST(test_without_a_grace_an_empty_group_governs_for_ever),
         TEST(test_a_state_that_is_not_known_abandons_nobody),
+        TEST(test_nobody_is_abandoned_blindly),
         TEST(test_max_rate_holds_without_any_group),
         TEST(test_a_group_deleted_while_it_governs),
         TEST(test_a_group_renamed_while_it_governs),
