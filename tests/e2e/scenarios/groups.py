@@ -1,4 +1,5 @@
-"""Which groups govern: consumers below an open transaction, an advisory group, an ignored one, and one that nobody is in."""
+"""Which groups govern: consumers below an open transaction, an advisory group, an ignored one, one that nobody is in;
+and lag in time of records that are older than the proxy."""
 
 import time
 
@@ -10,15 +11,19 @@ from scenarios import scenario
 from scenarios.lag import RATE, TARGET
 
 GRACE = 8    # s
+OLD = 600    # s: the age of a record that was there before the proxy
 PACE = 3000  # records/s below the open transaction: more than what its consumers take
 
 
 @scenario(batch="signals")
 def group_rules(context, cluster):
-    cluster.create("stable", "roles")
+    cluster.create("stable", "roles", "aged")
+    cluster.write_aged("aged", OLD, 20)
     for name in ("g-roles-left", "g-roles-ignored"):  # they have committed, and have no members
         cluster.commit_zero(name, "roles")
+    cluster.commit_zero("g-aged", "aged")
     proxy = Penstock(context, cluster, [
+        policy("aged", "aged", "g-aged", target="30s", limit="1m"),
         policy("stable", "stable", "g-stable", signal={"isolation": "read_committed"}),
         policy("roles", "roles", "g-roles-*", signal={
             "advisory": ["g-roles-slow"], "ignore": ["*-ignored"], "empty_grace": f"{GRACE}s"})])
@@ -42,6 +47,7 @@ def group_rules(context, cluster):
     passed = (fast.acked() - before) / (time.monotonic() - before_at)
     judge_open_transaction(context, proxy, passed)
     judge_roles(context, proxy)
+    judge_age(context, proxy)
     cluster.abort_transaction("stable")
     until("the backlog behind the transaction is seen",
           lambda: proxy.total("penstock_consumer_lag_records", group="g-stable") > TARGET / 2, 5)
@@ -93,3 +99,10 @@ def judge_roles(context, proxy):
                   f"{roles['produce_rate']:.0f}/s")
     context.check("the alarm is a metric",
                   proxy.total("penstock_group_abandoned", group="g-roles-left", policy="roles") == 1)
+
+
+def judge_age(context, proxy):
+    """Asked for by timestamps: between two ages of a ladder, because nobody reads the record itself."""
+    seconds = of_policy(proxy, "aged")["groups"][0]["lag_seconds"]
+    context.check("lag in time knows of records from before the proxy", seconds is not None
+                  and OLD / 2 <= seconds <= OLD * 1.5 + 60, f"{seconds} s, really {OLD} s")
