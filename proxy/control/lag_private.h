@@ -27,7 +27,7 @@
 #define PS_LAG_RETRY_MAX   (1 * PS_SECOND)
 #define PS_LAG_TEXT_MAX    512
 #define PS_LAG_SUSPECTS_MAX 32
-#define PS_LAG_AGES_MAX    32
+#define PS_LAG_AGES_MAX    48
 
 /* A topic that a policy covers. */
 struct ps_lag_topic {

@@ -1,8 +1,8 @@
 /* lag_times.c - when the records of a topic were appended that was written to before this process began to watch.
  *
  * From then on every end offset that passes by or is polled tells when the log ended where. What is older is asked for
- * once, by offsets-for-times at a ladder of ages: recent ones closely, older ones roughly, and in any case those that a
- * policy has a target or a limit at. Timestamps are those of the records: of their producers' clocks, unless the topic
+ * once, by offsets-for-times at a ladder of ages, each half as much again as the one before, and at those that a policy
+ * has a target or a limit at. Timestamps are those of the records: of their producers' clocks, unless the topic
  * says LogAppendTime. */
 #include "lag_private.h"
 
@@ -10,7 +10,9 @@
 
 #include "alloc.h"
 
-#define CALLS          4    /* of a refresh */
+#define YOUNGEST       (10 * PS_SECOND)
+#define OLDEST         (24 * 3600 * PS_SECOND)
+#define CALLS          8    /* of a refresh */
 #define PARTITIONS_MAX 500  /* of a call; a topic that has more gets one of its own */
 
 static void age_add(struct ps_lag *lag, ps_ns age)
@@ -30,10 +32,9 @@ static void age_add(struct ps_lag *lag, ps_ns age)
 
 void ps_lag_ages_set(struct ps_lag *lag)
 {
-    static const unsigned seconds[] = {10, 30, 60, 120, 300, 900, 3600, 4 * 3600, 24 * 3600};
     lag->age_count = 0;
-    for (size_t i = 0; i < PS_ARRAY_LEN(seconds); i++) {
-        age_add(lag, seconds[i] * PS_SECOND);
+    for (ps_ns age = YOUNGEST; age <= OLDEST; age += age / 2) { /* so an age is known to a third of itself */
+        age_add(lag, age);
     }
     for (size_t i = 0; i < lag->config->policy_count; i++) {
         const struct ps_policy_config *policy = &lag->config->policies[i];

@@ -328,15 +328,15 @@ static void test_times(void **state)
     const struct ps_config *config =
         config_of(rd_kafka_mock_cluster_bootstraps(world.cluster),
                   "policies:\n"
-                  "  - {name: p, topics: [u], signal: {groups: [g], target: 20s, limit: 1m, empty_grace: 0s}}\n");
+                  "  - {name: p, topics: [u], signal: {groups: [g], target: 15s, limit: 20s, empty_grace: 0s}}\n");
     ps_lag_configure(world.lag, config);
     ps_config_put(config);
     step(0);
     assert_int_equal(world.lag->ages[0], 10 * PS_SECOND);
-    assert_int_equal(world.lag->ages[1], 20 * PS_SECOND);
-    assert_int_equal(world.lag->ages[2], 30 * PS_SECOND);
-    assert_int_equal(world.lag->ages[3], 60 * PS_SECOND); /* of the ladder as well: once */
-    assert_int_equal(world.lag->ages[4], 120 * PS_SECOND);
+    assert_int_equal(world.lag->ages[1], 15 * PS_SECOND); /* of the ladder and the target: once */
+    assert_int_equal(world.lag->ages[2], 20 * PS_SECOND);
+    assert_int_equal(world.lag->ages[3], 22500 * PS_MILLISECOND);
+    assert_true(world.lag->ages[world.lag->age_count - 1] > 16 * 3600 * PS_SECOND);
     size_t asked = count(PS_LAG_TIMES);
     assert_true(asked >= 1);
     const struct ps_lag_message *m = find(PS_LAG_TIMES, NULL, "u");
