@@ -126,11 +126,11 @@ bool ps_fair_repaid(const struct ps_fair *level, const struct ps_fair_member *me
 
 void ps_fair_tick(struct ps_fair *level, double rate, double dt)
 {
+    double seen = (level->v - level->tick_v) / dt / rate;
     if (!isfinite(rate)) {
         level->speed = 0.0;
-    } else if (rate > 0.0 && dt > 0.0) {
-        double gain = 1.0 - exp(-dt / SPEED_TAU);
-        level->speed += gain * ((level->v - level->tick_v) / dt / rate - level->speed);
+    } else if (isfinite(seen)) {
+        level->speed += (1.0 - exp(-dt / SPEED_TAU)) * (seen - level->speed);
     }
     level->tick_v = level->v;
 }

@@ -15,6 +15,8 @@
 #define TAKEN_TAU        1.0  /* seconds over which a tier's use of the rate is averaged */
 #define TOLD_BELOW_S     1.0  /* the most that a tier below another is told: what is left to it changes at once */
 #define PER_BYTE_UNKNOWN (1.0 / 1024)
+#define PER_BYTE_MIN     1e-12
+#define PER_BYTE_MAX     1e12
 
 static double seconds_between(ps_ns from, ps_ns to)
 {
@@ -223,8 +225,9 @@ static bool valve_passes(const struct ps_valve *valve)
 /* The rates are others now. was: the work rate before. */
 static void rates_changed(struct ps_valve *valve, double was)
 {
-    if (isfinite(valve->rate) && valve->rate > 0.0 && isfinite(valve->byte_rate)) {
-        valve->per_byte = valve->rate / valve->byte_rate;
+    double per_byte = valve->rate / valve->byte_rate;
+    if (per_byte >= PER_BYTE_MIN && per_byte <= PER_BYTE_MAX) { /* both are known, and make sense together */
+        valve->per_byte = per_byte;
     }
     if (!isfinite(work_rate(valve))) {
         return;
@@ -534,7 +537,8 @@ static void tier_tick(struct ps_tier *tier, double rate, double dt)
     }
     ps_fair_tick(&tier->parties, rate, dt);
     double taken = isfinite(rate) && rate > 0.0 && dt > 0.0 ? tier->passed / rate / dt : 0.0;
-    tier->taken += (1.0 - exp(-dt / TAKEN_TAU)) * (ps_larger(taken, 0.0) - tier->taken);
+    taken = ps_smaller(ps_larger(taken, 0.0), 1.0);
+    tier->taken += (1.0 - exp(-dt / TAKEN_TAU)) * (taken - tier->taken);
     if (tier->lost > 0.0) {
         tier->eager = ps_smaller(tier->eager * EAGER_UP, EAGER_MAX);
     } else if (tier->waiting > 0) {
