@@ -1,4 +1,5 @@
-/* test_share.c - weighted max-min: examples by hand, then its four properties on random cases. */
+/* test_share.c - weighted max-min: examples by hand, then its properties on random cases; with
+ * tiers and minima too. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -86,11 +87,83 @@ static void test_properties_hold_on_random_cases(void **state)
     }
 }
 
+/* Wants 30, 30 and 60 in three tiers, the lowest with a minimum of 4. */
+static void test_tiers(void **state)
+{
+    (void)state;
+    static const struct {
+        double rate, expected[3];
+    } rows[] = {{80, {30, 30, 20}}, {40, {30, 6, 4}}, {20, {16, 0, 4}}, {3, {0, 0, 3}}, {150, {40, 40, 70}}};
+    for (size_t i = 0; i < PS_ARRAY_LEN(rows); i++) {
+        struct ps_share shares[3] = {{.weight = 1, .need = 30, .tier = 0},
+                                     {.weight = 1, .need = 30, .tier = 1},
+                                     {.weight = 1, .need = 60, .minimum = 4, .tier = 2}};
+        ps_share_split(shares, 3, rows[i].rate);
+        for (size_t k = 0; k < 3; k++) {
+            assert_true(fabs(shares[k].rate - rows[i].expected[k]) < 1e-9);
+        }
+    }
+}
+
+static double minimum_of(const struct ps_share *share)
+{
+    return fmin(share->minimum, share->need);
+}
+
+/* Of one split: sums, bounds, minima, tiers. */
+static void check_tiers(const struct ps_share *shares, size_t count, double rate)
+{
+    double sum = 0.0, needs = 0.0, minima = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        sum += shares[i].rate;
+        needs += shares[i].need;
+        minima += minimum_of(&shares[i]);
+    }
+    assert_true(fabs(sum - rate) < 1e-6); /* all of it is split, what nobody needs is lent */
+    for (size_t i = 0; i < count; i++) {
+        const struct ps_share *a = &shares[i];
+        assert_true(needs <= rate ? a->rate >= a->need - 1e-6 : a->rate <= a->need + 1e-6);
+        assert_true(minima > rate || a->rate >= minimum_of(a) - 1e-6);
+        for (size_t k = 0; k < count; k++) { /* nobody below has more than its minimum while one above is short */
+            const struct ps_share *b = &shares[k];
+            bool short_above = b->tier < a->tier && b->rate < b->need - 1e-6;
+            assert_true(!short_above || a->rate <= minimum_of(a) + 1e-6);
+        }
+    }
+}
+
+static void test_invariants_of_tiers_on_random_cases(void **state)
+{
+    (void)state;
+    uint64_t seed = 29;
+    for (int round = 0; round < 20000; round++) {
+        struct ps_share shares[SHARES_MAX], more[SHARES_MAX];
+        size_t count = 1 + rng_next(&seed) % SHARES_MAX;
+        for (size_t i = 0; i < count; i++) {
+            bool promised = rng_next(&seed) % 2 == 0;
+            shares[i] = (struct ps_share){.weight = 0.1 + 5.0 * rng_unit(&seed),
+                                          .need = rng_next(&seed) % 3 == 0 ? 0.0 : 100.0 * rng_unit(&seed),
+                                          .minimum = promised ? 30.0 * rng_unit(&seed) : 0.0,
+                                          .tier = (uint32_t)(rng_next(&seed) % 3)};
+            more[i] = shares[i];
+        }
+        double rate = 300.0 * rng_unit(&seed);
+        ps_share_split(shares, count, rate);
+        check_tiers(shares, count, rate);
+        ps_share_split(more, count, rate + 20.0 * rng_unit(&seed));
+        for (size_t i = 0; i < count; i++) {
+            assert_true(more[i].rate >= shares[i].rate - 1e-6); /* more to split is less for nobody */
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_examples),
         cmocka_unit_test(test_properties_hold_on_random_cases),
+        cmocka_unit_test(test_tiers),
+        cmocka_unit_test(test_invariants_of_tiers_on_random_cases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
