@@ -123,9 +123,11 @@ class Producers:
         return self._acks
 
 
-def group(name, topic, bootstrap, rate=2000, consumers=2, commit_ms=5000, partitions=4, client_id=None, **props):
+def group(name, topic, bootstrap, rate=2000, consumers=2, commit_ms=5000, partitions=4, client_id=None,
+          transactional=False, **props):
     return {"group": name, "topic": topic, "bootstrap": bootstrap, "rate": rate, "consumers": consumers,
             "commit_ms": commit_ms, "partitions": partitions, "client_id": client_id or f"c-{name}",
+            "transactional": transactional,
             "props": {key.replace("_", "."): str(value) for key, value in props.items()}}
 
 

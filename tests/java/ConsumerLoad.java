@@ -23,8 +23,11 @@ import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
  * Groups of consumers that work at a given rate, and the measuring of their true lag.
@@ -33,7 +36,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  *
  * Work is a timetable: a consumer is done with a record only when its time has come. The true lag is sampled in this
  * process: the end offsets as the brokers tell them (never through a proxy) minus what has been worked through. A
- * group of no consumers is only watched.
+ * group of no consumers is only watched. A group with "transactional" commits its offsets in transactions, as who
+ * reads, works and writes exactly once does; every third of them is aborted, so that its offsets count only with the next.
  *
  * CONSUMED.bin: per record int group (its place in the spec), int partition, long offset, int origin, long seq,
  * int age (ms).
@@ -94,6 +98,10 @@ public final class ConsumerLoad {
         final KafkaConsumer<byte[], byte[]> consumer;
         final Common.Pace pace;
         final int chunk;
+        final long commitMs;
+        KafkaProducer<byte[], byte[]> transactions; // null: the consumer commits by itself
+        long committedAt = System.currentTimeMillis();
+        int transaction;
 
         Member(Group group, int number, int members) {
             this.group = group;
@@ -102,19 +110,54 @@ public final class ConsumerLoad {
             chunk = Math.max(1, (int) (rate * CHUNK_MS / 1000));
             Properties p = new Properties();
             long commit = group.spec.get("commit_ms").asLong();
+            boolean transactional = group.spec.path("transactional").asBoolean(false);
+            commitMs = commit;
             p.put("bootstrap.servers", group.spec.get("bootstrap").asText());
             p.put("client.id", group.spec.get("client_id").asText() + "-" + number);
             p.put("group.id", group.name);
             p.put("auto.offset.reset", "earliest");
-            p.put("enable.auto.commit", commit > 0 ? "true" : "false");
-            if (commit > 0) {
+            p.put("enable.auto.commit", commit > 0 && !transactional ? "true" : "false");
+            if (commit > 0 && !transactional) {
                 p.put("auto.commit.interval.ms", Long.toString(commit));
             }
             p.put("key.deserializer", ByteArrayDeserializer.class.getName());
             p.put("value.deserializer", ByteArrayDeserializer.class.getName());
             Common.properties(group.spec.get("props"), p);
             consumer = new KafkaConsumer<>(p);
+            if (transactional) {
+                transactions = transactions(group, number);
+            }
             consumer.subscribe(List.of(group.topic), this);
+        }
+
+        private static KafkaProducer<byte[], byte[]> transactions(Group group, int number) {
+            Properties p = new Properties();
+            p.put("bootstrap.servers", group.spec.get("bootstrap").asText());
+            p.put("client.id", group.spec.get("client_id").asText() + "-txn-" + number);
+            p.put("transactional.id", group.name + "-" + number);
+            p.put("key.serializer", ByteArraySerializer.class.getName());
+            p.put("value.serializer", ByteArraySerializer.class.getName());
+            KafkaProducer<byte[], byte[]> producer = new KafkaProducer<>(p);
+            producer.initTransactions();
+            return producer;
+        }
+
+        private void commitInTransaction() {
+            Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+            for (TopicPartition partition : consumer.assignment()) {
+                offsets.put(partition, new OffsetAndMetadata(consumer.position(partition)));
+            }
+            committedAt = System.currentTimeMillis();
+            if (offsets.isEmpty()) {
+                return;
+            }
+            transactions.beginTransaction();
+            transactions.sendOffsetsToTransaction(offsets, consumer.groupMetadata());
+            if (++transaction % 3 == 0 && !draining) {
+                transactions.abortTransaction();
+            } else {
+                transactions.commitTransaction();
+            }
         }
 
         @Override
@@ -122,6 +165,10 @@ public final class ConsumerLoad {
             try {
                 while (!group.finished()) {
                     work();
+                }
+                if (transactions != null) {
+                    commitInTransaction();
+                    transactions.close();
                 }
                 consumer.close();
             } catch (InterruptedException e) {
@@ -154,6 +201,9 @@ public final class ConsumerLoad {
                 group.positions.set(record.partition(), record.offset() + 1);
             }
             pace.spend(unpaid);
+            if (transactions != null && System.currentTimeMillis() - committedAt >= commitMs) {
+                commitInTransaction();
+            }
         }
 
         private void write(ConsumerRecord<byte[], byte[]> record) throws IOException {

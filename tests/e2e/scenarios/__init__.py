@@ -44,5 +44,5 @@ def all_of_them():
     return [one for members in _members.values() for one in members]
 
 
-for _module in ("wire", "admin", "signals", "groups", "ids", "unknown", "lag", "fairness", "brokers", "sasl", "demo", "memory"):
+for _module in ("wire", "admin", "signals", "groups", "passing", "ids", "unknown", "lag", "fairness", "brokers", "sasl", "demo", "memory"):
     importlib.import_module(f"scenarios.{_module}")
