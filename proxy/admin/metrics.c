@@ -135,6 +135,8 @@ static bool shown_before(const struct ps_control_status *control, size_t policy,
     return false;
 }
 
+#define DELAYS_MAX 1000 /* histograms of commit delays, each of 24 lines; the state has the quantiles of all */
+
 static void write_delay(FILE *out, const struct ps_policy_status *policy, const struct ps_group_status *group)
 {
     char bound[32];
@@ -153,12 +155,14 @@ static void write_delay(FILE *out, const struct ps_policy_status *policy, const 
 
 static void write_delays(FILE *out, const struct ps_control_status *control)
 {
+    unsigned written = 0;
     head(out, "penstock_commit_delay_seconds", "histogram", "Age of records when the group commits them.");
     for (size_t i = 0; i < control->policy_count; i++) {
         const struct ps_policy_status *policy = &control->policies[i];
         for (size_t g = 0; g < policy->group_count; g++) {
             const struct ps_group_status *group = &policy->groups[g];
-            if (group->delay.sum_s > 0.0 && !shown_before(control, i, group->group)) {
+            if (group->delay.sum_s > 0.0 && written < DELAYS_MAX && !shown_before(control, i, group->group)) {
+                written++;
                 write_delay(out, policy, group);
             }
         }

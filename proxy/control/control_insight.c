@@ -115,6 +115,7 @@ void ps_core_insight_sample(struct ps_core *core, struct ps_core_instance *insta
         struct ps_times *times = s->end < 0 ? NULL : times_of(core, instance, p);
         if (times != NULL && m->isolation == PS_READ_COMMITTED) {
             ps_times_add(times, s->end, sample->end_at); /* the log may be longer: a transaction is open */
+            insight->positions[p].stable = s->end;
         } else if (times != NULL) {
             ps_times_polled(times, s->log_start, s->end, sample->end_at);
         }
@@ -136,16 +137,21 @@ static double lag_seconds(const struct ps_core_instance *instance, const struct 
 {
     const struct ps_core_insight *insight = &group->insight;
     double oldest = (double)NAN;
-    bool known = true;
+    bool all = true;
     for (uint32_t p = 0; p < insight->partition_cap; p++) {
-        if (insight->positions[p].at != 0) {
+        const struct ps_core_position *position = &insight->positions[p];
+        if (position->at != 0) {
             double age = p < instance->times_count
-                             ? ps_times_age(&instance->times[p], insight->positions[p].committed, now)
+                             ? ps_times_age(&instance->times[p], position->committed, now)
                              : (double)NAN;
-            known = known && !isnan(age);
+            if (instance->policy->isolation == PS_READ_COMMITTED && position->committed >= position->stable) {
+                age = 0.0; /* what is there it may not read yet */
+            }
+            all = all && !isnan(age);
             oldest = fmax(oldest, age);
         }
     }
+    bool known = all && !isnan(oldest);
     const struct ps_decision *d = &group->decision;
     if (known || !(d->consume_rate > 0.0)) {
         return known ? oldest : (double)NAN;

@@ -16,6 +16,7 @@ struct ps_core_position {
     int64_t committed; /* at > 0: as of then */
     int64_t counted;   /* records before it are in the histogram of delays, or were committed before we came */
     ps_ns at;          /* 0 never heard of */
+    int64_t stable;    /* as last polled for a read_committed group: it can read no further */
 };
 
 struct ps_core_insight {

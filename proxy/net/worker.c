@@ -26,7 +26,7 @@
 #define TIDY_AFTER      (2 * PS_SECOND) /* without a byte moving */
 #define STALLED_FOR     (2 * PS_SECOND) /* a client that reads nothing; others wait for memory five times as long */
 #define HANDED_MAX      4096  /* connections on their way from the acceptor */
-#define NOTICES_MAX     16384 /* between two ticks of the control thread */
+#define NOTICES_MAX     8192  /* between two ticks of the control thread; they come added up (notices.h) */
 #define NOTICE_TEXT_MAX 256
 #define RELEASES_MAX    4096  /* tickets in one go; then other events have their turn */
 

@@ -415,6 +415,34 @@ static void test_points_of_the_past_give_an_age_at_once(void **state)
     end();
 }
 
+static void test_below_an_open_transaction_nobody_is_behind(void **state)
+{
+    (void)state;
+    begin("  - name: p\n    topics: [t]\n    signal: {groups: [g], target: 1k, limit: 4k, isolation: read_committed}\n");
+    const struct ps_group_status *g;
+    for (int i = 0; i <= 100; i++) { /* a transaction is open from 5,000 on */
+        appended(0, 1000 * i);
+        struct ps_partition_sample partition = {i < 50 ? 0 : 5000, 0, 1000 * i < 5000 ? 1000 * i : 5000};
+        struct ps_lag_message m = {
+            .kind = PS_LAG_SAMPLE, .group = "g", .topic = "t", .isolation = PS_READ_COMMITTED};
+        m.sample = (struct ps_sample){world.now, world.now, 1, &partition};
+        ps_core_message(world.core, &m, world.now);
+        tick();
+        if (i == 45) {
+            struct ps_control_status *status = look(&g);
+            assert_true(g->lag_seconds > 2.5); /* it has not read what it may */
+            free(status);
+        }
+    }
+    for (int i = 0; i < 15; i++) {
+        tick();
+    }
+    struct ps_control_status *status = look(&g);
+    assert_true(g->lag_seconds == 0.0);
+    free(status);
+    end();
+}
+
 static void test_growth_is_told(void **state)
 {
     (void)state;
@@ -506,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_unknown_is_absent),
         cmocka_unit_test(test_lag_in_time_and_delays),
         cmocka_unit_test(test_points_of_the_past_give_an_age_at_once),
+        cmocka_unit_test(test_below_an_open_transaction_nobody_is_behind),
         cmocka_unit_test(test_growth_is_told),
         cmocka_unit_test(test_the_risk_is_told_and_guarded),
         cmocka_unit_test(test_members_make_a_scale),
