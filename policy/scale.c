@@ -5,7 +5,8 @@
 
 #define WRITTEN_S  5.0             /* memory of what is written: longer than a burst's first tick, short for a step */
 #define BREAK      (2 * PS_SECOND) /* held back in turns is held back */
-#define GROW_PART  4               /* of the consumers that there are are added while holding lasts, one at the least */
+#define GROW_PART  2               /* half as many as there are are added while holding lasts, one at the least */
+#define PRESSED    0.5             /* of the target: with so much lag consumers run flat out */
 #define BEHIND     1.5             /* targets of lag beyond which reading it takes consumers of its own */
 
 static double seconds(ps_ns from, ps_ns to)
@@ -35,15 +36,20 @@ static void hold(struct ps_scale *s, const struct ps_scale_input *in)
     } else if (s->held_since == 0 || changed) {
         s->held_since = in->now;
     }
+    if (s->held_since == 0 && !(in->lag >= PRESSED * in->target)) {
+        s->pressed_since = 0;
+    } else if (s->pressed_since == 0 || changed) {
+        s->pressed_since = in->now;
+    }
     if (changed || s->consumers_at == 0) {
         s->consumers = in->consumers;
         s->consumers_at = in->now;
     }
 }
 
-static bool held_long(const struct ps_scale *s)
+static bool for_long(const struct ps_scale *s, ps_ns since)
 {
-    return s->held_since != 0 && s->seen_at - s->held_since >= PS_SCALE_HELD;
+    return since != 0 && s->seen_at - since >= PS_SCALE_HELD;
 }
 
 /* Members beyond the partitions have nothing to read. */
@@ -57,7 +63,8 @@ static void learn(struct ps_scale *s, const struct ps_scale_input *in)
 {
     bool settled = s->one <= 0.0 || in->now - s->consumers_at >= PS_SCALE_SETTLED;
     if (in->consume_rate > 0.0 && in->consumers > 0 && settled) {
-        s->one = in->consume_rate / readers(in);
+        double one = in->consume_rate / readers(in);
+        s->one = for_long(s, s->pressed_since) ? one : fmax(s->one, one);
     }
 }
 
@@ -70,12 +77,12 @@ static uint32_t wish(const struct ps_scale *s, const struct ps_scale_input *in)
         demand += (in->lag - in->target) / PS_SCALE_DRAIN_S;
     }
     if (demand > PS_SCALE_TOLERANCE * count * s->one) {
-        count = ceil(demand / s->one - 1e-6);
+        count = for_long(s, s->pressed_since) || in->consumers == 0 ? ceil(demand / s->one - 1e-6) : count;
     } else if (s->held_since == 0) { /* nobody is to go while producers wait */
         count = fmin(ceil(PS_SCALE_HEADROOM * demand / s->one - 1e-6), count);
     }
-    if (held_long(s)) {
-        count = fmax(count, (double)(in->consumers + (in->consumers > GROW_PART ? in->consumers / GROW_PART : 1)));
+    if (for_long(s, s->held_since)) {
+        count = fmax(count, (double)(in->consumers + (in->consumers >= GROW_PART ? in->consumers / GROW_PART : 1)));
     }
     double most = in->partitions > 0 ? (double)in->partitions : fmax((double)in->consumers, 1.0);
     return (uint32_t)fmin(fmax(count, 1.0), most);
@@ -112,7 +119,7 @@ void ps_scale_observe(struct ps_scale *s, const struct ps_scale_input *in)
     hold(s, in);
     learn(s, in);
     s->offered_rate = fmax(s->written, s->held_since != 0 ? in->admitted_rate : 0.0);
-    if (held_long(s) && s->one > 0.0) {
+    if (for_long(s, s->held_since) && s->one > 0.0) {
         s->offered_rate = fmax(s->offered_rate, s->one * (readers(in) + 1.0));
     }
     s->suppressed_rate = s->held_since != 0 ? fmax(s->offered_rate - in->admitted_rate, 0.0) : 0.0;

@@ -8,15 +8,25 @@
 
 #define TOLERANCE 0.1
 
-/* Records/s that would come if nobody were held: what passes, and what producers make and cannot send. */
-static double demand(struct ps_sim *sim)
+void ps_sim_autoscaler_look(struct ps_sim *sim)
 {
-    double rate = 0.0;
-    for (uint32_t i = 0; i < sim->producer_count; i++) {
-        const struct ps_sim_tenant *tenant = sim->producers[i].tenant;
-        rate += ps_sim_curve_at(&tenant->demand, ps_sim_seconds(sim)) / tenant->producers;
+    const struct ps_decision *d = &sim->instances[0].decision;
+    double admitted = 0.0;
+    bool held = false;
+    for (uint32_t i = 0; i < sim->scenario->instances; i++) {
+        admitted += sim->instances[i].admitted_rate;
+        held = held || sim->instances[i].held;
     }
-    return rate;
+    ps_scale_observe(&sim->scaler.scale, &(struct ps_scale_input){
+                                             .now = sim->now,
+                                             .admitted_rate = admitted,
+                                             .consume_rate = d->consume_rate,
+                                             .lag = d->lag_estimated,
+                                             .target = d->target,
+                                             .held = held,
+                                             .consumers = sim->consumer_count,
+                                             .partitions = sim->scenario->partitions,
+                                         });
 }
 
 static double metric(struct ps_sim *sim)
@@ -24,7 +34,7 @@ static double metric(struct ps_sim *sim)
     const struct ps_sim_autoscaler *a = &sim->scenario->autoscaler;
     double lag = 0.0;
     if (a->metric == PS_SIM_BY_DEMAND) {
-        return demand(sim) / fmax(ps_sim_capacity_each(sim), 1e-9);
+        return sim->scaler.scale.desired > 0 ? sim->scaler.scale.desired : sim->consumer_count;
     }
     for (uint32_t i = 0; i < sim->scenario->partitions; i++) {
         const struct ps_sim_partition *p = &sim->partitions[i];

@@ -18,11 +18,6 @@ static double capacity_of_one(const struct ps_sim *sim)
     return fmax(ps_sim_curve_at(&c->capacity, ps_sim_seconds(sim)), 0.0);
 }
 
-double ps_sim_capacity_each(struct ps_sim *sim)
-{
-    return capacity_of_one(sim) * sim->slow;
-}
-
 static bool reads(const struct ps_sim *sim, const struct ps_sim_consumer *k)
 {
     return !k->dead && sim->now >= sim->paused_until;

@@ -170,6 +170,9 @@ static void tick(struct ps_sim *sim, void *owner)
     instance->ticked_at = sim->now;
     if (sim->controller->kind != PS_SIM_NOBODY && sim->controller->kind != PS_SIM_QUOTA) {
         decide(sim, instance);
+        if (instance->index == 0) {
+            ps_sim_autoscaler_look(sim);
+        }
     }
     memset(instance->forwarded, 0, sizeof(instance->forwarded));
     ps_sim_after(sim, &instance->tick, dt);

@@ -19,6 +19,7 @@
 #include "penstock/api.h"
 #include "penstock/bytes.h"
 #include "penstock/heap.h"
+#include "penstock/scale.h"
 #include "penstock/session.h"
 
 #include "rng.h"
@@ -203,7 +204,6 @@ bool ps_sim_consumers_init(struct ps_sim *sim);
 /* Nobody reads for so long; then there are `count` of them. */
 void ps_sim_consumers_rebalance(struct ps_sim *sim, uint32_t count, double seconds);
 double ps_sim_capacity(struct ps_sim *sim);      /* of all that read, now; records/s */
-double ps_sim_capacity_each(struct ps_sim *sim); /* of one, without noise */
 
 /* ---- signals.c ---- */
 
@@ -269,9 +269,12 @@ struct ps_sim_scaler {
     uint32_t coming;          /* consumers that there will be */
     uint32_t wanted[64];      /* of the last asks, for scaling down */
     uint32_t wanted_count;
+    struct ps_scale scale;    /* what Penstock tells it */
 };
 
 void ps_sim_autoscaler_init(struct ps_sim *sim);
+/* The first instance has decided: what the control thread would tell an autoscaler. */
+void ps_sim_autoscaler_look(struct ps_sim *sim);
 
 /* ---- measure.c ---- */
 

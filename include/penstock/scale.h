@@ -4,16 +4,17 @@
  * sees. So the number is made from demand. While nobody is held back the demand is what is written. While somebody is,
  * producers that wait for their answers write no more than they may, and nobody can see how much they would: then the
  * demand is at least what was written before holding began (fading with PS_SCALE_FADE_S), at least what is admitted,
- * and, once holding has lasted PS_SCALE_HELD, more than all consumers together can read: one more, or a quarter more,
- * until it stops. That is how a demand is found which nobody has ever seen.
+ * and, once holding has lasted PS_SCALE_HELD, more than all consumers together can read: half as many more, at least
+ * one, until it stops. That is how a demand is found which nobody has ever seen.
  *
  *     desired = ceil(demand / capacity of one), and what is above the target is to be read within PS_SCALE_DRAIN_S
  *
- * at least 1, at most the number of partitions: more consumers would have nothing to read. It grows at once where
- * demand is PS_SCALE_TOLERANCE above what there is, and falls where PS_SCALE_HEADROOM is left, to the greatest value
- * of the last PS_SCALE_STABLE. The capacity of one consumer is learned only while their number has stood for
- * PS_SCALE_SETTLED: right after a change the consume rate is still that of the old number. Pure; zeroed means nothing
- * seen. */
+ * at least 1, at most the number of partitions: more consumers would have nothing to read. It grows where demand is
+ * PS_SCALE_TOLERANCE above what there is and consumers have had all they can do for PS_SCALE_HELD (somebody is held, or
+ * lag is at half the target): before, their rate is what came, not what they can. It falls where PS_SCALE_HEADROOM is
+ * left, to the greatest value of the last PS_SCALE_STABLE. The capacity of one consumer is learned while their number
+ * has stood for PS_SCALE_SETTLED: right after a change the consume rate is still that of the old number. Pure; zeroed
+ * means nothing seen. */
 #ifndef PENSTOCK_SCALE_H
 #define PENSTOCK_SCALE_H
 
@@ -47,6 +48,7 @@ struct ps_scale {
     ps_ns consumers_at;      /* there have been so many since */
     ps_ns held_at;           /* last; 0 never */
     ps_ns held_since;        /* without a break, and for these consumers; 0 nobody is held */
+    ps_ns pressed_since;     /* the same of consumers that have all they can do; 0 they have not */
     uint32_t peaks[PS_SCALE_PARTS]; /* greatest wish of each part of the window; 0 none */
     uint32_t part;           /* the newest of them */
     ps_ns part_at;           /* it began then */

@@ -418,7 +418,8 @@ static void test_points_of_the_past_give_an_age_at_once(void **state)
 static void test_below_an_open_transaction_nobody_is_behind(void **state)
 {
     (void)state;
-    begin("  - name: p\n    topics: [t]\n    signal: {groups: [g], target: 1k, limit: 4k, isolation: read_committed}\n");
+    begin("  - name: p\n    topics: [t]\n"
+          "    signal: {groups: [g], target: 1k, limit: 4k, isolation: read_committed}\n");
     const struct ps_group_status *g;
     for (int i = 0; i <= 100; i++) { /* a transaction is open from 5,000 on */
         appended(0, 1000 * i);
