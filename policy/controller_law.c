@@ -13,10 +13,10 @@
 #define PS_COLD_ENGAGE_AT 0.5  /* of the target */
 #define PS_COLD_RATE      0.05 /* of the target per second */
 #define PS_LEAST_RATE     0.002 /* of the consume rate, when consumers stand still */
-#define PS_BLIND_LOSS     0.2  /* of the consume rate, that may be lost unseen while the signal is stale */
+#define PS_BLIND_LOSS     0.18 /* of the consume rate, that may be lost unseen while the signal is stale */
 #define PS_BLIND_STARVE   0.1  /* the margin that consumers are denied at most to begin with... */
 #define PS_STEADY_TAU_S   20.0
-#define PS_BLIND_LAST_S   60.0 /* ...and so that the standing queue feeds them for so long */
+#define PS_BLIND_LAST_S   75.0 /* ...and so that the standing queue feeds them for so long */
 #define PS_STALE_PERIODS  2.0  /* of commits, that a signal is fresh at the least if they pass by */
 #define PS_FETCH_OLD_S    2.0  /* fetches beyond this age bound nothing */
 #define PS_ACT_S          0.2  /* from a decision to the valves */
