@@ -134,14 +134,18 @@ def group(name, topic, bootstrap, rate=2000, consumers=2, commit_ms=5000, partit
 class Consumers:
     """One process of consumer groups, which also measures true lag five times a second."""
 
-    def __init__(self, context, name, cluster, groups, wait=True):
+    def __init__(self, context, name, cluster, groups, wait=True, hold=False):
+        """wait: until every partition has its consumer. hold: they join their groups only when go() says so."""
         self.context, self.name, self.groups = context, name, groups
         self.consumed_path = context.folder / f"{name}.consumed"
         spec = context.folder / f"{name}.json"
-        spec.write_text(json.dumps({"admin": cluster.direct, "sample_ms": 200, "groups": groups}))
+        spec.write_text(json.dumps({"admin": cluster.direct, "sample_ms": 200, "hold": hold, "groups": groups}))
         self.process = context.spawn(name, java("ConsumerLoad", spec, self.consumed_path, heap="768m"))
-        if wait:
+        if wait and not hold:
             until(f"{name} assigned", lambda: self._ready(), 60)
+
+    def go(self):
+        self.process.tell("go")
 
     def _ready(self):
         if not self.process.alive():

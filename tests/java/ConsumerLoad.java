@@ -15,6 +15,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLongArray;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
@@ -34,16 +37,21 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  *
  *     ConsumerLoad SPEC.json CONSUMED.bin      "drain" on its input: read all that is left at full speed, then end
  *
+ * With "hold" in the specification nobody joins a group before "go" has come: a new process takes seconds to start.
+ * A group's "revoke_ms" is the time that a consumer takes to give its partitions away in a rebalance.
+ *
  * Work is a timetable: a consumer is done with a record only when its time has come. The true lag is sampled in this
  * process: the end offsets as the brokers tell them (never through a proxy) minus what has been worked through. A
- * group of no consumers is only watched. A group with "transactional" commits its offsets in transactions, as who
- * reads, works and writes exactly once does; every third of them is aborted, so that its offsets count only with the next.
+ * group of no consumers is only watched. The position of a partition that no consumer of this process owns is -1.
+ * A group with "transactional" commits its offsets in transactions, as who reads, works and writes exactly once does;
+ * every third of them is aborted, so that its offsets count only with the next.
  *
  * CONSUMED.bin: per record int group (its place in the spec), int partition, long offset, int origin, long seq,
  * int age (ms).
  */
 public final class ConsumerLoad {
     private static final int CHUNK_MS = 10;
+    private static final CountDownLatch go = new CountDownLatch(1);
     private static volatile boolean draining;
     private static DataOutputStream consumed;
 
@@ -53,6 +61,7 @@ public final class ConsumerLoad {
         final String name;
         final String topic;
         final AtomicLongArray positions;
+        final Set<Integer> owned = ConcurrentHashMap.newKeySet();
         volatile long[] ends;
         volatile boolean endsFinal; // sampled after "drain" came: nothing will be added
         volatile long done;
@@ -221,12 +230,19 @@ public final class ConsumerLoad {
 
         @Override
         public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
+            partitions.forEach(partition -> group.owned.remove(partition.partition()));
+            try {
+                Thread.sleep(partitions.isEmpty() ? 0 : group.spec.path("revoke_ms").asLong());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
         }
 
         @Override
         public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
             for (TopicPartition partition : partitions) {
                 group.positions.set(partition.partition(), consumer.position(partition));
+                group.owned.add(partition.partition());
             }
         }
     }
@@ -260,7 +276,7 @@ public final class ConsumerLoad {
             for (int p = 0; p < ends.length; p++) {
                 ends[p] = latest.get(new TopicPartition(group.topic, p)).offset();
                 end.add(ends[p]);
-                position.add(group.positions.get(p));
+                position.add(group.owned.contains(p) ? group.positions.get(p) : -1);
             }
             one.put("done", group.done);
             group.ends = ends;
@@ -274,12 +290,16 @@ public final class ConsumerLoad {
             try (BufferedReader in = new BufferedReader(new InputStreamReader(System.in))) {
                 String line = in.readLine();
                 while (line != null && !line.equals("drain")) {
+                    if (line.equals("go")) {
+                        go.countDown();
+                    }
                     line = in.readLine();
                 }
             } catch (IOException e) {
                 e.printStackTrace();
             }
             draining = true;
+            go.countDown();
         });
         reader.setDaemon(true);
         reader.start();
@@ -303,7 +323,11 @@ public final class ConsumerLoad {
                 threads.add(new Thread(new Member(group, i, members), group.name + "-" + i));
             }
         }
+        if (!spec.path("hold").asBoolean()) {
+            go.countDown();
+        }
         awaitDrain();
+        go.await();
         threads.forEach(Thread::start);
         boolean ready = false;
         try (Admin admin = Admin.create(p)) {
