@@ -1,4 +1,4 @@
-"""The stories. Their figures are those of sim/scenarios/story-*.yaml, which the simulator runs."""
+"""The stories. Their figures are those of sim/scenarios/kafka.yaml, which the simulator runs."""
 
 import dataclasses
 
