@@ -24,8 +24,8 @@ def predict(story, seeds):
         path = Path(folder) / "curves.csv"
 
         def one(seed):
-            subprocess.run([PENSTOCK, "simulate", SCENARIOS, "--scenario", story.name, "--controller", "drain",
-                            "--seed", str(seed), "--csv", path], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([PENSTOCK, "simulate", "--scenario", story.name, "--controller", "drain",
+                            "--seed", str(seed), "--csv", path, SCENARIOS], check=True, stdout=subprocess.DEVNULL)
             return rows_of(path)
 
         return [one(seed) for seed in seeds]
