@@ -4,9 +4,12 @@ Exit status 1: something measured is beyond the larger of 1.5 times and 10 point
 """
 
 import argparse
+import os
 import pathlib
 import sys
+import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
@@ -31,13 +34,13 @@ def compare(context, story, measured, predicted):
         yield story.name, measure, worst, value, allowed, ok
 
 
-def run(story, options, cluster):
-    """Rows of the table."""
+def run(story, options, cluster, ready):
+    """(rows of the table, whether all is well). ready: the barrier at which stories wait for each other."""
     context = Context(f"story-{story.name}", options)
     table = []
     try:
         predicted = simulated.predict(story, range(options.seed, options.seed + options.seeds))
-        measured = real.play(context, cluster, story)
+        measured = real.play(context, cluster, story, ready)
         folder = ROOT / "docs" if options.record else WORK / "stories"
         curves.write(folder / "measured" / f"story-{story.name}.csv", story, measured)
         drawing = folder / "plots" / f"story-{story.name}.svg"
@@ -45,11 +48,31 @@ def run(story, options, cluster):
         drawing.write_text(plot(story, measured, predicted))
         table = list(compare(context, story, measured, predicted))
     except Exception as error:
+        ready.abort()
         (context.folder / "traceback.txt").write_text(traceback.format_exc())
         context.check("ran to its end", False, f"{error!r:.600}")
     finally:
         context.finish()
     return table, all(passed for _, passed, _ in context.checks)
+
+
+class Busy:
+    """How much of the machine was used meanwhile: where there was no rest, what was measured says little."""
+
+    def __init__(self):
+        self.begin()
+
+    def begin(self):
+        self._begun = self._read()
+
+    @staticmethod
+    def _read():
+        ticks = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
+        return sum(ticks), ticks[3] + ticks[4]  # idle, waiting for disks
+
+    def share(self):
+        (total0, idle0), (total1, idle1) = self._begun, self._read()
+        return 100.0 * (1.0 - (idle1 - idle0) / (total1 - total0))
 
 
 def show(table):
@@ -70,22 +93,22 @@ def main():
     if options.list:
         print("\n".join(f"{story.name:<22} {story.about}" for story in STORIES))
         return 0
+    chosen = [story for story in STORIES if not options.names or story.name in options.names]
     unknown = set(options.names) - {story.name for story in STORIES}
     if unknown:
         parser.error(f"no story {', '.join(sorted(unknown))}: see --list")
     options.direct = False
     cluster = Cluster(1, hops=True).start()
-    table, good = [], True
+    busy = Busy()
     try:
-        for story in STORIES:
-            if not options.names or story.name in options.names:
-                rows, passed = run(story, options, cluster)
-                table += rows
-                good = good and passed
+        with ThreadPoolExecutor(len(chosen)) as pool:
+            ready = threading.Barrier(len(chosen), action=busy.begin)
+            results = list(pool.map(lambda story: run(story, options, cluster, ready), chosen))
     finally:
         cluster.stop()
-    show(table)
-    return 0 if good else 1
+    show([row for table, _ in results for row in table])
+    print(f"\nThe machine's {os.cpu_count()} CPUs were busy for {busy.share():.0f} % of the time.")
+    return 0 if all(good for _, good in results) else 1
 
 
 if __name__ == "__main__":

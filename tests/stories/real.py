@@ -153,9 +153,10 @@ class Stage:
         return found
 
 
-def play(context, cluster, story):
-    """Runs it in real time; returns its rows."""
+def play(context, cluster, story, ready):
+    """Runs it in real time, together with others once all are `ready`; returns its rows."""
     stage = Stage(context, cluster, story)
+    ready.wait()
     stage.produce()
     for event in story.events:
         if event.prepares:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-SCALE_AT, KILLED, REVIVED, CUT, RESTORED = 60.0, 62.5, 92.5, 60.0, 90.0
+SCALE_AT, KILLED, REVIVED, CUT, RESTORED = 50.0, 52.5, 82.5, 50.0, 80.0
 
 
 @dataclasses.dataclass
@@ -44,20 +44,20 @@ def unlimited(name, about, **more):
 
 
 def cut(name, about, through):
-    return unlimited(name, about, seconds=130, through=through, event_s=CUT, events=(
+    return unlimited(name, about, seconds=120, through=through, event_s=CUT, events=(
         Event(CUT, "Penstock's own connections are cut", lambda stage: stage.cut()),
-        Event(RESTORED, "they are back", lambda stage: stage.restore())), steady=((30, CUT), (110, 130)))
+        Event(RESTORED, "they are back", lambda stage: stage.restore())), steady=((25, CUT), (100, 120)))
 
 
 STORIES = [
-    Story("scale-4-8", "5,000/s against 4 consumers of 1,000/s each; after a minute there are 8", seconds=110,
-          target=15e3, limit=25e3, consumers=4, capacity=4e3, offered=5e3, revoke_s=3.0, event_s=SCALE_AT, steady=((30, SCALE_AT),),
+    Story("scale-4-8", "5,000/s against 4 consumers of 1,000/s each; after 50 s there are 8", seconds=90,
+          target=15e3, limit=25e3, consumers=4, capacity=4e3, offered=5e3, revoke_s=3.0, event_s=SCALE_AT, steady=((25, SCALE_AT),),
           events=(Event(SCALE_AT, "four more consumers", lambda stage: stage.join(4), prepares=4),)),
-    unlimited("killed-30s", "all consumers killed for 30 s", seconds=150, event_s=KILLED, events=(
+    unlimited("killed-30s", "all consumers killed for 30 s", seconds=130, event_s=KILLED, events=(
         Event(KILLED, "consumers killed", lambda stage: stage.kill()),
         Event(REVIVED, "they restart where they committed", lambda stage: stage.join(4), prepares=4)),
-        steady=((30, KILLED), (125, 150))),
-    unlimited("commits-5s", "commits every 5 s", seconds=120, steady=((30, 120),)),
+        steady=((25, KILLED), (110, 130))),
+    unlimited("commits-5s", "commits every 5 s", seconds=110, steady=((25, 110),)),
     cut("source-cut-30s", "the lag source cut for 30 s, consumers through Penstock", True),
     cut("source-cut-30s-past", "the lag source cut for 30 s, consumers past Penstock", False),
 ]

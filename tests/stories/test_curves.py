@@ -9,6 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import curves  # noqa: E402
+from stories import STORIES  # noqa: E402
 
 
 def story(**more):
@@ -46,6 +47,20 @@ class Figures(unittest.TestCase):
 class Allowed(unittest.TestCase):
     def test_the_larger_of_half_more_and_ten_points(self):
         self.assertEqual([curves.allowed(predicted) for predicted in (0, 4, 20, 60)], [10, 14, 30, 90])
+
+
+class Scenarios(unittest.TestCase):
+    def test_the_simulator_is_given_the_same_figures(self):
+        text = pathlib.Path(__file__).resolve().parents[2].joinpath("sim/scenarios/kafka.yaml").read_text()
+        for one in STORIES:
+            scenario = text.split(f"- name: {one.name}\n")[1].split("- name: ")[0]
+            load = f"rate: {one.offered / 1000:g}k/s" if one.offered else "unlimited: true"
+            each = one.capacity / one.consumers
+            for figure in (f"length: {one.seconds:g}s", f"target: {one.target / 1000:g}k, limit: {one.limit / 1000:g}k",
+                           f"partitions: {one.partitions}", f"producers: {one.producers}, demand: {{{load}}}",
+                           f"rate: {each:g}/s" if each < 1000 else f"rate: {each / 1000:g}k/s",
+                           f"commit: {one.commit_s:g}s", *([] if one.through else ["commits: false"])):
+                self.assertIn(figure, scenario, one.name)
 
 
 class File(unittest.TestCase):
