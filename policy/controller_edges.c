@@ -465,9 +465,9 @@ static bool note_commit(struct ps_group_state *g, struct ps_partition_state *p, 
     if (p->committed < 0 || p->seen < p->committed || lost) { /* first commit, reset or seek back */
         g->dirty[ps_unread_reader(g, p)] = g->dirty[PS_READER_OLD] = true;
         ps_edges_restart(g, p, at, at, true);
-    } else if (p->seen > p->committed) {
-        p->moved = true;
-        retract_inferred(g, p, at);
+    } else {
+        p->moved = p->seen > p->committed;
+        retract_inferred(g, p, at); /* this is its own, whether it moved or not */
     }
     p->committed_at = at;
     p->wire = true;

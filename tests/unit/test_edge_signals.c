@@ -315,6 +315,32 @@ static void test_fetches_bound_the_position(void **state)
     world_free(w);
 }
 
+/* Consumers that commit together, and then one shortly after the other, while each works on one of its partitions at a
+ * time: each has one edge in each period. */
+static void test_commits_that_come_apart(void **state)
+{
+    (void)state;
+    struct world *w = world_20k(2000.0);
+    w->partitions = 8;
+    w->consumers = 4;
+    world_pass(w);
+    w->commit_s = 5.0;
+    for (uint32_t i = 0; i < w->consumers; i++) {
+        w->commit_at[i] = w->now + 5 * PS_SECOND;
+    }
+    for (uint32_t turn = 0; turn < 16; turn++) {
+        for (uint32_t i = 0; i < w->partitions; i++) {
+            w->read_rate[i] = i / w->consumers == turn % 2 ? 500.0 : 0.0;
+        }
+        for (uint32_t i = 0; turn == 4 && i < w->consumers; i++) {
+            w->commit_at[i] -= (w->consumers - i) * WORLD_TICK;
+        }
+        world_run(w, 5.0);
+        assert_near((double)w->d.commit_period / (double)PS_SECOND, 5.0, 0.2);
+    }
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_passive_source_vanishes_and_returns),
         cmocka_unit_test(test_two_sources_disagree),
         cmocka_unit_test(test_half_of_the_consumers_pass_by),
+        cmocka_unit_test(test_commits_that_come_apart),
         cmocka_unit_test(test_fetches_that_end),
         cmocka_unit_test(test_fetches_without_commits),
         cmocka_unit_test(test_fetches_bound_the_position),
