@@ -199,6 +199,10 @@ static void revive(struct ps_sim *sim, const struct ps_sim_event *event)
         }
         begin(sim, k);
     }
+    if (event->restart) { /* they are new members of the group */
+        ps_sim_hear_rebalance(sim, PS_REBALANCE_PAUSED);
+        ps_sim_hear_rebalance(sim, PS_REBALANCE_OVER);
+    }
     ps_sim_measure_peak(sim);
 }
 
