@@ -5,6 +5,7 @@ PENSTOCK_RECORDINGS=FOLDER in the environment all recordings are written there w
 tests/fuzz/make_seeds makes inputs of the fuzz drivers.
 """
 
+import functools
 import glob
 import itertools
 import os
@@ -40,15 +41,20 @@ def process_of(port):
 class Link:
     """One forwarded connection. `up` is what the client sent, `down` what came back (if recorded)."""
 
-    def __init__(self, client, server, recorded):
+    def __init__(self, client, server, recorded, port):
         self.client, self.server = client, server
         self.client_id = None     # of the first request, once it has come
-        self.owner = None         # pid of the connecting process
+        self._port = port
         self.up = bytearray() if recorded else None
         self.down = bytearray() if recorded else None
         self.frozen = threading.Event()
         self.left_first = None    # "client" or "server", once one of them has ended the connection
         self.over = False         # both have
+
+    @functools.cached_property
+    def owner(self):
+        """pid of the connecting process, which must be asked for while the connection stands, and takes a while."""
+        return process_of(self._port)
 
     def leaves(self, who):
         if self.left_first is None:
@@ -71,7 +77,7 @@ class Link:
 
 class Hop:
     def __init__(self, listen, target, record=False, owners=True):
-        """owners: whether to find out which process each connection is of, which takes a while."""
+        """owners: whether to find out at once which process each connection is of."""
         self.target = target
         self.record = record
         self.owners = owners
@@ -104,9 +110,9 @@ class Hop:
             return
         for s in (client, server):
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link = Link(client, server, self.record)
+        link = Link(client, server, self.record, peer[1])
         if self.owners:
-            link.owner = process_of(peer[1])
+            link.owner  # noqa: B018
         with self._lock:
             self.links.append(link)
         back = threading.Thread(target=self._pump, args=(link, server, client, False), daemon=True)

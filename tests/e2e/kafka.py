@@ -56,7 +56,7 @@ class Broker:
         self.node = node
         first = ports(3)
         self.direct, self.proxied, self.controller = first, first + 1, first + 2
-        self.hop = Hop(("127.0.0.1", ports()), ("127.0.0.1", self.proxied)) if cluster.hops else None
+        self.hop = Hop(("127.0.0.1", ports()), ("127.0.0.1", self.proxied), owners=cluster.owners) if cluster.hops else None
         self.advertised = self.hop.port if self.hop else self.proxied
         self.folder = cluster.folder / f"node-{node}"
         self.process = None
@@ -132,11 +132,11 @@ def cluster_id():
 
 
 class Cluster:
-    def __init__(self, nodes, hops=False, sasl=False, version=KAFKA_VERSION, settings=None):
-        """settings: what server.properties says besides, or instead."""
+    def __init__(self, nodes, hops=False, sasl=False, version=KAFKA_VERSION, settings=None, owners=True):
+        """settings: what server.properties says besides, or instead. owners: see Hop."""
         classes()
         self.version, self.settings = version, settings or {}
-        self.hops, self.sasl = hops, sasl
+        self.hops, self.sasl, self.owners = hops, sasl, owners
         self.uuid = cluster_id()
         self.folder = WORK / "clusters" / f"{os.getpid()}-{nodes}{'-hops' if hops else ''}{'-sasl' if sasl else ''}"
         self._tidy()

@@ -98,7 +98,8 @@ def main():
     if unknown:
         parser.error(f"no story {', '.join(sorted(unknown))}: see --list")
     options.direct = False
-    cluster = Cluster(1, hops=True).start()
+    os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"  # programs of three minutes are not worth optimising
+    cluster = Cluster(1, hops=True, owners=False).start()
     busy = Busy()
     try:
         with ThreadPoolExecutor(len(chosen)) as pool:

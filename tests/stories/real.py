@@ -44,7 +44,8 @@ class Stage:
         cluster.create(self.topic, partitions=story.partitions)
         self.proxy = Penstock(context, cluster, [policy(
             "story", self.topic, self.group, target=str(round(story.target)), limit=str(round(story.limit)),
-            signal={"poll": story.poll, "stale_after": STALE_AFTER})], preset="release")
+            signal={"poll": story.poll, "stale_after": STALE_AFTER})], preset="release",
+            extra={} if story.cuts else {"upstream": {"bootstrap": [cluster.direct]}})  # past the hop
         self.waiting = []   # consumers' processes that are held
         self.living, self.all = [], []
         self.watcher = Consumers(context, "watcher", cluster, [self._members(0, 0)], wait=False)
@@ -86,7 +87,7 @@ class Stage:
     def cut(self):
         """Penstock's own connections alone: what its clients' relayed ones carry still passes."""
         self.cluster.brokers[1].hop.freeze(
-            lambda link: link.owner == self.proxy.process.pid and link.client_id.startswith("penstock"))
+            lambda link: link.client_id.startswith("penstock") and link.owner == self.proxy.process.pid)
 
     def restore(self):
         self.cluster.brokers[1].hop.thaw()
@@ -99,7 +100,7 @@ class Stage:
             producer(f"p{i}", bootstrap, stream(self.topic, rate, size=RECORD_BYTES), idempotence=True,
                      batch_size=story.batch_bytes, linger_ms=story.linger_ms, buffer_memory=BUFFER_BYTES)
             for i in range(story.producers)])
-        until("the first record", self._first, 40, pause=0.05)
+        until("the first record", self._first, 60, pause=0.3)
 
     def _first(self):
         for t, ends, _, _ in self.watcher.samples(self.group):
@@ -124,7 +125,7 @@ class Stage:
     def sleep_until(self, second):
         while self.now_s() < second:
             self.note_estimate()
-            time.sleep(max(0.0, min(0.5, second - self.now_s())))
+            time.sleep(max(0.0, min(2.0, second - self.now_s())))
 
     def finish(self):
         self.proxy.bypass(True)

@@ -32,6 +32,7 @@ class Story:
     poll_records: int = 500
     revoke_s: float = 0.0         # a consumer takes so long to give its partitions away in a rebalance
     through: bool = True          # consumers connect to the proxy
+    cuts: bool = False            # something is cut: then a hop stands before the broker
     event_s: float = 0.0
     events: tuple = ()
     steady: tuple = ()            # windows in which nothing happens
@@ -44,7 +45,7 @@ def unlimited(name, about, **more):
 
 
 def cut(name, about, through):
-    return unlimited(name, about, seconds=120, through=through, event_s=CUT, events=(
+    return unlimited(name, about, seconds=120, through=through, cuts=True, event_s=CUT, events=(
         Event(CUT, "Penstock's own connections are cut", lambda stage: stage.cut()),
         Event(RESTORED, "they are back", lambda stage: stage.restore())), steady=((25, CUT), (100, 120)))
 
