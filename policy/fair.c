@@ -26,7 +26,7 @@ void ps_fair_enter(struct ps_fair *level, struct ps_fair_member *member)
     if (member->active) {
         return;
     }
-    member->active = true;
+    member->active = 1;
     member->prev = NULL;
     member->next = level->members;
     if (level->members != NULL) {
@@ -50,7 +50,7 @@ void ps_fair_leave(struct ps_fair *level, struct ps_fair_member *member)
     if (member->next != NULL) {
         member->next->prev = member->prev;
     }
-    member->active = false;
+    member->active = 0;
     member->next = member->prev = NULL;
     level->member_count--;
     /* Sums of doubles drift; one of nothing is exactly nothing. */
@@ -92,7 +92,7 @@ void ps_fair_passed(struct ps_fair *level, struct ps_fair_member *member, double
 {
     level->v = ps_larger(level->v, start);
     member->passed_v = level->v;
-    member->passed_early = early;
+    member->passed_early = (float)early;
     member->passed_at = now;
 }
 
@@ -108,7 +108,7 @@ double ps_fair_turn(const struct ps_fair *level, const struct ps_fair_member *me
     double turn = (start - level->v) / speed;
     if (member->passed_at != 0 && isfinite(member->passed_early)) {
         double since = now > member->passed_at ? (double)(now - member->passed_at) / (double)PS_SECOND : 0.0;
-        turn = ps_smaller(turn, (start - member->passed_v) / speed - member->passed_early / pace->rate - since);
+        turn = ps_smaller(turn, (start - member->passed_v) / speed - (double)member->passed_early / pace->rate - since);
     }
     return turn;
 }

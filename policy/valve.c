@@ -336,7 +336,6 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
     ticket->flow = flow;
     ticket->cost = (struct ps_cost){sane(cost.records), sane(cost.bytes)};
     ticket->work = work_of(valve, ticket->cost);
-    ticket->since = now;
     ticket->item.order = valve->order++;
     ticket->item.start = flow_start(valve, flow);
     flow->member.place = (double)NAN;

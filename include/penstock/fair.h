@@ -26,10 +26,10 @@ struct ps_fair_member {
     double finish;       /* F, in work / weight */
     double place;        /* start kept for a refused request; NAN if none */
     double passed_v;     /* v when its last request passed, and... */
-    double passed_early; /* ...the work by which that was before its time: nobody else had come */
-    ps_ns passed_at;     /* 0: none has */
-    uint32_t waiting;    /* its items, or those below it, that wait */
-    bool active;         /* in the list of its level: it waits, or v has not reached its finish */
+    ps_ns passed_at;     /* ...when; 0: none has */
+    float passed_early;  /* ...and the work by which that was before its time: nobody else had come */
+    uint32_t waiting : 31; /* its items, or those below it, that wait */
+    uint32_t active : 1; /* in the list of its level: it waits, or v has not reached its finish */
     struct ps_fair_member *next, *prev;
 };
 

@@ -63,7 +63,6 @@ struct ps_ticket {
     struct ps_fair_item item; /* waits in the flow's party */
     struct ps_cost cost;
     double work;         /* that it was reckoned to be when it asked */
-    ps_ns since;         /* when it asked */
     void *owner;         /* the caller's */
 };
 

@@ -28,6 +28,18 @@ static struct ps_usage *usage_of(const struct ps_session *s, uint32_t slot)
     return &governor_of(s)->usage[slot];
 }
 
+/* Of the request in hand, if it has so many records. */
+static struct ps_cost cost_of(const struct ps_session *s, double records)
+{
+    return (struct ps_cost){.records = records, .bytes = (double)s->request.frame_len};
+}
+
+static void pay(struct ps_session *s, const struct ps_gate_item *item, struct ps_cost paid, struct ps_cost due,
+                ps_ns now)
+{
+    ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, paid, due, now);
+}
+
 static struct ps_gate *gate_new(struct ps_session *s)
 {
     struct ps_gate *g = s->env->block_get(s->env->ctx, sizeof *g);
@@ -208,7 +220,7 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
     struct ps_gate *g = s->gate;
     struct ps_gate_item *item = ps_gate_item(s, rule->slot);
     if (item != NULL) {
-        item->cost.records += records;
+        item->cost += records;
         return true;
     }
     struct ps_gate_flow *flow = g->item_count < ps_gate_cap(g) ? flow_of(s, rule->slot, now) : NULL;
@@ -222,7 +234,7 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
     *item = (struct ps_gate_item){
         .slot = rule->slot,
         .flow = flow,
-        .cost = {.records = records, .bytes = (double)s->request.frame_len},
+        .cost = records,
         .exempt = is_exempt(s, policy, tenant),
         .shadow = policy->mode == PS_MODE_SHADOW,
     };
@@ -236,15 +248,15 @@ bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double record
 /* What the request has paid so far at an item is not what it owes: now it is. */
 static void true_up(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now)
 {
-    struct ps_cost due = {.records = records, .bytes = item->cost.bytes};
-    ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->cost, due, now);
-    item->cost = due;
+    struct ps_cost paid = cost_of(s, item->cost), due = cost_of(s, records);
+    pay(s, item, paid, due, now);
+    item->cost = records;
 }
 
 void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now)
 {
     item->seen += records;
-    if (item->admitted && item->seen > item->cost.records) {
+    if (item->admitted && item->seen > item->cost) {
         true_up(s, item, item->seen, now);
     }
 }
@@ -301,7 +313,8 @@ enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now)
                 PS_COUNT(usage_of(s, item->slot)->shadow_waits, 1);
             }
         } else if (!item->exempt && !item->admitted) {
-            if (!ps_governor_ask(governor_of(s), item->slot, &item->flow->flow, &g->ticket, item->cost, now)) {
+            if (!ps_governor_ask(governor_of(s), item->slot, &item->flow->flow, &g->ticket,
+                                 cost_of(s, item->cost), now)) {
                 begin_wait(s, now);
                 return PS_GATE_WAITS;
             }
@@ -324,7 +337,7 @@ void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now)
         struct ps_gate_item *item = ps_gate_item_at(g, i);
         bool released = i == g->item_next && g->ticket.state == PS_TICKET_ADMITTED;
         if (item->admitted || released) { /* paid, but will not pass: give it back */
-            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->cost, ps_records(0.0), now);
+            pay(s, item, cost_of(s, item->cost), ps_records(0.0), now);
             item->admitted = false;
         }
     }
@@ -345,7 +358,7 @@ void ps_gate_force(struct ps_session *s, ps_ns now)
     for (; g->item_next < g->item_count; g->item_next++) {
         struct ps_gate_item *item = ps_gate_item_at(g, g->item_next);
         if (!item->exempt && !item->shadow && !item->admitted) {
-            ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, ps_records(0.0), item->cost, now);
+            pay(s, item, ps_records(0.0), cost_of(s, item->cost), now);
             item->admitted = true;
             g->over_limit = true;
         }
@@ -359,7 +372,7 @@ void ps_gate_settle(struct ps_session *s, ps_ns now)
         struct ps_gate_item *item = ps_gate_item_at(g, i);
         struct ps_usage *usage = usage_of(s, item->slot);
         double records = item->seen;
-        if (item->admitted && fabs(records - item->cost.records) >= 0.5) {
+        if (item->admitted && fabs(records - item->cost) >= 0.5) {
             true_up(s, item, records, now);
         }
         if (item->exempt) {

@@ -144,7 +144,7 @@ struct ps_gate_item {
     bool exempt;     /* a member of the governing group, or a tenant that the policy is not about: never asked */
     bool shadow;     /* decided and counted, never asked */
     struct ps_gate_flow *flow;
-    struct ps_cost cost; /* records expected from the head, bytes of the frame */
+    double cost;     /* records expected from the head; the bytes are those of the frame */
     double seen;     /* records counted as batches passed */
 };
 

@@ -28,7 +28,7 @@ static void estimate_rest(struct ps_session *s, const struct ps_peek *peek)
     }
     double rest = (double)(body_len - peek->seen_to) * peek->records / (double)peek->record_bytes;
     for (uint32_t i = 0; i < g->item_count; i++) {
-        ps_gate_item_at(g, i)->cost.records += rest;
+        ps_gate_item_at(g, i)->cost += rest;
     }
 }
 

@@ -358,6 +358,28 @@ static void test_a_request_larger_than_a_second(void **state)
     assert_ptr_equal(ps_valve_release(&valve, at), &big);
 }
 
+/* The rate of records is open, that of bytes is not: frames wait, and are told to. */
+static void test_bytes_alone_hold(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    struct part part = {.topic = "clicks", .producer_id = -1, .payload = 20000};
+    struct ps_setting setting = {.rate = (double)INFINITY, .burst = (double)INFINITY, .byte_rate = 10e3};
+    story_introduce(t, "apache-kafka-java");
+    ps_governor_settings(&t->governor, &setting, 1, t->now);
+    struct ps_span in = frame_parts(&f, 1, 2, &part, 1);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+    int32_t ms = told(t, 8, 2, 0);
+    assert_true(ms >= 1900 && ms <= 2100);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    assert_null(ps_governor_release(&t->governor, t->now + 1800 * MS));
+    assert_non_null(ps_governor_release(&t->governor, t->now + 2100 * MS));
+    t->now += 2100 * MS;
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+    const struct ps_cost *admitted = &t->slots.valves[0].tiers[PS_PRIORITY_NORMAL].admitted;
+    assert_true(fabs(admitted->records - 20.0) < 1e-9 && fabs(admitted->bytes - 2.0 * (double)in.len) < 1e-9);
+}
+
 static void test_rates_that_make_no_sense(void **state)
 {
     (void)state;
@@ -542,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_10000_held_connections),
         STORY(test_zero_length_produce),
         cmocka_unit_test(test_a_request_larger_than_a_second),
+        STORY(test_bytes_alone_hold),
         cmocka_unit_test(test_rates_that_make_no_sense),
         cmocka_unit_test(test_a_rate_changes_while_they_wait),
         cmocka_unit_test(test_fifty_connections_at_80000_then_20000),

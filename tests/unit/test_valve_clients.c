@@ -27,6 +27,7 @@ struct client {
     double round_trip;
     bool obedient;
     double gone_at;    /* it sends nothing from here; 0 never */
+    ps_ns asked_at;
     double backlog, away_until, answer_at, passed, waited_most;
 };
 
@@ -52,7 +53,7 @@ static void client_passed(struct loop *l, struct client *k)
     if (l->t >= WARM_S) {
         k->passed += k->cost;
         l->passed += k->cost;
-        k->waited_most = fmax(k->waited_most, (double)(l->now - k->ticket.since) / (double)PS_SECOND);
+        k->waited_most = fmax(k->waited_most, (double)(l->now - k->asked_at) / (double)PS_SECOND);
     }
     if (k->obedient) {
         k->answer_at = l->t + k->round_trip;
@@ -73,12 +74,13 @@ static void client_step(struct loop *l, struct client *k)
         k->away_until = l->t + client_told(l, k);
         k->answer_at = -1.0;
     }
-    if (k->ticket.state == PS_TICKET_WAITING && l->now - k->ticket.since > 5 * PS_SECOND) { /* refused */
+    if (k->ticket.state == PS_TICKET_WAITING && l->now - k->asked_at > 5 * PS_SECOND) { /* refused */
         ps_valve_cancel(&l->valve, &k->ticket, true, l->now);
         k->away_until = l->t + (k->obedient ? client_told(l, k) : 0.1);
     }
     bool gone = k->gone_at > 0.0 && l->t >= k->gone_at;
     while (!gone && k->ticket.state == PS_TICKET_IDLE && l->t >= k->away_until && k->backlog >= k->cost) {
+        k->asked_at = l->now;
         if (ps_valve_ask(&l->valve, &k->flow, &k->ticket, ps_records(k->cost), l->now)) {
             client_passed(l, k);
         }
