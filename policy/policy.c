@@ -11,6 +11,19 @@ enum ps_group_role ps_policy_group_role(const struct ps_policy_config *policy, s
     return ps_strings_match(&policy->advisory, group) ? PS_GROUP_ADVISES : PS_GROUP_GOVERNS;
 }
 
+double ps_policy_standing_share(const struct ps_policy_config *policy)
+{
+    switch (policy->law.kind) {
+    case PS_LAW_DRAIN:
+        break;
+    case PS_LAW_WATERMARK:
+        return policy->law.high;
+    case PS_LAW_STEPS:
+        return 1.0;
+    }
+    return (policy->target_records + policy->target_s) / (policy->limit_records + policy->limit_s); /* one kind is 0 */
+}
+
 ps_ns ps_policy_engaged_poll(const struct ps_policy_config *policy)
 {
     return ps_ns_max(policy->poll / 4, POLL_MIN);

@@ -119,6 +119,10 @@ bool ps_strings_match(const struct ps_strings *globs, struct ps_span text);
 enum ps_group_role { PS_GROUP_NONE = 0, /* not one of its groups, or ignored */ PS_GROUP_GOVERNS, PS_GROUP_ADVISES };
 enum ps_group_role ps_policy_group_role(const struct ps_policy_config *policy, struct ps_span group);
 
+/* The lag that may stand while consumers live, as a share of the limit: what drain holds, where watermark stops; 1 for
+ * steps, which keeps no limit. */
+double ps_policy_standing_share(const struct ps_policy_config *policy);
+
 /* Distance of the polls while the policy holds anybody back: a quarter of `poll`, at least 100 ms. */
 ps_ns ps_policy_engaged_poll(const struct ps_policy_config *policy);
 

@@ -53,37 +53,90 @@ static double engaged_poll_s(const struct ps_policy_config *policy)
     return (double)ps_policy_engaged_poll(policy) / (double)PS_SECOND;
 }
 
-/* After consumers stop, lag grows by the consume rate times the time to notice; that must fit above the target. */
-static double feasible_rate(const struct ps_policy_config *policy, double commit_period_s)
+/* Records, or seconds of what consumers read: what fits between the lag that may stand and the limit. */
+static double room(const struct ps_policy_config *policy)
 {
-    return (policy->limit_records - policy->target_records) / ps_detection_s(commit_period_s, engaged_poll_s(policy));
+    return (policy->limit_records + policy->limit_s) * (1.0 - ps_policy_standing_share(policy));
 }
 
-static void print_records(const struct ps_policy_config *policy, FILE *out)
+/* After consumers stop, lag grows by the consume rate times the time to notice; that must fit. */
+static void print_feasible_rate(const struct ps_policy_config *policy, FILE *out)
 {
-    fprintf(out, "  lag is held at %.0f records; the limit is %.0f\n", policy->target_records, policy->limit_records);
+    double poll_s = engaged_poll_s(policy);
     fprintf(out,
             "  when consumers stop, the limit is kept up to a consume rate of %.0f records/s if they commit every "
             "5s (the default of auto-commit), of %.0f if every 1s\n",
-            feasible_rate(policy, COMMIT_PERIOD_S), feasible_rate(policy, 1.0));
+            room(policy) / ps_detection_s(COMMIT_PERIOD_S, poll_s), room(policy) / ps_detection_s(1.0, poll_s));
 }
 
 /* In time the consume rate does not matter: the limit must leave room for the time to notice. */
-static void print_time(const struct ps_policy_config *policy, FILE *out)
+static void print_feasible_period(const struct ps_policy_config *policy, FILE *out)
 {
-    double room = policy->limit_s - policy->target_s;
     double needed = ps_detection_s(COMMIT_PERIOD_S, engaged_poll_s(policy));
     double fixed = ps_detection_s(0.0, engaged_poll_s(policy));
-    double period = (room - fixed) / (needed - fixed) * COMMIT_PERIOD_S;
-    fprintf(out, "  lag is held at %gs of what consumers read; the limit is %gs\n", policy->target_s, policy->limit_s);
+    double period = (room(policy) - fixed) / (needed - fixed) * COMMIT_PERIOD_S;
     if (period > 0.0) {
         fprintf(out, "  when consumers stop, the limit is kept if they commit every %.1fs or more often\n", period);
     }
-    if (room < needed) {
+    if (room(policy) < needed) {
         fprintf(out,
                 "  note: with auto-commit's default of 5s it takes %.2fs to see that consumers have stopped: the limit "
                 "is not kept then; let it be %.2fs or more, or lower the target\n",
-                needed, policy->target_s + needed);
+                needed, policy->limit_s - room(policy) + needed);
+    }
+}
+
+/* A share of the limit: "12000 records", "30s". */
+static void print_lag(const struct ps_policy_config *policy, double share, FILE *out)
+{
+    if (policy->limit_s > 0.0) {
+        fprintf(out, "%gs", policy->limit_s * share);
+    } else {
+        fprintf(out, "%.0f records", policy->limit_records * share);
+    }
+}
+
+static void print_law(const struct ps_policy_config *policy, FILE *out)
+{
+    const struct ps_law_config *law = &policy->law;
+    fprintf(out, "  the limit of lag is ");
+    print_lag(policy, 1.0, out);
+    fprintf(out, "%s", policy->limit_s > 0.0 ? " of what consumers read" : "");
+    switch (law->kind) {
+    case PS_LAW_DRAIN:
+        fprintf(out, "; it is held at ");
+        print_lag(policy, ps_policy_standing_share(policy), out);
+        break;
+    case PS_LAW_WATERMARK:
+        fprintf(out, "; producers stop at ");
+        print_lag(policy, law->high, out);
+        fprintf(out, " and are let go at ");
+        print_lag(policy, law->low, out);
+        break;
+    case PS_LAW_STEPS:
+        for (uint32_t i = 0; i < law->step_count; i++) {
+            fprintf(out, "%s ", i == 0 ? ";" : ",");
+            print_lag(policy, law->steps[i].at, out);
+            fprintf(out, ": %g of what is offered passes", law->steps[i].keep);
+        }
+        fprintf(out, "\n  steps keeps no limit: what is offered decides where lag goes\n");
+        return;
+    }
+    fprintf(out, "\n");
+    if (policy->limit_s > 0.0) {
+        print_feasible_period(policy, out);
+    } else {
+        print_feasible_rate(policy, out);
+    }
+}
+
+static void print_max_rate(const struct ps_policy_config *policy, FILE *out)
+{
+    if (policy->max_records > 0.0) {
+        fprintf(out, "  at most %.0f records/s, whatever the lag\n", policy->max_records);
+    }
+    if (policy->max_bytes > 0.0) {
+        fprintf(out, "  at most %.0f bytes/s, whatever the lag\n", policy->max_bytes);
     }
 }
 
@@ -99,32 +152,6 @@ static void print_group_roles(const struct ps_policy_config *policy, FILE *out)
     }
 }
 
-static void print_law(const struct ps_policy_config *policy, FILE *out)
-{
-    const struct ps_law_config *law = &policy->law;
-    switch (law->kind) {
-    case PS_LAW_DRAIN:
-        break; /* what is said of target and limit is all */
-    case PS_LAW_WATERMARK:
-        fprintf(out, "  controller watermark: stops at %g of the limit, lets go at %g\n", law->high, law->low);
-        break;
-    case PS_LAW_STEPS:
-        fprintf(out, "  controller steps:");
-        for (uint32_t i = 0; i < law->step_count; i++) {
-            fprintf(out, "%s from %g of the limit on %g of what is offered passes", i == 0 ? "" : ",", law->steps[i].at,
-                    law->steps[i].keep);
-        }
-        fprintf(out, "\n");
-        break;
-    }
-    if (policy->max_records > 0.0) {
-        fprintf(out, "  at most %.0f records/s, whatever the lag\n", policy->max_records);
-    }
-    if (policy->max_bytes > 0.0) {
-        fprintf(out, "  at most %.0f bytes/s, whatever the lag\n", policy->max_bytes);
-    }
-}
-
 static void print_policy(const struct ps_policy_config *policy, FILE *out)
 {
     static const char *const modes[] = {
@@ -137,13 +164,9 @@ static void print_policy(const struct ps_policy_config *policy, FILE *out)
     print_strings(&policy->groups, out);
     print_group_roles(policy, out);
     fprintf(out, "\n");
-    if (policy->target_s > 0.0) {
-        print_time(policy, out);
-    } else {
-        print_records(policy, out);
-    }
     print_law(policy, out);
-    if (policy->target_records + policy->target_s >= REJECT_FRACTION * (policy->limit_records + policy->limit_s)) {
+    print_max_rate(policy, out);
+    if (policy->law.kind == PS_LAW_DRAIN && ps_policy_standing_share(policy) >= REJECT_FRACTION) {
         fprintf(out,
                 "  note: the target is above 0.9 of the limit, where produce requests are refused: expect that all "
                 "the time\n");

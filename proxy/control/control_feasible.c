@@ -16,14 +16,18 @@ static void tell_policy(const struct ps_policy_config *policy)
 {
     double detection_s =
         ps_detection_s(COMMIT_PERIOD_S, (double)ps_policy_engaged_poll(policy) / (double)PS_SECOND);
-    if (policy->target_s == 0.0) { /* how fast consumers read is not known yet */
-        ps_log(PS_LOG_INFO, "limit_feasible", "policy=%s target=%.0f limit=%.0f up_to_rate=%.0f commit_period_s=%.0f",
-               policy->name, policy->target_records, policy->limit_records,
-               (policy->limit_records - policy->target_records) / detection_s, COMMIT_PERIOD_S);
-    } else if (policy->target_s + detection_s > policy->limit_s) {
+    double standing = ps_policy_standing_share(policy);
+    if (policy->law.kind == PS_LAW_STEPS) {
+        return; /* keeps none */
+    }
+    if (policy->limit_s == 0.0) { /* how fast consumers read is not known yet */
+        ps_log(PS_LOG_INFO, "limit_feasible", "policy=%s lag=%.0f limit=%.0f up_to_rate=%.0f commit_period_s=%.0f",
+               policy->name, policy->limit_records * standing, policy->limit_records,
+               policy->limit_records * (1.0 - standing) / detection_s, COMMIT_PERIOD_S);
+    } else if (policy->limit_s * standing + detection_s > policy->limit_s) {
         ps_log(PS_LOG_WARN, "limit_infeasible",
-               "policy=%s target_s=%.1f limit_s=%.1f feasible_s=%.2f commit_period_s=%.0f why=%s", policy->name,
-               policy->target_s, policy->limit_s, policy->target_s + detection_s, COMMIT_PERIOD_S,
+               "policy=%s lag_s=%.1f limit_s=%.1f feasible_s=%.2f commit_period_s=%.0f why=%s", policy->name,
+               policy->limit_s * standing, policy->limit_s, policy->limit_s * standing + detection_s, COMMIT_PERIOD_S,
                "with auto-commit's default period this lag is reached before it shows that consumers have stopped");
     }
 }

@@ -208,28 +208,35 @@ static void test_check_facts(void **state)
                  "policies:\n"
                  "- {name: p, topics: [t], signal: {groups: [g], limit: 20k}}\n"
                  "- {name: q, topics: [t], signal: {groups: [g], target: 19k, limit: 20k}}\n"
-                 "- {name: r, topics: [t], signal: {groups: [g, h], advisory: [h], target: 10s, limit: 15s}}\n"
+                 "- {name: r, topics: [t], signal: {groups: [g, h], advisory: [h], target: 10s, limit: 16s}}\n"
                  "- {name: s, topics: [t], signal: {groups: [g], limit: 1m}, max_rate: {records: 5k/s},\n"
-                 "   controller: {type: watermark}}\n");
+                 "   controller: {type: watermark}}\n"
+                 "- {name: u, topics: [t], signal: {groups: [g], limit: 1k},\n"
+                 "   controller: {type: steps, levels: [{at: 0.5, keep: 0.5}]}}\n");
     snprintf(line, sizeof(line), "check -c %s", path);
     assert_int_equal(call(line), 0);
     assert_string_equal(err_text, "");
     snprintf(expected, sizeof(expected), "%s: valid\n", path);
     assert_memory_equal(out_text, expected, strlen(expected));
     assert_non_null(strstr(out_text, "clients bootstrap at 127.0.0.1:7000; brokers 1 to 10 at ports 7100 to 7109\n"));
-    assert_non_null(strstr(out_text, "lag is held at 12000 records; the limit is 20000\n"));
+    assert_non_null(strstr(out_text, "the limit of lag is 20000 records; it is held at 12000 records\n"));
     /* 8000 records of room, noticed after 1.4 * 5 + 0.25 + 0.2 seconds, or 1.4 + 0.25 + 0.2 */
     assert_non_null(strstr(out_text, "up to a consume rate of 1074 records/s if they commit every 5s (the default of "
                                      "auto-commit), of 4324 if every 1s\n"));
     assert_non_null(strstr(out_text, "wait for g, h\n  never waits for, but shows h\n"
-                                     "  lag is held at 10s of what consumers read; the limit is 15s\n"));
-    /* 5 seconds of room: (5 - 0.45) / 1.4 */
-    assert_non_null(strstr(out_text, "the limit is kept if they commit every 3.2s or more often\n"));
+                                     "  the limit of lag is 16s of what consumers read; it is held at 10s\n"));
+    /* 6 seconds of room: (6 - 0.45) / 1.4 */
+    assert_non_null(strstr(out_text, "the limit is kept if they commit every 4.0s or more often\n"));
     assert_non_null(strstr(out_text, "it takes 7.45s to see that consumers have stopped: the limit is not kept then; "
                                      "let it be 17.45s or more, or lower the target\n"));
-    assert_non_null(strstr(out_text, "the limit is kept if they commit every 16.8s or more often\n"
-                                     "  controller watermark: stops at 0.8 of the limit, lets go at 0.2\n"
+    /* 60 - 48 seconds of room */
+    assert_non_null(strstr(out_text, "the limit of lag is 60s of what consumers read; producers stop at 48s and "
+                                     "are let go at 12s\n"
+                                     "  when consumers stop, the limit is kept if they commit every 8.2s or more "
+                                     "often\n"
                                      "  at most 5000 records/s, whatever the lag\n"));
+    assert_non_null(strstr(out_text, "the limit of lag is 1000 records; 500 records: 0.5 of what is offered passes\n"
+                                     "  steps keeps no limit"));
     assert_non_null(strstr(out_text, "note: the target is above 0.9 of the limit"));
     unlink(path);
 }
