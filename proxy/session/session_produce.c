@@ -197,12 +197,20 @@ ps_ns ps_produce_deadline(const struct ps_session *s)
     return ps_ns_min(held_for(s, g->wait_max), later(s->read_empty_at[PS_CLIENT], g->client_timeout));
 }
 
+/* True if a predecessor was refused and has not come back; or may have been, of a batch that was not seen because there
+ * was no memory to gather the frame: passed, it would leave a gap in the sequence, and refused it only comes again. */
+static bool is_blocked(struct ps_session *s, const struct ps_look *look, ps_ns now)
+{
+    bool unseen = s->request.ungatherable && !look->single && !look->complete;
+    return s->gate != NULL && (s->gate->blocked || (unseen && ps_sticky_any(s, now)));
+}
+
 /* Asks the valves, and acts on what they say. Phase becomes WAIT if the answer is "not now". */
 static struct ps_order judge(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
 {
     struct ps_gate *g = s->gate;
-    if (g != NULL && g->blocked && may_refuse(s)) {
-        return refuse(s, in, now); /* its predecessor was refused and has not come back */
+    if (is_blocked(s, look, now) && may_refuse(s)) {
+        return refuse(s, in, now);
     }
     if (!look->governed || g->item_count == 0) {
         return admit(s, look, in, now);

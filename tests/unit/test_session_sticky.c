@@ -128,6 +128,25 @@ static void test_refusals_stick_under_a_bypass(void **state)
     story_passes(t, frame_produce(&f, "clicks", -1, 5, 77, 110));
 }
 
+/* A frame of several batches is seen from its head alone when there is no memory to gather it. Behind the head may be a
+ * batch that has to be refused, so all of it is. */
+static void test_nothing_unseen_passes_a_refusal(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    static const struct part parts[] = {{.topic = "free", .producer_id = 77, .sequence = 5},
+                                        {.topic = "clicks", .producer_id = 77, .sequence = 110}};
+    story_introduce(t, "apache-kafka-java");
+    story_refused_at_valve(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    t->memory_is_out = true;
+    struct ps_span in = frame_parts(&f, -1, 3, parts, 2);
+    struct ps_span head = {in.base, 150};
+    struct ps_order order = story_client(t, head);
+    assert_int_equal(order.kind, PS_ORDER_WAIT);
+    t->now = order.until;
+    assert_int_equal(story_client(t, head).kind, PS_ORDER_DISCARD);
+}
+
 /* What is no batch has neither a producer id nor a sequence, although both read 0. */
 static void test_an_invalid_batch_ends_no_refusal(void **state)
 {
@@ -150,6 +169,7 @@ int main(void)
         STORY(test_a_refusal_ends_when_its_batch_does_not_come_back),
         STORY(test_refusals_stick_to_topics_without_a_policy),
         STORY(test_refusals_stick_under_a_bypass),
+        STORY(test_nothing_unseen_passes_a_refusal),
         STORY(test_an_invalid_batch_ends_no_refusal),
     };
     return cmocka_run_group_tests_name("session_sticky", tests, NULL, NULL);
