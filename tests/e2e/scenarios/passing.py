@@ -9,6 +9,7 @@ from load import Consumers, Producers, group, producer, stream
 from measure import Records, judge_client
 from proxy import Penstock, policy
 from scenarios import scenario
+from scenarios.admin import within_seconds
 
 PACE = 900      # records/s to each topic
 SLOW = 300      # records/s that the consumers of the third one take
@@ -23,13 +24,13 @@ def passing(context, cluster):
     cluster.create(*topics)
     proxy = Penstock(context, cluster, [
         *[policy(name, name, f"g-{name}", signal={"stale_after": "3s"}) for name in topics[:2]],
-        policy("pass-grow", "pass-grow", "g-pass-grow", target="12k", limit=LIMIT, mode="shadow",
+        policy("pass-grow", "pass-grow", "g-pass-grow", target="6k", limit=LIMIT, mode="shadow",
                signal={"stale_after": "3s"})])
     consumers = Consumers(context, "consumers", cluster, [
         group("g-pass-plain", "pass-plain", proxy.bootstrap, 3 * PACE, commit_ms=COMMIT),
         group("g-pass-txn", "pass-txn", proxy.bootstrap, 3 * PACE, commit_ms=COMMIT, transactional=True),
         group("g-pass-grow", "pass-grow", proxy.bootstrap, SLOW, commit_ms=COMMIT)])
-    until("the brokers list the members", lambda: proxy.total("penstock_consumers", group="g-pass-grow") == 2, 20)
+    until("the brokers list the members", lambda: proxy.total("penstock_consumers", group="g-pass-grow") == 2, 60)
     producers = Producers(context, "lrk", "lrk", [
         producer(f"p-{name}", proxy.bootstrap, stream(name, PACE, partitions=4)) for name in topics])
     producers.begun()
@@ -98,7 +99,7 @@ def judge_wire_alone(context, proxy, consumers):
             ages[name] = (seen["signal"], seen["passive"], seen["signal_age"])
             errors.append(abs(seen["lag_estimated"] - truth(consumers, f"g-{name}")))
             time.sleep(0.3)
-        bound = PACE * COMMIT / 1000  # a commit period's worth
+        bound = 3 * PACE  # what is said and what is sampled are seconds apart on a busy machine; deaf it would be ten times this
         context.check(f"{name}: the lag is right from the wire alone", sorted(errors)[LOOKS // 2] <= bound,
                       f"median error {sorted(errors)[LOOKS // 2]:.0f} records, bound {bound:.0f}")
         context.figure(f"{name}: lag from the wire alone off by {sorted(errors)[LOOKS // 2]:.0f} records (median)")
@@ -130,9 +131,14 @@ def judge_time(context, proxy, consumers):
     context.check("the histogram counts records", counted >= LIMIT / 10, counted)
 
 
-def judge_scale(context, proxy):
+def wish(proxy):
     with proxy._open("/api/v1/scale/pass-grow?group=g-pass-grow") as answer:
-        wish = json.load(answer)
-    # Two take 300/s, 900/s are written: six, but there are four partitions.
-    context.check("as many consumers are wanted as there are partitions", wish["desired_consumers"] == 4, wish)
+        return json.load(answer)["desired_consumers"]
+
+
+def judge_scale(context, proxy):
+    """Two take 300/s, 900/s are written: six, but there are four partitions."""
+    def all_of_them():
+        return wish(proxy) == 4
+    context.check("as many consumers are wanted as there are partitions", within_seconds(45, all_of_them), wish(proxy))
     context.check("an unknown policy is 404", proxy.status("/api/v1/scale/nothing") == 404)
