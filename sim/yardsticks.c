@@ -262,6 +262,21 @@ static void oracle_decide(void *state, const struct ps_law_config *config, const
 
 static const struct ps_law oracle_law = {"oracle", 0, true, begin, oracle_decide};
 
+/* ---- a rate by the clock, for what the valve makes of it ---- */
+
+#define FIXED_UNTIL (PS_SECOND + 60 * PS_SECOND) /* virtual time begins at one second */
+
+static void fixed_decide(void *state, const struct ps_law_config *config, const struct ps_law_input *in,
+                         struct ps_law_output *out)
+{
+    (void)state;
+    (void)config;
+    out->rate = in->now < FIXED_UNTIL ? 80e3 : 20e3;
+    out->engaged = true;
+}
+
+static const struct ps_law fixed_law = {"fixed", 0, true, begin, fixed_decide};
+
 const struct ps_sim_controller ps_sim_controllers[] = {
     {.name = "none", .about = "nobody decides: everything passes", .kind = PS_SIM_NOBODY},
     {.name = "quota", .about = "Kafka's own quota, at the capacity that consumers begin with", .kind = PS_SIM_QUOTA},
@@ -283,12 +298,16 @@ const struct ps_sim_controller ps_sim_controllers[] = {
      .law_kind = PS_LAW_DRAIN, .poll = 1.0, .listens = true},
     {.name = "drain-p250", .about = "drain, polls every 250 ms and nothing else", .kind = PS_SIM_PRODUCT,
      .law_kind = PS_LAW_DRAIN, .poll = 0.25, .listens = true},
+    {.name = "drain-auto", .about = "drain, polls as the product does and nothing else",
+     .kind = PS_SIM_PRODUCT, .law_kind = PS_LAW_DRAIN, .listens = true},
     {.name = "drain-pass", .about = "drain that sees OffsetCommit pass", .kind = PS_SIM_PRODUCT,
      .law_kind = PS_LAW_DRAIN, .listens = true, .commits = true},
     {.name = "drain-fetch", .about = "drain that sees OffsetCommit and Fetch pass", .kind = PS_SIM_PRODUCT,
      .law_kind = PS_LAW_DRAIN, .listens = true, .commits = true, .fetches = true},
     {.name = "drain", .about = "drain, and whatever the scenario lets it see", .kind = PS_SIM_PRODUCT,
      .law_kind = PS_LAW_DRAIN},
+    {.name = "fixed", .about = "80k/s, and 20k/s from 60 s on: what the valve makes of a rate", .kind = PS_SIM_ORACLE,
+     .law = &fixed_law},
     {.name = "oracle", .about = "knows lag and capacity, without delay", .kind = PS_SIM_ORACLE, .law = &oracle_law},
 };
 

@@ -2,6 +2,7 @@
 #include "simulate.h"
 
 #include "nearest.h"
+#include "plot.h"
 #include "table.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 
 #define SCENARIOS_MAX 256
 #define FILES_MAX     64
+#define GOAL_PLANTS   1000
 
 struct session {
     const struct ps_simulate_options *options;
@@ -16,6 +18,7 @@ struct session {
     size_t file_count;
     struct ps_simulated *batch; /* [SCENARIOS_MAX] */
     size_t count;
+    struct ps_sim_overlay *overlay; /* NULL: none */
 };
 
 static int wrong(const char *text, const char *word, const char *nearest)
@@ -86,18 +89,23 @@ static const char *unknown_word(const char *list, const char *const *names, size
 }
 
 /* Beyond the classical ones a few controllers are enough to see what a scenario is about. */
-static bool among_few(const char *name)
+static bool by_default(const struct session *s, const struct ps_sim_scenario *scenario, const char *name)
 {
-    return listed("none,on-off,pi,drain-poll,drain,oracle", name);
+    if (strcmp(name, "fixed") == 0 || strcmp(scenario->name, "valve") == 0) {
+        return strcmp(name, "fixed") == 0 && strcmp(scenario->name, "valve") == 0;
+    }
+    if (s->options->goals && !s->options->all) {
+        return listed("drain-poll,drain-p250,drain-auto,drain-pass,drain,oracle", name);
+    }
+    return scenario->compare || !s->options->all || listed("none,on-off,pi,drain-poll,drain,oracle", name);
 }
 
 static void choose_controllers(const struct session *s, struct ps_simulated *at)
 {
     const char *wanted = s->options->controllers;
-    bool all = at->scenario->compare || !s->options->all;
     for (size_t i = 0; i < ps_sim_controller_count; i++) {
         const char *name = ps_sim_controllers[i].name;
-        if (wanted != NULL ? listed(wanted, name) : all || among_few(name)) {
+        if (wanted != NULL ? listed(wanted, name) : by_default(s, at->scenario, name)) {
             at->controllers[at->count++] = &ps_sim_controllers[i];
         }
     }
@@ -179,9 +187,42 @@ static void write_json(const struct session *s, FILE *out)
     fputs("\n]\n", out);
 }
 
+/* The first scenario's last controller but the oracle, if others ran. */
+static size_t plotted(const struct session *s)
+{
+    const struct ps_simulated *at = &s->batch[0];
+    size_t last = at->count - 1;
+    return last > 0 && at->controllers[last]->kind == PS_SIM_ORACLE ? last - 1 : last;
+}
+
 static void write_csv(const struct session *s, FILE *out)
 {
-    ps_sim_trace_csv(&s->batch[0].results[s->batch[0].count - 1], out);
+    ps_sim_trace_csv(&s->batch[0].results[plotted(s)], out);
+}
+
+static void write_plot(const struct session *s, FILE *out)
+{
+    size_t k = plotted(s);
+    ps_sim_plot(s->batch[0].scenario, s->batch[0].controllers[k], &s->batch[0].results[k], s->overlay, out);
+}
+
+static bool load_overlay(struct session *s)
+{
+    const char *path = s->options->overlay;
+    if (path == NULL) {
+        return true;
+    }
+    FILE *in = fopen(path, "r");
+    s->overlay = malloc(sizeof(*s->overlay));
+    bool good = in != NULL && s->overlay != NULL && ps_sim_overlay_read(s->overlay, in);
+    if (!good) {
+        fprintf(stderr, "penstock simulate: cannot use %s: %s\n", path,
+                in == NULL ? strerror(errno) : "its first line must name second, and lag, admitted or consumed");
+    }
+    if (in != NULL) {
+        fclose(in);
+    }
+    return good;
 }
 
 static int write_file(const struct session *s, const char *path, void (*write)(const struct session *, FILE *))
@@ -193,6 +234,37 @@ static int write_file(const struct session *s, const char *path, void (*write)(c
     }
     write(s, out);
     return fclose(out) == 0 ? PS_EXIT_OK : PS_EXIT_FAILED;
+}
+
+static int judge(const struct session *s)
+{
+    size_t count = s->options->random > 0 ? (size_t)s->options->random : GOAL_PLANTS;
+    struct ps_plant *plants = calloc(count, sizeof(*plants));
+    int status = PS_EXIT_FAILED;
+    if (plants != NULL && ps_simulate_plants(plants, count, 80, "drain", s->options->seed)) {
+        ps_plants_print("drain", plants, count);
+        status = ps_simulate_goals(s->batch, s->count, plants, count) ? PS_EXIT_OK : PS_EXIT_FAILED;
+    }
+    free(plants);
+    return status;
+}
+
+/* Random plants instead of scenarios. */
+static int run_plants(const struct ps_simulate_options *options)
+{
+    const char *controller = options->controllers == NULL ? "drain" : options->controllers;
+    struct ps_plant *plants = calloc(options->random, sizeof(*plants));
+    if (ps_sim_controller_find(controller) == NULL) {
+        free(plants);
+        return wrong("--random takes one controller, and there is none called", controller, NULL);
+    }
+    bool ran = plants != NULL &&
+               ps_simulate_plants(plants, options->random, options->random, controller, options->seed);
+    if (ran) {
+        ps_plants_print(controller, plants, options->random);
+    }
+    free(plants);
+    return ran ? PS_EXIT_OK : PS_EXIT_FAILED;
 }
 
 static int run(struct session *s)
@@ -208,15 +280,21 @@ static int run(struct session *s)
     if (status == PS_EXIT_OK && s->options->csv != NULL) {
         status = write_file(s, s->options->csv, write_csv);
     }
-    return status;
+    if (status == PS_EXIT_OK && s->options->plot != NULL) {
+        status = write_file(s, s->options->plot, write_plot);
+    }
+    return status == PS_EXIT_OK && s->options->goals ? judge(s) : status;
 }
 
 int ps_simulate(const struct ps_simulate_options *options)
 {
     struct session *s = calloc(1, sizeof(*s));
-    if (options->keys) {
-        ps_scenario_keys_print(stdout);
+    if (options->keys || (options->random > 0 && !options->goals)) {
         free(s);
+        if (!options->keys) {
+            return run_plants(options);
+        }
+        ps_scenario_keys_print(stdout);
         return PS_EXIT_OK;
     }
     if (s == NULL || (s->batch = calloc(SCENARIOS_MAX, sizeof(*s->batch))) == NULL) {
@@ -224,7 +302,7 @@ int ps_simulate(const struct ps_simulate_options *options)
         return PS_EXIT_FAILED;
     }
     s->options = options;
-    int status = load(s) ? PS_EXIT_OK : PS_EXIT_USAGE;
+    int status = load(s) && load_overlay(s) ? PS_EXIT_OK : PS_EXIT_USAGE;
     if (status == PS_EXIT_OK && options->list) {
         status = print_list(s);
     } else if (status == PS_EXIT_OK) {
@@ -240,6 +318,7 @@ int ps_simulate(const struct ps_simulate_options *options)
     for (size_t i = 0; i < s->file_count; i++) {
         ps_scenario_file_free(&s->files[i]);
     }
+    free(s->overlay);
     free(s->batch);
     free(s);
     return status;

@@ -18,4 +18,25 @@ struct ps_simulated {
 /* Runs them all with their controllers, on as many threads as there are processors. False: no memory. */
 bool ps_simulate_batch(struct ps_simulated *batch, size_t count, uint64_t seed);
 
+/* What became of one random plant; fractions. */
+struct ps_plant {
+    uint64_t seed;
+    double overshoot, waste, of_limit;
+    double loss; /* NAN: no oracle ran */
+};
+struct ps_quantiles {
+    double median, p95, worst;
+};
+
+/* Plants of seeds from `seed` on; the first `with_reference` with an oracle beside. False: no memory. */
+bool ps_simulate_plants(struct ps_plant *plants, size_t count, size_t with_reference, const char *controller,
+                        uint64_t seed);
+/* field: an offset of a double in struct ps_plant. */
+struct ps_quantiles ps_plant_quantiles(const struct ps_plant *plants, size_t count, size_t field);
+void ps_plants_print(const char *controller, const struct ps_plant *plants, size_t count);
+
+/* Prints every goal of the control loop: required, measured, met or not. False: one is not met. */
+bool ps_simulate_goals(const struct ps_simulated *batch, size_t count, const struct ps_plant *plants,
+                       size_t plant_count);
+
 #endif
