@@ -377,6 +377,10 @@ static int parse_options(const struct command *command, int argc, char **argv, s
         char shorts[16];
         snprintf(shorts, sizeof(shorts), "+:%s", command->shorts);
         int option = getopt_long(argc, argv, shorts, command->options, NULL);
+        if (option == -1 && optind < argc && command->takes_file && a->file == NULL) {
+            a->file = argv[optind++]; /* more options may follow */
+            continue;
+        }
         if (option == -1) {
             break;
         }
@@ -391,9 +395,6 @@ static int parse_options(const struct command *command, int argc, char **argv, s
         if (!take_option(a, option, optarg)) {
             return unknown_option(command, argv[word]);
         }
-    }
-    if (optind < argc && command->takes_file) {
-        a->file = argv[optind++];
     }
     if (optind < argc && !a->help) {
         snprintf(text, sizeof(text), "\"%.60s\" is one word too many%s", argv[optind],
