@@ -108,13 +108,14 @@ static void test_usage_errors(void **state)
         {"check --matrix", "penstock check: --matrix is not in this version"},
         {"check -c /nowhere.yaml", "/nowhere.yaml: cannot read the configuration: No such file or directory"},
         {"simulate", "penstock simulate: give it a scenario file, --scenario NAME, or --all"},
-        {"simulate x.yaml --all", "penstock simulate: a file and --all exclude each other: --all means the scenarios in "
-                                  "the binary"},
+        {"simulate x.yaml --all", "penstock simulate: a file and --all exclude each other: --all means the "
+                                  "scenarios in the binary"},
         {"simulate --scenario S99", "penstock simulate: there is no scenario \"S99\": did you mean \"S9\"?"},
         {"simulate --scenario S1 --controller drian", "penstock simulate: there is no controller \"drian\": did you "
                                                       "mean \"drain\"?"},
         {"simulate /nowhere.yaml", "/nowhere.yaml: cannot read the scenario: No such file or directory"},
-        {"simulate --all --seed x", "penstock simulate: --seed and --random take whole numbers, --random at most 1000000"},
+        {"simulate --all --seed x", "penstock simulate: --seed and --random take whole numbers, --random at "
+                                      "most 1000000"},
         {"demo --seconds 0", "penstock demo: --seconds takes a whole number from 1 to 3600"},
         {"demo --seconds 30s", "penstock demo: --seconds takes a whole number from 1 to 3600"},
         {"demo now", "penstock demo: \"now\" is one word too many"},

@@ -39,8 +39,8 @@ static const struct {
     {"scenario: []", "1:1: the file lacks the key \"scenarios\": What is to be simulated\n"},
     {HEAD REST "    instance: 3\n", "8:5: unknown key \"instance\" in scenarios[0]: did you mean \"instances\"?"},
     {HEAD REST "    steady: [{from: 5, until: 9s}]\n", "8:21: scenarios[0].steady[0].from: \"5\" lacks its unit;"},
-    {HEAD REST "    autoscaler: {metric: lagg}\n", "8:26: scenarios[0].autoscaler.metric: \"lagg\" is not known: did you "
-                                                     "mean lag?"},
+    {HEAD REST "    autoscaler: {metric: lagg}\n", "8:26: scenarios[0].autoscaler.metric: \"lagg\" is not known: "
+                                                     "did you mean lag?"},
     {HEAD "    policy: {target: 10k, limit: 5k}\n    tenants: [{name: t}]\n"
           "    consumers: {capacity: {rate: 400/s}}\n",
      "2:5: scenario a: the limit must be above the target\n"},
