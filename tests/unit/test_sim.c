@@ -75,6 +75,7 @@ static void test_scenarios(void **state)
 {
     (void)state;
     static const struct bound bounds[] = {
+        {"S1", "drain", 0.15, 0.05, 0.015, 0.015},       {"S8", "drain", 0.10, 0.05, 0.015, 0.015},
         {"S1a", "drain-p250", 0.12, 0.12, 0.015, 0.015}, {"S1a", "drain-poll", 0.30, 0.12, 0.015, 0.015},
         {"S2", "drain", 0.10, 0.05, 0.015, 0.015},       {"S3", "drain", 0.20, 0.08, 0.015, 0.015},
         {"S5", "drain", 0.10, 0.05, 0.015, 0.015},       {"S9b", "drain-p250", 1.00, 0.05, 0.015, 0.015},
@@ -137,6 +138,30 @@ static void test_a_replay_does_not_starve_producers(void **state)
     for (size_t t = 20; t < 180; t++) {
         assert_true(passed_in(&r, t) >= 0.4 * 80e3 && passed_in(&r, t) <= 0.65 * 80e3);
     }
+    ps_sim_result_free(&r);
+}
+
+/* Holding lag down does not hide the need for consumers: what Penstock tells makes an autoscaler add some. With lag
+ * alone, and a threshold above what is held, it sees nothing to do. */
+static void test_suppressed_demand_scales(void **state)
+{
+    (void)state;
+    struct ps_sim_result told, blind;
+    run("autoscale-demand", "drain", 1, &told);
+    run("autoscale-blind", "drain", 1, &blind);
+    assert_true(told.trace[told.sample_count - 1].consumers >= 8.0F); /* 150k/s at 20k/s each */
+    assert_true(told.consumed > blind.consumed);
+    ps_sim_result_free(&told);
+    ps_sim_result_free(&blind);
+}
+
+/* One tenant on and off beside four that keep to their share: these have all of it. */
+static void test_tenants_have_their_shares(void **state)
+{
+    (void)state;
+    struct ps_sim_result r;
+    run("S8", "drain", 2, &r);
+    assert_true(r.jain >= 0.99 && r.least_share >= 0.95);
     ps_sim_result_free(&r);
 }
 
@@ -211,6 +236,8 @@ int main(void)
         cmocka_unit_test(test_scenarios),
         cmocka_unit_test(test_the_first_half_minute_is_enough),
         cmocka_unit_test(test_a_replay_does_not_starve_producers),
+        cmocka_unit_test(test_suppressed_demand_scales),
+        cmocka_unit_test(test_tenants_have_their_shares),
         cmocka_unit_test(test_nobody_reads),
         cmocka_unit_test(test_producers_read_throttle_times),
         cmocka_unit_test(test_a_seed_repeats),
