@@ -293,7 +293,7 @@ static void judge_others(struct judge *j)
 #define FEW 80 /* plants of G12 */
 
 static const struct exception cold_plants = {
-    2.5, "four minutes begin with up to 20 s in which commits 10 s apart have not told the rate yet"};
+    2.5, "as it seems, by the first 10 to 20 s of four minutes, when slow commits have not told the rate yet"};
 
 static void judge_plants(struct judge *j, const struct ps_plant *plants, size_t count)
 {
