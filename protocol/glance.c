@@ -12,11 +12,17 @@
  * flexible, told other leaders, and named topics by id (KIP-482, 951, 516). */
 enum { PRODUCE_LOG_START = 5, PRODUCE_ERRORS = 8, PRODUCE_FLEXIBLE = 9, PRODUCE_LEADERS = 10, PRODUCE_BY_ID = 13 };
 
+/* Nearly all are of one byte. */
+static inline uint32_t read_uvarint(struct ps_reader *r)
+{
+    return !r->bad && r->at < r->end && *r->at < 0x80 ? *r->at++ : ps_read_uvarint(r);
+}
+
 /* The length of a string, or the count of an array; -1 null. */
-static int64_t read_length(struct ps_reader *r, bool flexible, bool string)
+static inline int64_t read_length(struct ps_reader *r, bool flexible, bool string)
 {
     if (flexible) {
-        return (int64_t)ps_read_uvarint(r) - 1;
+        return (int64_t)read_uvarint(r) - 1;
     }
     return string ? ps_read_i16(r) : ps_read_i32(r);
 }
@@ -65,13 +71,13 @@ bool ps_produce_glance(struct ps_produce *p, int16_t version, const uint8_t *bod
 }
 
 /* The count of an array; 0 if it is null. */
-static uint32_t read_count(struct ps_produced *p)
+static inline uint32_t read_count(struct ps_produced *p)
 {
     int64_t count = read_length(&p->in, p->version >= PRODUCE_FLEXIBLE, false);
     return count > 0 && !p->in.bad ? (uint32_t)count : 0;
 }
 
-static struct ps_span read_string(struct ps_produced *p)
+static inline struct ps_span read_string(struct ps_produced *p)
 {
     int64_t len = read_length(&p->in, p->version >= PRODUCE_FLEXIBLE, true);
     const uint8_t *text = len > 0 ? ps_read_raw(&p->in, (size_t)len) : NULL;
@@ -79,12 +85,12 @@ static struct ps_span read_string(struct ps_produced *p)
 }
 
 /* Nearly always there are none. */
-static void pass_tags(struct ps_produced *p)
+static inline void pass_tags(struct ps_produced *p)
 {
     if (p->version < PRODUCE_FLEXIBLE) {
         return;
     }
-    if (p->in.at < p->in.end && *p->in.at == 0) {
+    if (!p->in.bad && p->in.at < p->in.end && *p->in.at == 0) {
         p->in.at++;
     } else {
         p->tagged = true;
@@ -102,7 +108,23 @@ static void pass_record_errors(struct ps_produced *p)
     }
 }
 
-static bool read_partition(struct ps_produced *p)
+/* What follows the numbers of a partition. In a flexible version that is most often an array without elements, no text
+ * and no tags, of a byte each. */
+static inline void pass_texts(struct ps_produced *p)
+{
+    const uint8_t *at = p->in.at;
+    if (p->version >= PRODUCE_FLEXIBLE && p->in.end - at >= 3 && at[0] <= 1 && at[1] <= 1 && at[2] == 0) {
+        p->in.at += 3;
+        return;
+    }
+    if (p->version >= PRODUCE_ERRORS) {
+        pass_record_errors(p);
+        read_string(p); /* error message */
+    }
+    pass_tags(p); /* the current leader */
+}
+
+static inline bool read_partition(struct ps_produced *p)
 {
     enum { INDEX_TO_APPEND_TIME = 4 + 2 + 8 + 8, LOG_START = 8 };
     const uint8_t *at = ps_read_raw(&p->in, INDEX_TO_APPEND_TIME + (p->version >= PRODUCE_LOG_START ? LOG_START : 0));
@@ -112,16 +134,12 @@ static bool read_partition(struct ps_produced *p)
     p->partition = (int32_t)ps_load32(at);
     p->error = (int16_t)ps_load16(at + 4);
     p->base_offset = (int64_t)ps_load64(at + 6);
-    if (p->version >= PRODUCE_ERRORS) {
-        pass_record_errors(p);
-        read_string(p); /* error message */
-    }
-    pass_tags(p); /* the current leader */
+    pass_texts(p);
     p->partitions_left--;
     return !p->in.bad;
 }
 
-void ps_produced_init(struct ps_produced *p, int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len)
+static inline void begin(struct ps_produced *p, int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len)
 {
     p->version = version;
     p->by_id = version >= PRODUCE_BY_ID;
@@ -136,7 +154,7 @@ void ps_produced_init(struct ps_produced *p, int16_t version, const uint8_t *fra
 }
 
 /* All topics are told: what is left of the frame. */
-static bool end_produced(struct ps_produced *p)
+static inline bool end(struct ps_produced *p)
 {
     ps_read_i32(&p->in); /* throttle time */
     pass_tags(p);        /* the brokers that lead now */
@@ -144,11 +162,11 @@ static bool end_produced(struct ps_produced *p)
     return false;
 }
 
-bool ps_produced_next(struct ps_produced *p)
+static inline bool next(struct ps_produced *p)
 {
     while (p->partitions_left == 0) {
         if (p->topics_left == 0 || p->in.bad) {
-            return end_produced(p);
+            return end(p);
         }
         p->topics_left--;
         p->topic = p->by_id ? (struct ps_span){ps_read_raw(&p->in, 16), 16} : read_string(p);
@@ -164,14 +182,24 @@ bool ps_produced_next(struct ps_produced *p)
     return read;
 }
 
+void ps_produced_init(struct ps_produced *p, int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len)
+{
+    begin(p, version, frame, have, frame_len);
+}
+
+bool ps_produced_next(struct ps_produced *p)
+{
+    return next(p);
+}
+
 bool ps_rewrite_spares(int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len)
 {
     if (version < PRODUCE_LEADERS || have < frame_len) {
         return version < PRODUCE_LEADERS;
     }
     struct ps_produced p;
-    ps_produced_init(&p, version, frame, have, frame_len);
-    while (!p.tagged && ps_produced_next(&p)) {
+    begin(&p, version, frame, have, frame_len);
+    while (!p.tagged && next(&p)) {
     }
     return p.spares;
 }

@@ -74,7 +74,8 @@ struct ps_span ps_note_text(const struct ps_note *note)
     return (struct ps_span){(const uint8_t *)note->v, note->text_len};
 }
 
-/* Answers come in the order of the request, or nearly so: what is sought is most often the first that is left. */
+/* Answers come in the order of the request, or nearly so: what is sought is most often the first that is left. Of a
+ * partition that stands in a request twice, which no client does, the first is taken. */
 const struct ps_seen *ps_note_take(struct ps_note *note, uint32_t slot, int32_t partition)
 {
     for (uint32_t i = note == NULL ? 0 : note->told; note != NULL && i < note->count; i++) {

@@ -34,9 +34,10 @@ struct outcome {
     struct pipe out[2];
     bool closed;
     enum ps_close reason;
+    uint64_t told; /* by signals, in any order */
 };
 
-static uint64_t reached_whole, reached_tail, reached_kept, reached_refused, reached_closed;
+static uint64_t reached_told, reached_whole, reached_tail, reached_kept, reached_refused, reached_closed;
 
 /* ---- scripts ---- */
 
@@ -108,6 +109,7 @@ static void write_hello(struct world *w, struct turn *x, int32_t correlation_id)
     struct request r = {0};
     while (r.api_key != PS_API_API_VERSIONS || r.api_version != 3) {
         free(r.frame);
+        free(r.told);
         make_request(w, &w->peers[0], &r, correlation_id);
     }
     x->request = r.frame;
@@ -122,6 +124,7 @@ static void write_produce(struct world *w, struct turn *x, int32_t correlation_i
     struct request r = {.api_key = -1};
     while (r.api_key != PS_API_PRODUCE || r.api_version > 12) {
         free(r.frame);
+        free(r.told);
         make_request(w, &w->peers[0], &r, correlation_id);
     }
     x->request = r.frame;
@@ -129,6 +132,26 @@ static void write_produce(struct world *w, struct turn *x, int32_t correlation_i
     if (r.acks != 0) {
         write_response(&w->rng, x, ps_api_find(PS_API_PRODUCE), r.api_version, correlation_id);
     }
+    free(r.told);
+}
+
+/* A request that tells where consumers are, and its answer. */
+static void write_signal(struct world *w, struct turn *x, int32_t correlation_id)
+{
+    struct request r = {.api_key = -1};
+    do {
+        free(r.frame);
+        free(r.told);
+        make_request(w, &w->peers[0], &r, correlation_id);
+    } while (r.told == NULL || r.api_key == PS_API_FETCH || (r.api_key == PS_API_PRODUCE && r.api_version > 12));
+    x->request = r.frame;
+    x->request_len = r.len;
+    if (r.expects_answer) {
+        make_response(w, &w->peers[0], &r);
+        x->response = r.response;
+        x->response_len = r.response_len;
+    }
+    free(r.told);
 }
 
 static void write_script(struct script *s, uint64_t seed)
@@ -146,6 +169,8 @@ static void write_script(struct script *s, uint64_t seed)
             write_hello(&w, x, i);
         } else if (rng_one_in(&w.rng, 3)) {
             write_produce(&w, x, i);
+        } else if (rng_one_in(&w.rng, 3)) {
+            write_signal(&w, x, i);
         } else {
             const struct ps_api *api = some_api(&w.rng);
             uint32_t versions = (uint32_t)(api->max_version - api->min_version) + 1;
@@ -231,6 +256,7 @@ static struct outcome play(const struct script *s, enum chunking chunking, uint6
     w->limits.memory = 64u << 20;
     w->limits.gather = WORLD_FRAME; /* a larger frame is judged by what was seen of it */
     w->map_refusals = s->map_refusals;
+    w->scripted = true;
     worker_shut_valves(w, s->valves == VALVES_OPEN ? 0 : s->valves == VALVES_ENGAGED ? 1 : WORLD_SLOTS);
     w->peer_count = 1;
     struct peer *p = &w->peers[0];
@@ -254,7 +280,8 @@ static struct outcome play(const struct script *s, enum chunking chunking, uint6
     CHECK(w, p->closed || ps_session_in_flight(p->session) == 0);
     reached_refused += w->stats.refused_ours;
     reached_closed += p->closed;
-    struct outcome o = {.out = {p->out[0], p->out[1]}, .closed = p->closed, .reason = p->reason};
+    struct outcome o = {.out = {p->out[0], p->out[1]}, .closed = p->closed, .reason = p->reason, .told = w->told};
+    reached_told += w->told != 0;
     p->out[0] = p->out[1] = (struct pipe){0};
     world_end(w);
     return o;
@@ -264,17 +291,19 @@ static struct outcome play(const struct script *s, enum chunking chunking, uint6
 
 static void compare(const struct outcome *a, const struct outcome *b, uint64_t seed, enum chunking chunking)
 {
-    bool same = a->closed == b->closed && a->reason == b->reason;
+    bool same = a->closed == b->closed && a->reason == b->reason && a->told == b->told;
     for (int side = 0; side < 2 && same; side++) {
         size_t len = pipe_len(&a->out[side]);
         same = len == pipe_len(&b->out[side]) && (len == 0 || memcmp(a->out[side].bytes, b->out[side].bytes, len) == 0);
     }
     if (!same) {
         fprintf(stderr,
-                "seed %llu, chunking %d: %zu and %zu bytes to the client, %zu and %zu to the broker, closed %d and %d\n"
+                "seed %llu, chunking %d: signals %s, %zu and %zu bytes to the client, %zu and %zu to the broker, "
+                "closed %d and %d\n"
                 "  replay: session_chunkings 1 %llu\n",
-                (unsigned long long)seed, (int)chunking, pipe_len(&a->out[0]), pipe_len(&b->out[0]),
-                pipe_len(&a->out[1]), pipe_len(&b->out[1]), (int)a->reason, (int)b->reason, (unsigned long long)seed);
+                (unsigned long long)seed, (int)chunking, a->told == b->told ? "the same" : "differ",
+                pipe_len(&a->out[0]), pipe_len(&b->out[0]), pipe_len(&a->out[1]), pipe_len(&b->out[1]), (int)a->reason,
+                (int)b->reason, (unsigned long long)seed);
         abort();
     }
 }
@@ -307,9 +336,10 @@ int main(int argc, char **argv)
         run(seed + i);
     }
     printf("the same: %llu scripts; answers rewritten whole %llu, at their tail %llu, requests kept whole %llu, "
-           "refused %llu, connections closed %llu\n",
+           "refused %llu, connections closed %llu, with signals %llu\n",
            (unsigned long long)count, (unsigned long long)reached_whole, (unsigned long long)reached_tail,
-           (unsigned long long)reached_kept, (unsigned long long)reached_refused, (unsigned long long)reached_closed);
-    bool all = reached_whole > 0 && reached_tail > 0 && reached_kept > 0 && reached_refused > 0;
+           (unsigned long long)reached_kept, (unsigned long long)reached_refused, (unsigned long long)reached_closed,
+           (unsigned long long)reached_told);
+    bool all = reached_told > 0 && reached_whole > 0 && reached_tail > 0 && reached_kept > 0 && reached_refused > 0;
     return count < 50 || all ? 0 : 1;
 }

@@ -148,6 +148,7 @@ static void put_some_topics(struct world *world, struct ps_writer *w, struct pee
             head.records = 1 + (int32_t)rng_below(&world->rng, 50);
             r->partitions++;
             ps_write_i32(w, (int32_t)i);
+            told_produced(world, r, topic, (int32_t)i, head.records);
             put_batch(world, w, flexible, &head, some_payload(world, w));
             put_tags(w, flexible);
         }
@@ -169,6 +170,7 @@ static void put_placed(struct world *world, struct ps_writer *w, const struct pr
         put_topic(w, at->topic, r->api_version);
         put_count(w, 1, flexible);
         ps_write_i32(w, at->index);
+        told_produced(world, r, at->topic, at->index, batch->records);
         put_batch(world, w, flexible, &head, rng_below(&world->rng, 100));
         put_tags(w, flexible);
         put_tags(w, flexible);
@@ -207,6 +209,33 @@ static void put_api_versions(struct ps_writer *w, const char *software)
     ps_write_uvarint(w, 0);
 }
 
+static int16_t some_version(struct world *world, int16_t api_key)
+{
+    const struct ps_schema *schema = ps_api_find(api_key)->request;
+    return (int16_t)(schema->valid_min +
+                     (int)rng_below(&world->rng, (uint32_t)(schema->valid_max - schema->valid_min + 1)));
+}
+
+/* Its body is one that told.c writes. */
+static bool is_signal(const struct request *r)
+{
+    const struct ps_api *api = ps_api_find(r->api_key);
+    switch (r->api_key) {
+    case PS_API_FETCH:
+    case PS_API_OFFSET_COMMIT:
+    case PS_API_TXN_OFFSET_COMMIT:
+    case PS_API_END_TXN:
+    case PS_API_JOIN_GROUP:
+    case PS_API_HEARTBEAT:
+    case PS_API_SYNC_GROUP:
+    case PS_API_LEAVE_GROUP:
+    case PS_API_CONSUMER_GROUP_HEARTBEAT:
+        return ps_api_knows(api, r->api_version);
+    default:
+        return false;
+    }
+}
+
 static int16_t version_of(struct world *world, const struct peer *p, const struct request *r)
 {
     switch (r->api_key) {
@@ -219,8 +248,17 @@ static int16_t version_of(struct world *world, const struct peer *p, const struc
         return r->may_be_silent ? 80 : (int16_t)(3 + rng_below(&world->rng, 11));
     case PS_API_METADATA:
         return 1;
-    case PS_API_FETCH:
-        return 16;
+    case PS_API_FETCH: /* with addresses at its end, or opaque */
+        return rng_one_in(&world->rng, 2) ? 16 : (int16_t)(4 + rng_below(&world->rng, 12));
+    case PS_API_OFFSET_COMMIT:
+    case PS_API_TXN_OFFSET_COMMIT:
+    case PS_API_END_TXN:
+    case PS_API_JOIN_GROUP:
+    case PS_API_HEARTBEAT:
+    case PS_API_SYNC_GROUP:
+    case PS_API_LEAVE_GROUP:
+    case PS_API_CONSUMER_GROUP_HEARTBEAT:
+        return some_version(world, r->api_key);
     case PS_API_SASL_HANDSHAKE:
         return p->exchange.version;
     case PS_API_SASL_AUTHENTICATE:
@@ -233,8 +271,8 @@ static int16_t version_of(struct world *world, const struct peer *p, const struc
 static int16_t any_key(struct world *world)
 {
     static const int16_t keys[] = {PS_API_METADATA, PS_API_FETCH, 22, 99};
-    uint32_t roll = rng_below(&world->rng, 10);
-    return roll < 6 ? PS_API_PRODUCE : keys[roll - 6];
+    uint32_t roll = rng_below(&world->rng, 14);
+    return roll < 6 ? PS_API_PRODUCE : roll < 10 ? keys[roll - 6] : told_key(world);
 }
 
 static int16_t key_of(struct world *world, struct peer *p, struct request *r)
@@ -292,6 +330,8 @@ void make_request(struct world *world, struct peer *p, struct request *r, int32_
         put_tags(&w, r->api_version >= 9);
         put_produce(world, &w, p, r);
         cover[COVER_TOO_LARGE] += w.len > WORLD_GATHER;
+    } else if (is_signal(r)) {
+        told_put_request(world, r, &w);
     } else {
         ps_write_uvarint(&w, 0); /* header tags of the flexible ones */
         put_filler(world, &w, 300);
@@ -518,7 +558,13 @@ void make_response(struct world *world, struct peer *p, struct request *r)
     if (!r->token) {
         ps_write_i32(&w, r->correlation_id);
     }
-    if (r->api_key == PS_API_PRODUCE && !r->may_be_silent) {
+    bool told = r->told != NULL && !r->told->cut && (r->api_key != PS_API_FETCH || r->api_version < 16);
+    if (told && (r->api_key != PS_API_PRODUCE || rng_one_in(&world->rng, 2))) {
+        told_put_response(world, r, &w);
+    } else if (r->api_key == PS_API_PRODUCE && !r->may_be_silent) {
+        if (r->told != NULL) {
+            r->told->cut = true;
+        }
         put_produce_response(world, &w, r);
     } else if (r->api_key == PS_API_METADATA) {
         put_metadata_response(world, &w);

@@ -141,6 +141,15 @@ const char *topic_text(uint32_t topic)
     return text;
 }
 
+void topic_id(const char *topic, uint8_t id[16])
+{
+    uint32_t index = 0;
+    while (strcmp(topic_text(index), topic) != 0) {
+        index++;
+    }
+    memset(id, (int)index + 1, 16);
+}
+
 static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
 {
     struct world *w = ctx;
@@ -155,6 +164,7 @@ static void notice(void *ctx, const struct ps_notice *n)
 {
     struct world *w = ctx;
     CHECK(w, n->kind != PS_NOTICE_ADMITTED || n->slot < w->governor.slots_used);
+    told_notice(w, n);
 }
 
 /* ---- rules: snapshots that are swapped at random ---- */
@@ -192,6 +202,11 @@ static void add_rule(struct ps_topic_rules *table, uint32_t topic, uint32_t slot
     table[i].topic = name;
     table[i].hash = hash;
     table[i].rule[table[i].rule_count++] = &rule_pool[slot];
+}
+
+bool slot_is_of(uint32_t slot, const char *topic)
+{
+    return slot < WORLD_SLOTS && ps_span_equal(rule_pool[slot].topic, ps_span_of(topic));
 }
 
 static void make_rules(void)

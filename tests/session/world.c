@@ -312,6 +312,7 @@ static void peer_free(struct peer *p)
     free(p->producer);
     for (size_t i = 0; i < p->request_count; i++) {
         free(p->requests[i].frame);
+        free(p->requests[i].told);
         free(p->requests[i].response);
     }
     for (int side = 0; side < 2; side++) {

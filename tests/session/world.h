@@ -9,13 +9,15 @@
  *     worker.c    the worker that sessions see: memory, names, addresses, rules
  *     ends.c      clients and brokers: what was sent must arrive, what was asked must be answered
  *     producer.c  an idempotent producer and its broker, who know every sequence
- *     frames.c    the bytes of requests and responses */
+ *     frames.c    the bytes of requests and responses
+ *     told.c      what they tell in passing, and what must be told of it */
 #ifndef PENSTOCK_TEST_WORLD_H
 #define PENSTOCK_TEST_WORLD_H
 
 #include "penstock/ask.h"
 #include "penstock/bytes.h"
 #include "penstock/session.h"
+#include "signals.h"
 
 #define WORLD_SESSIONS_MAX 3
 #define WORLD_REQUESTS_MAX 256
@@ -54,6 +56,8 @@ static inline size_t pipe_len(const struct pipe *p)
 enum topic { TOPIC_A, TOPIC_B, TOPIC_FREE, TOPIC_LATE, TOPIC_NAMELESS, TOPIC_MANY, TOPIC_COUNT = TOPIC_MANY + 20 };
 
 const char *topic_text(uint32_t topic);
+void topic_id(const char *topic, uint8_t id[16]);
+bool slot_is_of(uint32_t slot, const char *topic); /* some rule's of this topic */
 static inline bool topic_governed(uint32_t topic)
 {
     return topic != TOPIC_FREE && topic != TOPIC_NAMELESS;
@@ -108,6 +112,16 @@ struct placed {
 
 /* ---- requests and the two ends ---- */
 
+/* What is in a request, or written by it, that may be told of; a few partitions of it. */
+#define TOLD_PARTS 16
+struct told {
+    struct signal signal;
+    struct signal_part parts[TOLD_PARTS];
+    int32_t records[TOLD_PARTS]; /* Produce */
+    uint32_t told[TOLD_PARTS];   /* notices */
+    bool cut;                    /* there are more partitions, or the answer says something else */
+};
+
 enum request_fate { FATE_PENDING = 1, FATE_FORWARDED, FATE_REFUSED };
 
 struct request {
@@ -127,6 +141,7 @@ struct request {
     enum request_fate fate;
     struct placed placed[PRODUCER_PARTITIONS];
     size_t placed_count;
+    struct told *told;     /* NULL: nothing could be told of it */
     uint8_t *response;     /* the broker's, as sent */
     size_t response_len;
 };
@@ -198,6 +213,9 @@ struct world {
     uint64_t waits;            /* for memory that were begun */
     bool named[TOPIC_COUNT];   /* the topic's id has a name in the worker's cache */
     int map_refusals;          /* answers UNKNOWN that many times before a port is "bound" */
+    int64_t offsets;           /* the last that a broker gave, or a consumer took */
+    bool scripted;             /* requests are not those of the peers: notices are not sought among them */
+    uint64_t told;             /* sum of what signals said, in any order */
     uint64_t steps;
 };
 
@@ -216,12 +234,14 @@ _Noreturn void world_fail(const struct world *w, const char *what, const char *f
 
 /* What schedules have reached: a check that is never reached checks nothing. */
 #define COVER_MAP(XX)                                                                                                  \
-    XX(REFUSED) XX(REFUSED_AT_ONCE) XX(OVER_LIMIT) XX(EXEMPT) XX(SHADOW) XX(GATHERED) XX(TOO_LARGE) XX(HELD_MIDWAY)    \
-    XX(AHEAD) XX(MANY_TOPICS) XX(BROKER_ERROR) XX(OUT_OF_SEQUENCE) XX(NEW_EPOCH) XX(SEQUENCE_ROUND) XX(PRODUCED_ALL)   \
-    XX(MAYBE) XX(VERSION_REFUSED) XX(BROKER_REFUSED_VERSION) XX(BLIND) XX(HANDSHAKE_REFUSED) XX(DRAINED)               \
-    XX(CLIENT_GONE) XX(BROKER_GONE) XX(LEFT_WAITING) XX(OUTLIVED) XX(BAD_REQUEST) XX(BAD_RESPONSE) XX(CORRELATION)     \
-    XX(MEMORY) XX(RESERVE_WAITED) XX(RESPONSE_WAITED) XX(NAMED) XX(UNNAMED) XX(ASKED_SEVERAL)                          \
-    XX(NEVER_NAMED) XX(RAW) XX(PRINCIPAL) XX(PRINCIPAL_REFUSED)
+    XX(REFUSED)                                                                                                        \
+    XX(REFUSED_AT_ONCE) XX(OVER_LIMIT) XX(EXEMPT) XX(SHADOW) XX(GATHERED) XX(TOO_LARGE) XX(HELD_MIDWAY) XX(AHEAD)      \
+        XX(MANY_TOPICS) XX(BROKER_ERROR) XX(OUT_OF_SEQUENCE) XX(NEW_EPOCH) XX(SEQUENCE_ROUND) XX(PRODUCED_ALL)         \
+            XX(MAYBE) XX(VERSION_REFUSED) XX(BROKER_REFUSED_VERSION) XX(BLIND) XX(HANDSHAKE_REFUSED) XX(DRAINED)       \
+                XX(CLIENT_GONE) XX(BROKER_GONE) XX(LEFT_WAITING) XX(OUTLIVED) XX(BAD_REQUEST) XX(BAD_RESPONSE)         \
+                    XX(CORRELATION) XX(MEMORY) XX(RESERVE_WAITED) XX(RESPONSE_WAITED) XX(NAMED) XX(UNNAMED)            \
+                        XX(ASKED_SEVERAL) XX(NEVER_NAMED) XX(RAW) XX(PRINCIPAL) XX(PRINCIPAL_REFUSED) XX(APPENDED)     \
+                            XX(COMMITTED) XX(TXN_OFFSET) XX(TXN_END) XX(FETCHED) XX(REBALANCE)
 enum cover {
 #define XX(name) COVER_##name,
     COVER_MAP(XX)
@@ -278,6 +298,13 @@ bool exchange_waits(const struct peer *p);             /* for an answer, before 
 void exchange_put_request(struct world *w, struct peer *p, struct request *r, struct ps_writer *out);
 void exchange_put_response(struct world *w, const struct peer *p, const struct request *r, struct ps_writer *out);
 void exchange_answered(struct world *w, struct peer *p, const struct request *r, const uint8_t *answer);
+
+/* told.c */
+int16_t told_key(struct world *w);
+void told_produced(struct world *w, struct request *r, uint32_t topic, int32_t partition, int32_t records);
+void told_put_request(struct world *w, struct request *r, struct ps_writer *out);
+void told_put_response(struct world *w, struct request *r, struct ps_writer *out);
+void told_notice(struct world *w, const struct ps_notice *n);
 
 /* frames.c */
 void make_request(struct world *w, struct peer *p, struct request *r, int32_t correlation_id);
