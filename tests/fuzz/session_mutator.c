@@ -79,6 +79,7 @@ static void put_scheduled(struct ps_writer *w, int32_t id)
             put_bytes(w, STEP_ANSWER, r.response + 8, r.response_len - 8);
         }
         free(r.response);
+        free(r.told);
         free(r.frame);
     }
 }
