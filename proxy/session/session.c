@@ -9,6 +9,7 @@
  *     |-- what tells something about the client: ps_identity_request                      session_identity.c
  *     |-- SASL: ps_sasl_request, FORWARD the whole frame, look at its token; raw tokens     session_sasl.c
  *     |         follow a handshake of v0: ps_sasl_client_raw, one by one, each answered before the next
+ *     |-- what tells where consumers are: ps_signal_request, remembered for its answer     session_signal.c, _group.c
  *     |-- opaque: ps_inflight_push, FORWARD the whole frame                               session_inflight.c
  *     |
  *     '-- Produce: ps_produce_begin                                                       session_produce.c
@@ -29,6 +30,7 @@
  *     |
  *     |-- to a question of ours: ps_topics_answer, DISCARD                                session_topic.c
  *     |-- to SASL, or a raw token: what the broker decided is noted, FORWARD              session_sasl.c
+ *     |-- what confirms something: ps_signal_answer, then as any other                      session_signal.c, _note.c
  *     |-- nothing to change: FORWARD the whole frame
  *     |-- WHOLE: GATHER, once there is memory, then ps_rewrite: FORWARD what stays, INSERT what is new
  *     '-- TAIL: FORWARD through ps_tail, GATHER the end, INSERT it rewritten at equal length

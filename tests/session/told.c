@@ -126,19 +126,12 @@ static bool is_about(struct request *r, const struct ps_notice *n)
     size_t part;
     switch (n->kind) {
     case PS_NOTICE_APPENDED:
-        if (r->told->cut) {
-            return true;
-        }
-        /* fall through */
     case PS_NOTICE_COMMITTED:
     case PS_NOTICE_TXN_OFFSET:
     case PS_NOTICE_FETCHED:
         part = part_of(r, n);
-        if (part == TOLD_PARTS) {
-            return false;
-        }
-        r->told->told[part]++;
-        return true;
+        r->told->told[part < TOLD_PARTS ? part : 0] += part < TOLD_PARTS;
+        return part < TOLD_PARTS || r->told->cut;
     case PS_NOTICE_TXN_END:
         return x->error == 0 && (n->records == 1) == x->committed &&
                n->identity == ps_transaction_identity(ps_span_of(x->transaction), x->producer_id, x->epoch);
