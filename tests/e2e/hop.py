@@ -174,12 +174,14 @@ class Hop:
                 if link.client_id is not None and chosen(link):
                     link.frozen.set()
 
-    def thaw(self):
-        """The network is back: connections that lost bytes are reset, new ones pass."""
+    def thaw(self, chosen=None):
+        """The network is back, of all or of what chosen(link) says: connections that lost bytes are reset, new ones pass
+        (with `chosen`, as far as what freeze() was given lets them)."""
         with self._lock:
-            self._chosen = lambda link: False
-            frozen = [link for link in self.links if link.frozen.is_set()]
-            self.links = [link for link in self.links if not link.frozen.is_set()]
+            if chosen is None:
+                self._chosen = lambda link: False
+            frozen = [link for link in self.links if link.frozen.is_set() and (chosen is None or chosen(link))]
+            self.links = [link for link in self.links if link not in frozen]
         for link in frozen:
             link.close()
 

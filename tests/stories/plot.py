@@ -75,8 +75,8 @@ def plot(story, measured, predicted):
         for event in story.events:
             x, y = panel.at(event.at_s, 0).split(",")
             out.append(f'<line class="event" x1="{x}" x2="{x}" y1="{panel.y}" y2="{y}"/>')
-    for event in story.events:
-        out.append(text(float(lag.at(event.at_s, 0).split(",")[0]) + 4, TOP + 12, event.says, 'class="note"'))
+    for i, event in enumerate(story.events):
+        out.append(text(float(lag.at(event.at_s, 0).split(",")[0]) + 4, TOP + 12 + 14 * i, event.says, 'class="note"'))
     out += [lag.across("target", story.target), lag.across("limit", story.limit)]
     for name, value in (("target", story.target), ("limit", story.limit)):
         y = float(lag.at(0, value).split(",")[1])

@@ -11,6 +11,7 @@ from proxy import Penstock, policy
 RECORD_BYTES = 100
 BUFFER_BYTES = 1 << 20  # of each producer: with 32 MiB, as is the default, small records grow older than delivery.timeout
 STALE_AFTER = "5s"
+CUT = set()      # processes whose connections are cut: stories share a hop
 LEAD_S = 6       # how long before it joins a consumers' process is started
 SAMPLED_S = 0.5  # a position that nobody has told for longer is one where nobody consumes
 
@@ -86,11 +87,12 @@ class Stage:
 
     def cut(self):
         """Penstock's own connections alone: what its clients' relayed ones carry still passes."""
-        self.cluster.brokers[1].hop.freeze(
-            lambda link: link.client_id.startswith("penstock") and link.owner == self.proxy.process.pid)
+        CUT.add(self.proxy.process.pid)
+        self.cluster.brokers[1].hop.freeze(lambda link: link.client_id.startswith("penstock") and link.owner in CUT)
 
     def restore(self):
-        self.cluster.brokers[1].hop.thaw()
+        CUT.discard(self.proxy.process.pid)
+        self.cluster.brokers[1].hop.thaw(lambda link: link.owner == self.proxy.process.pid)
 
     def produce(self):
         """Producers of equal shares; the story's time begins with the first record in the log."""
