@@ -117,7 +117,7 @@ static void test_split_of_bytes(void **state)
 static void test_split_of_headroom(void **state)
 {
     (void)state;
-    double burst[2];
+    double burst[2] = {0};
     struct ps_core_demand *demand = world_make();
     demand[0] = held, demand[1] = idle;
     split(INFINITY, 1000);
