@@ -4,7 +4,8 @@
  *
  * While a law leaves the valve open, only half of its room passes until the next tick: a flood that nobody has measured
  * yet cannot pass unseen. While cold nothing is known of the consumers: up to the target all passes, beyond it a
- * twentieth of the target per second. A ceiling and the share of this instance come last. */
+ * twentieth of the target per second, and after the first commit what that tells. A ceiling and the share of this
+ * instance come last. */
 #include "controller_state.h"
 
 #include <math.h>
@@ -150,13 +151,33 @@ static void limit_to(struct ps_decision *out, double rate)
     out->headroom = PS_BURST_S * rate;
 }
 
-static void decide_cold(const struct ps_controller *c, const struct estimate *e, struct ps_decision *out)
+/* Two commits tell a rate, but the first one tells the least that it can be: what was read since there has been
+ * something to read. Only where that beginning was seen. */
+static void learn_cold(struct ps_controller *c, const struct estimate *e, ps_ns now)
 {
-    double target = ps_group_of_const(c)->target;
-    double trickle = PS_COLD_RATE * target;
-    if (target - e->lag > 2.0 * PS_BURST_S * trickle) { /* else the trickle passes more than half the room */
-        open_to(out, target - e->lag);
-        out->engaged = e->lag >= PS_COLD_ENGAGE_AT * target; /* the first commits are worth timing well */
+    struct ps_group_state *g = ps_group_of(c);
+    if (e->lag <= c->partition_count) { /* caught up, but for the markers of transactions */
+        g->cold_from = now;
+        g->cold_from_progress = g->cold_progress = e->progress;
+        g->cold_rate = 0.0;
+    } else if (g->cold_from != 0 && e->progress > g->cold_progress) {
+        g->cold_progress = e->progress;
+        g->cold_rate = (e->progress - g->cold_from_progress) / fmax(ps_seconds(g->cold_from, now), 1.0);
+        g->cold_at = now;
+    }
+    if (ps_seconds(g->cold_at, now) > (PS_STALL_FROM + PS_STALL_SPAN) * g->period_s) {
+        g->cold_rate = 0.0; /* the next commit should have come */
+    }
+}
+
+static void decide_cold(struct ps_controller *c, const struct estimate *e, ps_ns now, struct ps_decision *out)
+{
+    const struct ps_group_state *g = ps_group_of_const(c);
+    learn_cold(c, e, now);
+    double trickle = fmax(PS_COLD_RATE * g->target, g->cold_rate);
+    if (g->target - e->lag > 2.0 * PS_BURST_S * trickle) { /* else the trickle passes more than half the room */
+        open_to(out, g->target - e->lag);
+        out->engaged = e->lag >= PS_COLD_ENGAGE_AT * g->target; /* the first commits are worth timing well */
     } else {
         limit_to(out, trickle);
         out->engaged = true;
@@ -282,7 +303,7 @@ void ps_law_decide(struct ps_controller *c, bool held, bool observed, ps_ns now,
     if (stale && config->stale == PS_STALE_OPEN) {
         open_to(out, (double)INFINITY);
     } else if (out->cold) {
-        decide_cold(c, &e, out);
+        decide_cold(c, &e, now, out);
     } else if (stale && config->stale == PS_STALE_FACTOR) {
         limit_to(out, fmax(config->stale_factor * e.rate, 1.0));
         out->engaged = true;

@@ -120,6 +120,10 @@ struct ps_group_state {
     ps_ns point_at[PS_POINTS]; /* oldest first */
     bool point_busy[PS_POINTS];
     double target, limit;   /* in records, as they are now */
+    ps_ns cold_from;        /* while no rate is known: everything had been read then; 0 that was never seen */
+    double cold_from_progress, cold_progress; /* records committed then, and at the newest commit */
+    double cold_rate;       /* the least that consumers have done between the two; 0 unknown */
+    ps_ns cold_at;          /* it was told then */
     double admitted_rate, offered_rate; /* controller_flow.c */
     double flow_total;      /* own records at flow_at */
     ps_ns flow_at;

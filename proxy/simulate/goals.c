@@ -194,7 +194,7 @@ static void judge_overshoot(struct judge *j)
 static const struct exception returning = {
     8.0, "once a minute lag comes back to the target, and drain closes in with tau = 4 s where the oracle takes 1 s"};
 static const struct exception cold = {
-    14.0, "until two commits have been seen nobody knows the rate: a twentieth of the target per second passes"};
+    14.0, "the rate is known after two commits; before the first a twentieth of the target per second passes"};
 static const struct exception uncommitted = {
     20.0, "what the dead had read and not committed counts as unread: they may come back there"};
 

@@ -93,8 +93,8 @@ void told_put_response(struct world *w, struct request *r, struct ps_writer *out
 
 /* ---- notices ---- */
 
-/* So many records were sent for this partition; if it stands in the request twice, in either place. A topic that got its
- * rule, or its id a name, only after the request had passed was not counted: then one, which is the least. */
+/* So many records were sent for this partition; if it stands in the request twice, in either place. A topic that got
+ * its rule, or its id a name, only after the request had passed was not counted: then one, which is the least. */
 static bool has_records(const struct told *t, const struct signal_part *part, int64_t records)
 {
     enum { PRODUCE_BY_ID = 13 };

@@ -380,6 +380,31 @@ static void test_restart_is_bounded(void **state)
     in_both(restart);
 }
 
+/* After the first commit of a cold start producers keep what it told, so consumers have work until the second one. If
+ * that does not come, a twentieth of the target per second is left. */
+static void test_cold_start_between_two_commits(void **state)
+{
+    (void)state;
+    for (int dies = 0; dies < 2; dies++) {
+        struct ps_controller_config config = world_config();
+        struct world *w = world_new(&config, 2000.0);
+        assert_non_null(w);
+        w->commit_s = 5.0;
+        w->commit_at[0] = w->now + 5 * PS_SECOND;
+        world_run(w, 6.5);
+        assert_true(w->d.cold && w->d.lag_committed < 25e3);
+        w->dead = dies == 1;
+        world_watch(w);
+        world_run(w, 3.0);
+        assert_true(w->d.cold);
+        assert_true(w->d.rate >= 1300.0 && w->d.rate <= 2000.0);
+        assert_true(dies == 1 || w->least >= 0.5 * config.target_records);
+        world_run(w, dies == 1 ? 6.0 : 0.0);
+        assert_true(dies == 0 || (w->d.cold && w->d.rate <= 1000.0));
+        world_free(w);
+    }
+}
+
 /* ---------------------------------------------------------------------------------------- what a policy may ask for */
 
 /* Ten seconds of what consumers read, whatever that is. */
@@ -562,6 +587,7 @@ int main(void)
         cmocka_unit_test(test_cold_start_with_10m_lag),
         cmocka_unit_test(test_reload_with_a_limit_below_the_lag),
         cmocka_unit_test(test_restart_is_bounded),
+        cmocka_unit_test(test_cold_start_between_two_commits),
         cmocka_unit_test(test_target_in_time),
         cmocka_unit_test(test_ceiling),
         cmocka_unit_test(test_watermark_swings_between_its_marks),
