@@ -5,7 +5,6 @@ PENSTOCK_RECORDINGS=FOLDER in the environment all recordings are written there w
 tests/fuzz/make_seeds makes inputs of the fuzz drivers.
 """
 
-import functools
 import glob
 import itertools
 import os
@@ -44,17 +43,20 @@ class Link:
     def __init__(self, client, server, recorded, port):
         self.client, self.server = client, server
         self.client_id = None     # of the first request, once it has come
-        self._port = port
+        self._port, self._owner = port, None
         self.up = bytearray() if recorded else None
         self.down = bytearray() if recorded else None
         self.frozen = threading.Event()
         self.left_first = None    # "client" or "server", once one of them has ended the connection
         self.over = False         # both have
 
-    @functools.cached_property
+    @property
     def owner(self):
-        """pid of the connecting process, which must be asked for while the connection stands, and takes a while."""
-        return process_of(self._port)
+        """pid of the connecting process, which must be asked for while the connection stands, and takes a while. The
+        kernel's table is read in pieces while others connect, so it may miss one: then it is looked for again."""
+        if self._owner is None and not self.over:
+            self._owner = process_of(self._port)
+        return self._owner
 
     def leaves(self, who):
         if self.left_first is None:

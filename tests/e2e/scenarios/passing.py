@@ -36,7 +36,7 @@ def passing(context, cluster):
     producers.begun()
     begun = time.monotonic()
     hop = cluster.brokers[1].hop
-    hop.freeze(lambda link: link.owner == proxy.process.pid and link.client_id.startswith("penstock"))
+    hop.freeze(lambda link: link.client_id.startswith("penstock") and link.owner == proxy.process.pid)
     context.say("the lag source is cut")
     watch_growth(context, proxy, consumers, begun)
     judge_wire_alone(context, proxy, consumers)

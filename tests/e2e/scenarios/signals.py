@@ -186,7 +186,7 @@ def cut_and_return(context, cluster, proxy):
     context.say("the lag source is cut")
     hop = cluster.brokers[1].hop
     if proxy:  # its lag thread alone: the clients' connections that it relays carry their own client ids
-        hop.freeze(lambda link: link.owner == proxy.process.pid and link.client_id.startswith("penstock"))
+        hop.freeze(lambda link: link.client_id.startswith("penstock") and link.owner == proxy.process.pid)
     cut_ms = time.time() * 1000
     sleep_until(begun, BACK - 1)
     if proxy:
