@@ -8,7 +8,7 @@ from proxy import Penstock, policy
 from scenarios import scenario
 from scenarios.lag import RATE, TARGET, watch
 
-EACH_KIND, SECONDS, SETTLED = 25, 95, 30
+EACH_KIND, SECONDS, SETTLED = 25, 75, 30
 HOT, INNOCENT = "fifty-hot", "fifty-innocent"
 
 # Forty records a second is the share of one. What a client takes must leave it within its own delivery timeout, so
