@@ -558,16 +558,18 @@ void ps_valve_tick(struct ps_valve *valve, ps_ns now)
     valve->tick_at = now;
 }
 
-void ps_valve_demand(const struct ps_valve *valve, unsigned workers, ps_ns since, struct ps_demand_tier *tiers)
+void ps_valve_demand(const struct ps_valve *valve, ps_ns since, struct ps_demand_tier *tiers)
 {
     for (size_t k = 0; k < PS_PRIORITY_COUNT; k++) {
         const struct ps_tier *tier = &valve->tiers[k];
-        double weight = workers > 1 ? 0.0 : tier->parties.weight_active;
-        for (const struct ps_fair_member *at = tier->parties.members; workers > 1 && at != NULL; at = at->next) {
-            uint32_t here = PS_CONTAINER_OF_CONST(at, struct ps_party, member)->flows.member_count;
-            weight += at->weight / (here > workers ? workers : here > 0 ? here : 1);
+        tiers[k] = (struct ps_demand_tier){.admitted = tier->admitted,
+                                           .held = tier->waiting > 0 || tier->held_at > since};
+        for (const struct ps_fair_member *at = tier->parties.members; at != NULL; at = at->next) {
+            const struct ps_party *party = PS_CONTAINER_OF_CONST(at, struct ps_party, member);
+            bool whole = party->id != 0 && party->flows.member_count <= 1;
+            tiers[k].weight += whole ? at->weight : 0.0;
+            tiers[k].spread += whole ? 0.0 : at->weight;
+            tiers[k].connections += whole ? 0 : party->flows.member_count;
         }
-        tiers[k] = (struct ps_demand_tier){
-            .weight = weight, .admitted = tier->admitted, .held = tier->waiting > 0 || tier->held_at > since};
     }
 }

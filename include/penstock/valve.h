@@ -138,12 +138,14 @@ bool ps_valve_engaged(const struct ps_valve *valve);
 void ps_valve_tick(struct ps_valve *valve, ps_ns now);
 /* What those of one tier want of a valve: the worker's report to whoever splits the rate. */
 struct ps_demand_tier {
-    double weight;           /* of its active parties, as far as they are this worker's */
+    double weight;           /* of the active tenants that have just one connection here: taken to be all they have */
+    double spread;           /* of the others, and of the common party: they are taken to be on other workers too... */
+    uint32_t connections;    /* ...and here with so many active connections */
     struct ps_cost admitted; /* since init */
     bool held;               /* somebody waits, or did after `since` */
 };
-/* Of this worker, one of so many. A tenant with n active connections here is taken to have some on min(n, workers)
- * workers, and to weigh its part on each: workers know nothing of each other's tenants. tiers: [PS_PRIORITY_COUNT]. */
-void ps_valve_demand(const struct ps_valve *valve, unsigned workers, ps_ns since, struct ps_demand_tier *tiers);
+/* Workers know nothing of each other's tenants: of what is spread, whoever splits the rate gives each worker the part
+ * that its connections are of all. tiers: [PS_PRIORITY_COUNT]. */
+void ps_valve_demand(const struct ps_valve *valve, ps_ns since, struct ps_demand_tier *tiers);
 
 #endif

@@ -55,7 +55,8 @@ struct ps_core_group {
 /* What one worker wants of one slot. */
 struct ps_core_demand {
     struct ps_core_demand_tier {
-        double weight;           /* as in struct ps_demand_tier */
+        double weight, spread;   /* as in struct ps_demand_tier */
+        uint32_t connections;
         struct ps_cost admitted; /* likewise */
         struct ps_cost rate;     /* that it lately let pass, per second */
         bool held;

@@ -37,6 +37,8 @@ void ps_core_demand(struct ps_core *core, size_t channel, const struct ps_exchan
             }
             known->admitted = tier->admitted;
             known->weight = tier->weight;
+            known->spread = tier->spread;
+            known->connections = tier->connections;
             known->held = tier->held;
             to->held = to->held || tier->held;
         }
@@ -52,26 +54,24 @@ struct amount {
     bool bytes;
 };
 
-static double weight_of_tier(const struct ps_core *core, const struct ps_core_instance *instance, size_t k)
+/* What is spread over several workers weighs on each by the connections that it has there. */
+static double weight_of(const struct ps_core_demand_tier *demand, uint32_t connections_all)
 {
-    double weight = 0.0;
-    for (size_t i = 0; i < core->channel_count; i++) {
-        weight += instance->demands[i].tiers[k].weight;
-    }
-    return fmax(weight, 1e-9);
+    double part = connections_all > 0 ? (double)demand->connections / connections_all : 0.0;
+    return demand->weight + demand->spread * part;
 }
 
 /* A newcomer is taken to be of normal priority. */
 static struct ps_share share_of(const struct ps_core_demand_tier *demand, size_t k, const struct amount *amount,
-                                double weight_all)
+                                double weight, double weight_all)
 {
     bool normal = k == PS_PRIORITY_NORMAL;
     double rate = amount->bytes ? demand->rate.bytes : demand->rate.records;
     double floor = normal ? amount->floor : 0.0;
-    double owed = k > PS_PRIORITY_HIGH ? PS_TIER_PART * demand->weight / weight_all : 0.0;
+    double owed = k > PS_PRIORITY_HIGH ? PS_TIER_PART * weight / weight_all : 0.0;
     return (struct ps_share){
         .tier = (uint32_t)k,
-        .weight = normal ? fmax(demand->weight, 1.0) : demand->weight,
+        .weight = normal && weight <= 0.0 ? 1.0 : weight,
         .need = demand->held ? (double)INFINITY : fmax(GROWTH * rate * amount->over_s, floor),
         .minimum = demand->held ? owed * amount->all : floor,
     };
@@ -80,9 +80,18 @@ static struct ps_share share_of(const struct ps_core_demand_tier *demand, size_t
 static void share(struct ps_core *core, const struct ps_core_instance *instance, const struct amount *amount)
 {
     for (size_t k = 0; k < PS_PRIORITY_COUNT; k++) {
-        double weight = weight_of_tier(core, instance, k);
+        uint32_t connections = 0;
+        double weight_all = 0.0;
         for (size_t i = 0; i < core->channel_count; i++) {
-            core->shares[i * PS_PRIORITY_COUNT + k] = share_of(&instance->demands[i].tiers[k], k, amount, weight);
+            connections += instance->demands[i].tiers[k].connections;
+        }
+        for (size_t i = 0; i < core->channel_count; i++) {
+            weight_all += weight_of(&instance->demands[i].tiers[k], connections);
+        }
+        for (size_t i = 0; i < core->channel_count; i++) {
+            const struct ps_core_demand_tier *demand = &instance->demands[i].tiers[k];
+            core->shares[i * PS_PRIORITY_COUNT + k] =
+                share_of(demand, k, amount, weight_of(demand, connections), fmax(weight_all, 1e-9));
         }
     }
     ps_share_split(core->shares, core->channel_count * PS_PRIORITY_COUNT, amount->all);

@@ -128,7 +128,7 @@ static void take_exchange(struct ps_worker *w)
     ps_governor_settings(&w->governor, x->settings, x->count, w->now);
     for (uint32_t slot = 0; slot < x->count; slot++) {
         const struct ps_valve *valve = &w->slots.valves[slot];
-        ps_valve_demand(valve, w->config->workers, w->exchanged_at, x->demands[slot].tiers);
+        ps_valve_demand(valve, w->exchanged_at, x->demands[slot].tiers);
         x->demands[slot].waiting = valve->waiting;
     }
     w->exchanged_at = w->now;

@@ -83,6 +83,59 @@ static void test_split_by_demand(void **state)
     assert_true(fabs(rate_of(0, &burst[0]) - 750.0) < 1e-6); /* by tenants */
 }
 
+/* Connections of equal producers, on workers as they happen to be: each has the same part of the rate. */
+static void test_split_by_connections(void **state)
+{
+    (void)state;
+    double burst;
+    struct ps_core_demand *demand = world_make();
+    demand[0] = (struct ps_core_demand)OF_TIER(PS_PRIORITY_NORMAL, .spread = 1, .connections = 26, .held = true);
+    demand[1] = (struct ps_core_demand)OF_TIER(PS_PRIORITY_NORMAL, .spread = 1, .connections = 24, .held = true);
+    split(1000, 100);
+    assert_true(fabs(rate_of(0, &burst) - 520.0) < 1e-6 && fabs(rate_of(1, &burst) - 480.0) < 1e-6);
+    demand[0].tiers[PS_PRIORITY_NORMAL].connections = 2; /* three producers of nobody in particular */
+    demand[1].tiers[PS_PRIORITY_NORMAL].connections = 1;
+    split(1000, 100);
+    assert_true(fabs(rate_of(0, &burst) - 2000.0 / 3.0) < 1e-6);
+    demand[0].tiers[PS_PRIORITY_NORMAL] = (struct ps_core_demand_tier){.weight = 1, .held = true};
+    demand[1].tiers[PS_PRIORITY_NORMAL].connections = 10; /* one connection of a tenant, and ten of another */
+    split(1000, 100);
+    assert_true(fabs(rate_of(0, &burst) - 500.0) < 1e-6);
+}
+
+static void flow_waits(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket *ticket, struct ps_party *party)
+{
+    ps_flow_init(flow, party);
+    memset(ticket, 0, sizeof(*ticket));
+    assert_false(ps_valve_ask(valve, flow, ticket, ps_records(100), PS_SECOND));
+}
+
+/* What a valve reports: who has one connection has no others, unless nobody knows who that is. */
+static void test_what_a_valve_reports(void **state)
+{
+    (void)state;
+    struct ps_valve valve = {0};
+    struct ps_party one, many;
+    struct ps_flow flows[5];
+    struct ps_ticket tickets[5];
+    struct ps_demand_tier tiers[PS_PRIORITY_COUNT];
+    ps_valve_init(&valve, PS_SECOND);
+    ps_valve_set(&valve, 1.0, 1.0, PS_SECOND);
+    ps_valve_charge(&valve, NULL, ps_records(0), ps_records(100), PS_SECOND);
+    ps_party_init(&one, 2.0, PS_PRIORITY_NORMAL);
+    ps_party_init(&many, 3.0, PS_PRIORITY_NORMAL);
+    one.id = 7, many.id = 8;
+    flow_waits(&valve, &flows[0], &tickets[0], &one);
+    flow_waits(&valve, &flows[1], &tickets[1], &many);
+    flow_waits(&valve, &flows[2], &tickets[2], &many);
+    flow_waits(&valve, &flows[3], &tickets[3], &valve.common);
+    ps_valve_demand(&valve, PS_SECOND, tiers);
+    const struct ps_demand_tier *tier = &tiers[PS_PRIORITY_NORMAL];
+    assert_true(fabs(tier->weight - 2.0) < 1e-9 && fabs(tier->spread - 4.0) < 1e-9);
+    assert_int_equal(tier->connections, 3);
+    assert_true(tier->held);
+}
+
 /* Those of one worker do not yield to lower ones of another; they owe them their small part. */
 static void test_split_by_priority(void **state)
 {
@@ -135,6 +188,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split_by_demand),
+        cmocka_unit_test(test_split_by_connections),
+        cmocka_unit_test(test_what_a_valve_reports),
         cmocka_unit_test(test_split_by_priority),
         cmocka_unit_test(test_split_of_bytes),
         cmocka_unit_test(test_split_of_headroom),
