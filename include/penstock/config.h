@@ -6,6 +6,7 @@
 #ifndef PENSTOCK_CONFIG_H
 #define PENSTOCK_CONFIG_H
 
+#include "penstock/action.h"
 #include "penstock/law.h"
 #include "penstock/names.h"
 
@@ -16,6 +17,17 @@ enum ps_stale { PS_STALE_OPEN = 1, PS_STALE_HOLD_LAST, PS_STALE_FACTOR };
 enum ps_isolation { PS_READ_UNCOMMITTED = 1, PS_READ_COMMITTED };
 /* Who yields first under pressure: low. The number is the tier: 0 is served first. */
 enum ps_priority { PS_PRIORITY_HIGH = 0, PS_PRIORITY_NORMAL, PS_PRIORITY_LOW, PS_PRIORITY_COUNT };
+/* May a policy's actions lose records that producers sent? */
+enum ps_loss { PS_LOSS_NEVER = 1, PS_LOSS_ALLOWED };
+enum ps_sample_by { PS_SAMPLE_KEY = 1, PS_SAMPLE_RANDOM, PS_SAMPLE_EVERY };
+/* What becomes of requests when the line of those that wait is full. */
+enum ps_overflow {
+    PS_OVERFLOW_BLOCK = 1,   /* they wait outside: in the kernel, and count as saturated */
+    PS_OVERFLOW_REJECT,
+    PS_OVERFLOW_DROP_NEWEST, /* the one that comes is shed */
+    PS_OVERFLOW_DROP_OLDEST, /* the one that has waited longest */
+    PS_OVERFLOW_DROP_RANDOM  /* any of those that wait */
+};
 enum ps_log_format { PS_LOG_TEXT = 1, PS_LOG_JSON };
 enum ps_log_level { PS_LOG_ERROR = 1, PS_LOG_WARN, PS_LOG_INFO, PS_LOG_DEBUG };
 
@@ -45,6 +57,31 @@ struct ps_tenant_config {
     enum ps_priority priority;
 };
 
+#define PS_LADDER_MAX 4 /* actions besides throttle: hold, sample, divert, shed, each once */
+
+/* Actions of a policy; what it does not name is zero. */
+struct ps_sample_config {
+    double min;                    /* keeps at least this share */
+    enum ps_sample_by by;
+    bool header;                   /* tells the rate in a header of each record that is kept: penstock-sample-rate */
+    struct ps_strings critical_keys;    /* globs: records with such a key are never dropped */
+    struct ps_strings critical_headers; /* globs of "name" or "name=value": the same */
+};
+struct ps_queue_config {
+    enum ps_overflow overflow;
+    double records;                /* that may wait in all workers; 0: no bound */
+    uint64_t bytes;                /* likewise */
+    ps_ns time;                    /* a request may wait; 0: wait.max */
+    double high, low;              /* shares of the capacity: full from `high` on, until below `low` */
+};
+struct ps_breaker_config {
+    double error_rate;             /* of the answers in the window */
+    uint32_t min_requests;         /* fewer answers say nothing */
+    ps_ns window, open_for;
+    ps_ns timeout;                 /* a request without an answer for so long is an error */
+    double lag;                    /* of a policy: opens at this multiple of the limit; 0: never */
+};
+
 struct ps_policy_config {
     char *name;
     struct ps_strings topics;      /* names or globs */
@@ -72,6 +109,18 @@ struct ps_policy_config {
     ps_ns risk_within;             /* loss of unread records by retention within this time is a risk (risk.h) */
     bool risk_guard;               /* and then producers are held back for it */
     bool exempt_members;           /* producers that are members of a governing group pass (default true) */
+    enum ps_loss loss;
+    enum ps_action actions[PS_LADDER_MAX]; /* the ladder after throttle */
+    size_t action_count;
+    bool isolate;                  /* a connection that writes other topics too is refused rather than made to wait,
+                                    * where its client copes with that: so the others pass (default true) */
+    ps_ns hold_max;
+    struct ps_sample_config sample;
+    struct ps_queue_config queue;
+    char *divert_topic;            /* NULL: none */
+    bool shed_silent;              /* shed is answered with success */
+    bool breaks;                   /* it has a breaker */
+    struct ps_breaker_config breaker;
 };
 
 struct ps_limits_config {
@@ -93,6 +142,8 @@ struct ps_config {
     char *path;                    /* NULL: from the command line alone */
     struct ps_host_port *bootstrap;
     size_t bootstrap_count;
+    bool breaks;                   /* brokers have breakers */
+    struct ps_breaker_config breaker;
     enum ps_upstream_sasl sasl;    /* how the lag thread makes itself known; clients do so on their own */
     char *sasl_username, *sasl_password; /* NULL unless sasl */
     struct ps_listener_config *listeners;

@@ -7,6 +7,7 @@
 #ifndef PENSTOCK_GOVERNOR_H
 #define PENSTOCK_GOVERNOR_H
 
+#include "penstock/breaker.h"
 #include "penstock/config.h"
 #include "penstock/controller.h"
 #include "penstock/valve.h"
@@ -66,17 +67,42 @@ struct ps_setting {
     enum ps_level level;
     double lag;              /* L_hat, for the text of a refusal; NAN unknown */
     char group[64];          /* the governing group (cut), for the same text */
+    uint32_t armed;          /* bits 1 << enum ps_action: what may be done beside throttle (ladder.h) */
+    double keep;             /* SAMPLE is armed: the share of records that stay */
+    enum ps_breaker_state breaker; /* of the policy; 0: it has none */
+    bool full;               /* the policy's queue is, over all workers (ps_queue_config) */
 };
+
+/* What became of records that a producer brought. Every record that is OFFERED ends as one of the others. */
+enum ps_outcome {
+    PS_OUTCOME_OFFERED = 0, /* each time it comes: what is rejected comes again */
+    PS_OUTCOME_FORWARDED,
+    PS_OUTCOME_OVER_LIMIT,  /* forwarded, although its turn had not come */
+    PS_OUTCOME_EXEMPT,      /* forwarded, of one whom the policy is not about */
+    PS_OUTCOME_SAMPLED_OUT,
+    PS_OUTCOME_SHED,
+    PS_OUTCOME_DIVERTED,
+    PS_OUTCOME_REJECTED,
+    PS_OUTCOME_DROPPED,     /* nobody answered for them: their connection ended first */
+    PS_OUTCOME_COUNT
+};
+const char *ps_outcome_label(enum ps_outcome outcome); /* as in metrics: forwarded, over_limit, ... */
 
 /* What a worker saw of a slot since start; one writer, read by others with relaxed atomics (io layer). */
 struct ps_usage {
-    uint64_t records_forwarded, records_over_limit, records_rejected, records_exempt;
-    uint64_t bytes_forwarded, bytes_over_limit, bytes_rejected, bytes_exempt;
+    uint64_t records[PS_OUTCOME_COUNT];
+    uint64_t bytes[PS_OUTCOME_COUNT];      /* of frames; of parts of a frame, by their batches */
     uint64_t waits;              /* requests that waited */
     uint64_t wait_ns;            /* time they waited in all */
     uint64_t throttle_told_ms;   /* sum of throttle_time_ms put into responses */
     uint64_t shadow_waits;       /* requests that would have waited (mode: shadow) */
-    uint64_t cells_forbidden;    /* refusals that the client family does not bear: admitted over the limit instead */
+    uint64_t cells_forbidden;    /* requests whose client does not bear the action: the next safer one was taken */
+    uint64_t saturated;          /* requests that reached wait.max, or found the queue full, and no armed action took */
+    uint64_t acted;              /* requests that an armed action took, or changed */
+    uint64_t actions[PS_ACTION_COUNT]; /* requests, by what was done at last */
+    uint64_t queue_full[PS_OVERFLOW_DROP_RANDOM + 1]; /* requests that the bound of the queue befell, by its overflow */
+    uint64_t diverts_failed;     /* batches that the divert topic did not take: the next safer action was taken */
+    uint64_t answers_ok, answers_failed; /* of Produce under the slot: for its breaker */
 };
 
 /* Where a slot stands among those whose tickets wait. */

@@ -60,6 +60,33 @@ enum ps_session_state {
     PS_SESSION_CLOSING         /* a CLOSE was ordered */
 };
 
+/* ---- work on records, which is done off the loop ----
+ *
+ * A request whose records have to be changed or stored elsewhere waits for a job as it waits for a valve: WAIT until
+ * ps_session_ready says so. Batches stand in the gathered frame and are copied when the job starts, so it does not
+ * matter to it what becomes of the connection. */
+enum ps_job_kind {
+    PS_JOB_SAMPLE = 1, /* rebuilt with the records that are kept */
+    PS_JOB_DIVERT      /* its records are stored in the policy's divert topic */
+};
+struct ps_job_part {
+    enum ps_job_kind kind;
+    struct ps_span batch;
+    struct ps_span topic;        /* name */
+    int32_t partition;
+    const struct ps_policy_config *policy;
+    const char *tenant;          /* name */
+    double keep;                 /* SAMPLE */
+    bool strip;                  /* SAMPLE: takes the idempotence too */
+};
+struct ps_job_result {
+    bool failed;                 /* nothing was done: the batch is not what its header says, or was not stored */
+    struct ps_span put;          /* SAMPLE: what goes on instead, until job_end. Absent: nothing does, if kept is 0;
+                                  * else it goes as it came */
+    uint32_t kept, dropped;      /* records */
+};
+struct ps_job; /* the io layer's */
+
 /* What sessions of a worker count; one writer, relaxed readers. */
 #define PS_HISTOGRAM_BUCKETS 32 /* bucket i counts values <= 2^i microseconds */
 struct ps_histogram {
@@ -142,6 +169,12 @@ struct ps_session_env {
     void (*topic_learned)(void *ctx, const uint8_t id[16], struct ps_span name);
     /* False: no Metadata has named this id. */
     bool (*topic_name)(void *ctx, const uint8_t id[16], struct ps_span *name);
+    /* Everything is copied. NULL: not now (no memory, too many jobs): the next safer action is taken. May be NULL
+     * itself: there is nobody to do it. */
+    struct ps_job *(*job_start)(void *ctx, void *conn, const struct ps_job_part *parts, uint32_t count);
+    /* [count] once the job is done, until job_end; NULL before. The client side is called again when it is. */
+    const struct ps_job_result *(*job_results)(void *ctx, const struct ps_job *job);
+    void (*job_end)(void *ctx, struct ps_job *job); /* done or not: nobody waits for it any more */
     void (*notice)(void *ctx, const struct ps_notice *notice); /* BLIND is told while the connection is being pumped */
 };
 

@@ -384,10 +384,10 @@ static void write_outcomes(FILE *out, const struct ps_admin_view *view)
         const char *outcome;
         size_t records, bytes;
     } outcomes[] = {
-        {"forwarded", USAGE(records_forwarded), USAGE(bytes_forwarded)},
-        {"over_limit", USAGE(records_over_limit), USAGE(bytes_over_limit)},
-        {"rejected", USAGE(records_rejected), USAGE(bytes_rejected)},
-        {"exempt", USAGE(records_exempt), USAGE(bytes_exempt)},
+        {"forwarded", USAGE(records[PS_OUTCOME_FORWARDED]), USAGE(bytes[PS_OUTCOME_FORWARDED])},
+        {"over_limit", USAGE(records[PS_OUTCOME_OVER_LIMIT]), USAGE(bytes[PS_OUTCOME_OVER_LIMIT])},
+        {"rejected", USAGE(records[PS_OUTCOME_REJECTED]), USAGE(bytes[PS_OUTCOME_REJECTED])},
+        {"exempt", USAGE(records[PS_OUTCOME_EXEMPT]), USAGE(bytes[PS_OUTCOME_EXEMPT])},
     };
     for (int bytes = 0; bytes <= 1; bytes++) {
         const char *name = bytes ? "penstock_bytes_total" : "penstock_records_total";

@@ -169,14 +169,14 @@ static json_t *render_usage(const struct ps_admin_view *view, uint32_t slot)
         const char *name;
         size_t field;
     } counters[] = {
-        {"records_forwarded", USAGE(records_forwarded)},
-        {"records_over_limit", USAGE(records_over_limit)},
-        {"records_rejected", USAGE(records_rejected)},
-        {"records_exempt", USAGE(records_exempt)},
-        {"bytes_forwarded", USAGE(bytes_forwarded)},
-        {"bytes_over_limit", USAGE(bytes_over_limit)},
-        {"bytes_rejected", USAGE(bytes_rejected)},
-        {"bytes_exempt", USAGE(bytes_exempt)},
+        {"records_forwarded", USAGE(records[PS_OUTCOME_FORWARDED])},
+        {"records_over_limit", USAGE(records[PS_OUTCOME_OVER_LIMIT])},
+        {"records_rejected", USAGE(records[PS_OUTCOME_REJECTED])},
+        {"records_exempt", USAGE(records[PS_OUTCOME_EXEMPT])},
+        {"bytes_forwarded", USAGE(bytes[PS_OUTCOME_FORWARDED])},
+        {"bytes_over_limit", USAGE(bytes[PS_OUTCOME_OVER_LIMIT])},
+        {"bytes_rejected", USAGE(bytes[PS_OUTCOME_REJECTED])},
+        {"bytes_exempt", USAGE(bytes[PS_OUTCOME_EXEMPT])},
         {"waits", USAGE(waits)},
         {"shadow_waits", USAGE(shadow_waits)},
         {"refusals_forbidden", USAGE(cells_forbidden)},

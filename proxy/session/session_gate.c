@@ -264,7 +264,7 @@ void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double record
 void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now)
 {
     ps_governor_charge(governor_of(s), slot, NULL, ps_records(0.0), ps_records(records), now);
-    PS_COUNT(usage_of(s, slot)->records_over_limit, records);
+    PS_COUNT(usage_of(s, slot)->records[PS_OUTCOME_OVER_LIMIT], records);
 }
 
 void ps_gate_calm(struct ps_session *s, ps_ns now)
@@ -376,14 +376,14 @@ void ps_gate_settle(struct ps_session *s, ps_ns now)
             true_up(s, item, records, now);
         }
         if (item->exempt) {
-            PS_COUNT(usage->records_exempt, records);
-            PS_COUNT(usage->bytes_exempt, s->request.frame_len);
+            PS_COUNT(usage->records[PS_OUTCOME_EXEMPT], records);
+            PS_COUNT(usage->bytes[PS_OUTCOME_EXEMPT], s->request.frame_len);
         } else if (g->over_limit) {
-            PS_COUNT(usage->records_over_limit, records);
-            PS_COUNT(usage->bytes_over_limit, s->request.frame_len);
+            PS_COUNT(usage->records[PS_OUTCOME_OVER_LIMIT], records);
+            PS_COUNT(usage->bytes[PS_OUTCOME_OVER_LIMIT], s->request.frame_len);
         } else {
-            PS_COUNT(usage->records_forwarded, records);
-            PS_COUNT(usage->bytes_forwarded, s->request.frame_len);
+            PS_COUNT(usage->records[PS_OUTCOME_FORWARDED], records);
+            PS_COUNT(usage->bytes[PS_OUTCOME_FORWARDED], s->request.frame_len);
         }
     }
     ps_gate_reset(g);
@@ -394,8 +394,8 @@ void ps_gate_refused(struct ps_session *s)
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; i < g->item_count; i++) {
         const struct ps_gate_item *item = ps_gate_item_at(g, i);
-        PS_COUNT(usage_of(s, item->slot)->records_rejected, item->seen);
-        PS_COUNT(usage_of(s, item->slot)->bytes_rejected, s->request.frame_len);
+        PS_COUNT(usage_of(s, item->slot)->records[PS_OUTCOME_REJECTED], item->seen);
+        PS_COUNT(usage_of(s, item->slot)->bytes[PS_OUTCOME_REJECTED], s->request.frame_len);
     }
     ps_gate_reset(g);
 }

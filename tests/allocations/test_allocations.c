@@ -427,7 +427,7 @@ static void test_open_policy(void **state)
 {
     (void)state;
     steady_produce("policy, valve open", "governed");
-    assert_true(__atomic_load_n(&channel->usage[0].records_forwarded, __ATOMIC_RELAXED) > 0);
+    assert_true(__atomic_load_n(&channel->usage[0].records[PS_OUTCOME_FORWARDED], __ATOMIC_RELAXED) > 0);
 }
 
 /* Requests wait, are released, and are told a throttle time; frames of several topics are kept whole. */

@@ -21,10 +21,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Archive, sources and the headers of include/penstock that a layer owns; each may use itself and those before it.
 LAYERS = [
     ("protocol", "libps_protocol.a", ["protocol/*.[ch]"],
-     ["base", "bytes", "schema", "api", "walk", "batch", "produce", "reply", "ask", "answer", "rewrite", "sasl", "close"]),
+     ["base", "bytes", "schema", "api", "walk", "batch", "produce", "reply", "ask", "answer", "rewrite", "sasl", "close",
+      "crc", "parcel"]),
     ("policy", "libps_policy.a", ["policy/*.[ch]"],
-     ["config", "controller", "delay", "fair", "family", "governor", "heap", "law", "names", "risk", "scale", "share",
-      "tell", "tenant", "times", "valve"]),
+     ["action", "breaker", "config", "controller", "delay", "fair", "family", "governor", "heap", "ladder", "law", "names",
+      "risk", "scale", "share", "tell", "tenant", "times", "valve"]),
     ("session", "libps_session.a", ["proxy/session/*.[ch]"],
      ["session"]),
 ]

@@ -335,8 +335,8 @@ void world_end(struct world *w)
     for (uint32_t slot = 0; slot < w->governor.slots_used; slot++) {
         const struct ps_usage *usage = &w->governor.usage[slot];
         CHECK(w, w->governor.valves[slot].waiting == 0 && w->governor.valves[slot].common.flow_count == 0);
-        cover[COVER_OVER_LIMIT] += usage->records_over_limit > 0;
-        cover[COVER_EXEMPT] += usage->records_exempt > 0;
+        cover[COVER_OVER_LIMIT] += usage->records[PS_OUTCOME_OVER_LIMIT] > 0;
+        cover[COVER_EXEMPT] += usage->records[PS_OUTCOME_EXEMPT] > 0;
         cover[COVER_SHADOW] += usage->shadow_waits > 0;
     }
 }

@@ -160,7 +160,7 @@ static void test_acks_0_is_only_held(void **state)
     t->now = order.until;
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
     assert_int_equal(ps_session_in_flight(t->session), 0);
-    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT], 10);
     assert_int_equal(t->slots.usage[0].throttle_told_ms, 0);
 }
 
@@ -546,7 +546,7 @@ static void test_a_retry_is_not_charged_twice(void **state)
     story_open(t, 0);
     story_passes(t, in);
     assert_true(fabs(t->slots.valves[0].admitted - before - 10.0) < 1e-9);
-    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 10);
 }
 
 int main(void)

@@ -545,7 +545,8 @@ static void test_at_the_bound_a_retriable_error_and_no_false_ack(void **state)
     const uint8_t *p = order.bytes.base + 4 + 4 + 4 + 2 + 6 + 4 + 4;
     assert_int_equal(ps_load16(p), 19); /* NOT_ENOUGH_REPLICAS: nothing was appended, try again */
     assert_true((int64_t)ps_load64(p + 2) == -1);
-    assert_true(t->slots.usage[0].records_forwarded == 0 && t->slots.usage[0].records_rejected == 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 0);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_REJECTED], 10);
 }
 
 static void test_at_the_bound_who_would_not_retry_passes(void **state)
@@ -558,7 +559,7 @@ static void test_at_the_bound_who_would_not_retry_passes(void **state)
     assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
     t->now += t->policy.wait_max;
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT], 10);
     assert_int_equal(ps_session_in_flight(t->session), 1); /* the broker answers, nobody else */
 }
 

@@ -292,11 +292,11 @@ static void test_labels_are_escaped(void **state)
 static void test_usage_is_summed(void **state)
 {
     (void)state;
-    world.usage[0][0].records_forwarded = 10;
-    world.usage[1][0].records_forwarded = 20;
-    world.usage[1][2].records_forwarded = 3; /* the same policy, another topic */
-    world.usage[0][1].records_forwarded = 7; /* the other policy */
-    world.usage[0][0].bytes_rejected = 1000;
+    world.usage[0][0].records[PS_OUTCOME_FORWARDED] = 10;
+    world.usage[1][0].records[PS_OUTCOME_FORWARDED] = 20;
+    world.usage[1][2].records[PS_OUTCOME_FORWARDED] = 3; /* the same policy, another topic */
+    world.usage[0][1].records[PS_OUTCOME_FORWARDED] = 7; /* the other policy */
+    world.usage[0][0].bytes[PS_OUTCOME_REJECTED] = 1000;
     world.usage[0][0].wait_ns = 1500 * PS_MILLISECOND;
     world.usage[1][0].throttle_told_ms = 250;
     render();
@@ -470,7 +470,7 @@ static void test_state(void **state)
     world.status->policies[0].admitted_rate = 100;
     world.status->lag_error = "no broker answers";
     world.status->lag_failed_for = 3 * PS_SECOND;
-    world.usage[0][0].records_forwarded = 10;
+    world.usage[0][0].records[PS_OUTCOME_FORWARDED] = 10;
     world.stats[0].closes[PS_CLOSE_TLS_HELLO] = 4;
     atomic_store(&world.channels[0].connections[1], 3);
     json_t *document = ps_state_render(&world.view);

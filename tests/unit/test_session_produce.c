@@ -41,7 +41,7 @@ static void test_open_valve_passes_and_counts(void **state)
     struct ps_order order = story_client(t, frame_produce(&f, "clicks", -1, 2, -1, -1));
     assert_int_equal(order.kind, PS_ORDER_FORWARD);
     assert_true(order.n == f.len);
-    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 10);
     assert_int_equal(t->last_notice.kind, PS_NOTICE_ADMITTED);
     assert_int_equal(t->last_notice.records, 10);
 }
@@ -101,8 +101,8 @@ static void test_wait_max_refuses_those_who_bear_it(void **state)
     assert_int_equal(order.kind, PS_ORDER_INSERT);
     assert_int_equal((int32_t)ps_load32(order.bytes.base + 4), 2);
     assert_non_null(memmem(order.bytes.base, order.bytes.len, "consumer group billing is 31000 records behind", 46));
-    assert_int_equal(t->slots.usage[0].records_rejected, 10);
-    assert_int_equal(t->slots.usage[0].records_forwarded, 0);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_REJECTED], 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 0);
 }
 
 /* One valve had let it pass, the other did not: what the first was paid goes back. */
@@ -118,7 +118,7 @@ static void test_a_refusal_gives_back_what_was_paid(void **state)
     story_introduce(t, "librdkafka");
     story_refused_at_valve(t, frame_parts(&f, 1, 2, parts, 2));
     assert_true(t->slots.valves[1].admitted < 0.1);
-    assert_int_equal(t->slots.usage[1].records_rejected, 10);
+    assert_int_equal(t->slots.usage[1].records[PS_OUTCOME_REJECTED], 10);
 }
 
 static void test_wait_max_lets_unknown_clients_through(void **state)
@@ -131,7 +131,7 @@ static void test_wait_max_lets_unknown_clients_through(void **state)
     assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
     t->now += 5 * PS_SECOND;
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT], 10);
     assert_int_equal(t->slots.usage[0].cells_forbidden, 1);
 }
 
@@ -201,7 +201,7 @@ static void test_members_of_the_group_are_exempt(void **state)
     t->rules.member_cap = 1;
     story_shut(t, 0);
     assert_int_equal(story_client(t, frame_produce(&f, "clicks", -1, 2, -1, -1)).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->slots.usage[0].records_exempt, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_EXEMPT], 10);
     assert_true(ps_member_identity(ps_span_of("rdkafka"), ps_span_of("10.1.1.1")) == 0); /* a default id is nobody */
 }
 
@@ -219,7 +219,7 @@ static void test_policies_are_about_their_tenants(void **state)
     story_introduce(t, "apache-kafka-java"); /* its client id is "app": tenant default */
     story_shut(t, 0);
     assert_int_equal(story_client(t, frame_produce(&f, "clicks", -1, 2, -1, -1)).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->slots.usage[0].records_exempt, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_EXEMPT], 10);
     tenants[0].client_id = TEXT("a*");
     story_names(t);
     t->rules.version++;
@@ -243,7 +243,7 @@ static void test_covered_topic_waits_for_its_rule(void **state)
     story_rule(t, &t->policy, "late-1", 1);
     story_new_rules(t);
     story_passes(t, in);
-    assert_int_equal(t->slots.usage[1].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[1].records[PS_OUTCOME_FORWARDED], 10);
 }
 
 static void test_a_rule_that_does_not_come_is_not_awaited_again(void **state)
@@ -415,8 +415,8 @@ static void test_drain_drops_only_what_is_sent_again(void **state)
         ps_session_drain(t->session, t->now);
         assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
         assert_int_equal(story_client(t, in).kind, acks == 0 ? PS_ORDER_FORWARD : PS_ORDER_CLOSE);
-        assert_int_equal(t->slots.usage[0].records_over_limit, acks == 0 ? 10 : 0);
-        t->slots.usage[0].records_over_limit = 0;
+        assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT], acks == 0 ? 10 : 0);
+        t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT] = 0;
         story_teardown(state);
         story_setup(state);
     }
@@ -435,7 +435,7 @@ static void test_drain_waits_for_no_valve(void **state)
     story_new_rules(t);
     story_shut(t, 1);
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->slots.usage[1].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[1].records[PS_OUTCOME_OVER_LIMIT], 10);
 }
 
 static void test_bypass_opens_everything(void **state)
@@ -469,7 +469,7 @@ static void test_nothing_is_refused_behind_a_request_that_may_have_no_answer(voi
     assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
     t->now += 5 * PS_SECOND;
     assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT], 10);
 }
 
 static void test_answers_of_ours_wait_their_turn(void **state)

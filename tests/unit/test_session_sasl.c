@@ -389,7 +389,7 @@ static void test_a_request_right_behind_the_last_raw_token(void **state)
     passes(t, PS_BROKER, BYTES("\0\0\0\0"));
     assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
     story_passes(t, (struct ps_span){both.bytes + token_len, produce.len});
-    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 10);
 }
 
 static void test_raw_tokens_of_an_unknown_mechanism_pass_blind(void **state)
@@ -415,7 +415,7 @@ static void test_a_refused_raw_handshake_blinds_nobody(void **state)
     story_idle(t, PS_BROKER);
     assert_true(ps_session_ready(t->session, PS_CLIENT, t->now));
     story_passes(t, frame_produce(&f, "clicks", 1, 7, -1, -1));
-    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 10);
 }
 
 static void test_raw_tokens_without_a_length(void **state)

@@ -29,7 +29,7 @@ static void test_records_pass_in_one_order(void **state)
     }
     assert_int_equal(at, in.len);
     assert_int_equal(orders, 2);
-    assert_int_equal(t->slots.usage[0].records_forwarded, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 10);
     story_answer(t, 2);
 }
 
@@ -72,8 +72,8 @@ static void test_rejected_records_count_at_their_topic(void **state)
     story_rule(t, &t->policy, "late-1", 1);
     story_new_rules(t);
     story_refused_at_valve(t, frame_parts(&f, 1, 2, parts, 2));
-    assert_int_equal(t->slots.usage[0].records_rejected, 10);
-    assert_int_equal(t->slots.usage[1].records_rejected, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_REJECTED], 10);
+    assert_int_equal(t->slots.usage[1].records[PS_OUTCOME_REJECTED], 10);
 }
 
 /* A frame too large to gather waits where its governed topic is met; its cost is charged as its batches pass. */
@@ -105,7 +105,7 @@ static void test_a_large_frame_waits_where_its_topic_is_met(void **state)
     assert_true(t->slots.valves[0].admitted > before + 9.9);
     order = story_client(t, (struct ps_span){rest.base + order.n, rest.len - (size_t)order.n});
     assert_int_equal(order.kind, PS_ORDER_FORWARD);
-    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT], 10);
     assert_true(t->slots.valves[0].admitted < before + 10.1); /* and paid for once */
 }
 
@@ -163,7 +163,7 @@ static void test_a_drain_does_not_cut_a_frame(void **state)
     order = story_client(t, (struct ps_span){in.base + at, in.len - at});
     assert_int_equal(order.kind, PS_ORDER_FORWARD);
     assert_int_equal(order.n, in.len - at);
-    assert_int_equal(t->slots.usage[0].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_OVER_LIMIT], 10);
     story_answer(t, 2);
     story_idle(t, PS_BROKER);
     assert_int_equal(story_client(t, (struct ps_span){in.base, 0}).kind, PS_ORDER_CLOSE);
@@ -229,7 +229,7 @@ static void test_what_is_over_the_limit_pays_everywhere(void **state)
         at += (size_t)order.n;
     }
     assert_true(t->slots.valves[1].admitted > before + 9.9 && t->slots.valves[1].admitted < before + 10.1);
-    assert_int_equal(t->slots.usage[1].records_over_limit, 10);
+    assert_int_equal(t->slots.usage[1].records[PS_OUTCOME_OVER_LIMIT], 10);
 }
 
 /* More governed topics than a request can wait at: none of them escapes its valve. */
@@ -255,7 +255,8 @@ static void test_no_topic_escapes_by_number(void **state)
     assert_int_equal(story_client(t, frame_parts(&f, 1, 2, parts, TOPICS)).kind, PS_ORDER_FORWARD);
     for (uint32_t i = 0; i < TOPICS; i++) {
         assert_true(t->slots.valves[i + 1].admitted > 9.9 && t->slots.valves[i + 1].admitted < 10.1);
-        assert_int_equal(t->slots.usage[i + 1].records_forwarded + t->slots.usage[i + 1].records_over_limit, 10);
+        const uint64_t *records = t->slots.usage[i + 1].records;
+        assert_int_equal(records[PS_OUTCOME_FORWARDED] + records[PS_OUTCOME_OVER_LIMIT], 10);
     }
 }
 

@@ -251,7 +251,8 @@ static void test_several_ids_are_one_question(void **state)
     is_told(t, "3=clicks 2= 1=more", 5);
     passes(t, in);
     assert_int_equal(t->stats.unresolved_topic_ids, 1);
-    assert_true(t->slots.usage[0].records_forwarded > 0 && t->slots.usage[1].records_forwarded > 0);
+    assert_true(t->slots.usage[0].records[PS_OUTCOME_FORWARDED] > 0);
+    assert_true(t->slots.usage[1].records[PS_OUTCOME_FORWARDED] > 0);
     answered(t, 7);
 }
 
@@ -283,7 +284,7 @@ static void test_an_id_met_midway_is_asked_for_before_the_next_frame(void **stat
     passes(t, in);
     answered(t, 10);
     assert_int_equal(t->stats.unresolved_topic_ids, 1);
-    assert_true(t->slots.usage[0].records_forwarded > 0);
+    assert_true(t->slots.usage[0].records[PS_OUTCOME_FORWARDED] > 0);
 }
 
 /* Of a request that waits for a name that another one lacked, no batch has come; then a policy covers its topic. */
@@ -308,7 +309,7 @@ static void test_more_of_a_head_is_needed_after_the_answer(void **state)
     assert_false(ps_session_ready(t->session, PS_CLIENT, t->now)); /* for its own bytes */
     passes(t, in);
     answered(t, 9);
-    assert_true(t->slots.usage[1].records_forwarded > 0);
+    assert_true(t->slots.usage[1].records[PS_OUTCOME_FORWARDED] > 0);
 }
 
 /* Where no policy can apply, names do not matter. */

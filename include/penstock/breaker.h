@@ -1,0 +1,48 @@
+/* breaker.h - a circuit breaker: closed, open, half-open.
+ *
+ *              enough of the answers in the window were errors, or trip()
+ *     CLOSED ───────────────────────────────────────────────────────────► OPEN
+ *        ▲                                                                  │ open_for has passed
+ *        └──── PS_BREAKER_PROBES successes in a row ──── HALF_OPEN ◄────────┘
+ *                                                            └── one failure: OPEN again, twice as long up to
+ *                                                                PS_BREAKER_LONGEST times open_for
+ *
+ * HALF_OPEN lets a few real requests through, those of the lowest priority that come, and judges by their answers.
+ * Pure: answers and time in. One for each broker and worker, and one for each (policy, topic). */
+#ifndef PENSTOCK_BREAKER_H
+#define PENSTOCK_BREAKER_H
+
+#include "penstock/config.h"
+
+#define PS_BREAKER_BUCKETS 10
+#define PS_BREAKER_PROBES  3 /* in flight at the most, and successes to close */
+#define PS_BREAKER_LONGEST 4
+
+enum ps_breaker_state { PS_BREAKER_CLOSED = 1, PS_BREAKER_OPEN, PS_BREAKER_HALF_OPEN };
+const char *ps_breaker_label(enum ps_breaker_state state); /* closed, open, half_open */
+
+struct ps_breaker {
+    enum ps_breaker_state state;
+    ps_ns since;             /* in this state */
+    ps_ns until;             /* OPEN: half-open then */
+    uint32_t doublings;
+    uint32_t probes, good;   /* HALF_OPEN: in flight, and answered well in a row */
+    uint64_t opens;          /* since init */
+    ps_ns bucket_at;         /* the newest bucket began */
+    uint32_t bucket;
+    uint32_t ok[PS_BREAKER_BUCKETS], failed[PS_BREAKER_BUCKETS];
+};
+
+void ps_breaker_init(struct ps_breaker *b, ps_ns now);
+/* An answer, or what stands for one: a time-out, a connection that failed. */
+void ps_breaker_answer(struct ps_breaker *b, const struct ps_breaker_config *config, bool ok, ps_ns now);
+/* Opens at once, whatever was answered. */
+void ps_breaker_trip(struct ps_breaker *b, const struct ps_breaker_config *config, ps_ns now);
+/* Time passes: OPEN becomes HALF_OPEN. */
+void ps_breaker_tick(struct ps_breaker *b, const struct ps_breaker_config *config, ps_ns now);
+/* True if a request may pass now; in HALF_OPEN it is then a probe. lowest: nobody of a lower priority came lately. */
+bool ps_breaker_admits(struct ps_breaker *b, bool lowest, ps_ns now);
+/* A probe will not be answered after all. */
+void ps_breaker_unprobe(struct ps_breaker *b);
+
+#endif
