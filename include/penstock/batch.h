@@ -27,4 +27,10 @@ struct ps_batch {
 /* False if there are fewer than 61 bytes, the magic is not 2, or the record count is not positive. */
 bool ps_batch_read(struct ps_batch *b, struct ps_span header);
 
+/* Takes the idempotence of a batch that is not transactional: producer id, epoch and base sequence become -1 (KIP-98),
+ * and the CRC follows by linearity, so that of the batch no more than this header need be there. header:
+ * PS_BATCH_HEADER_LEN bytes, changed in place. A batch that was corrupt stays so. False, and nothing is changed, if it
+ * is no batch of version 2 or claims to be shorter than its header. */
+bool ps_batch_strip(uint8_t *header);
+
 #endif
