@@ -40,6 +40,8 @@ enum ps_codec_result ps_records_open(struct ps_span batch, struct ps_records_rea
 bool ps_records_next(struct ps_records_reader *r, struct ps_record *record, enum ps_codec_result *result);
 /* The headers of a record, in order. at: 0 at first. False: no more. */
 bool ps_record_header(const struct ps_record *record, size_t *at, struct ps_header *header);
+/* Bytes that the records of the batch have, inflated: what it takes to keep them. */
+uint64_t ps_records_inflated(const struct ps_records_reader *r);
 void ps_records_close(struct ps_records_reader *r);
 
 /* ---- sampling ---- */
