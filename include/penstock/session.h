@@ -176,6 +176,12 @@ struct ps_session_env {
     const struct ps_job_result *(*job_results)(void *ctx, const struct ps_job *job);
     void (*job_end)(void *ctx, struct ps_job *job); /* done or not: nobody waits for it any more */
     void (*notice)(void *ctx, const struct ps_notice *notice); /* BLIND is told while the connection is being pumped */
+    /* The breaker of this connection's broker: may a Produce of a client of this priority pass now? *probe: it is one by
+     * whose answer the breaker will judge. Asked each time that one could pass otherwise. NULL: it always may. */
+    bool (*broker_admits)(void *ctx, void *conn, enum ps_priority priority, bool *probe);
+    /* A Produce was answered, or its connection ended first: not ok. ok: none of its partitions had an error that is the
+     * broker's (7, 19, 20, 56, 6, -1 of Kafka class Errors). NULL: nobody wants to know. */
+    void (*broker_answered)(void *ctx, void *conn, bool ok, bool probe);
 };
 
 struct ps_session; /* session_private.h; ps_session_size() bytes */
@@ -216,6 +222,9 @@ size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side);
 
 /* A ticket that ps_governor_release returned belongs to this session: its owner. */
 struct ps_session *ps_session_of_ticket(const struct ps_ticket *ticket);
+/* The queue in which this ticket waits is full, and it is the one that has to go (PS_OVERFLOW_DROP_OLDEST, _RANDOM).
+ * Its client side is ready then, and sheds the request when it is called. */
+void ps_session_evict(const struct ps_ticket *ticket);
 void *ps_session_conn(const struct ps_session *s);
 
 /* For the log of a close. */
