@@ -150,6 +150,8 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
                               .settings = slots->settings,
                               .usage = slots->usage,
                               .turns = slots->turns,
+                              .policies = slots->policies,
+                              .accounts = slots->accounts,
                               .heap = slots->heap,
                               .parties = slots->parties};
     ps_governor_rules(g, rules, now);
@@ -157,6 +159,16 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
 
 static const struct ps_setting open_setting = {
     .rate = (double)INFINITY, .burst = (double)INFINITY, .byte_rate = (double)INFINITY, .lag = (double)NAN};
+
+/* A slot keeps its policy for ever. */
+static void learn_policy(struct ps_governor *g, const struct ps_rule *rule)
+{
+    if (g->policies[rule->slot] == 0) {
+        struct ps_span name = ps_span_of(rule->policy->name);
+        uint64_t hash = ps_hash(name.base, name.len);
+        g->policies[rule->slot] = hash == 0 ? 1 : hash;
+    }
+}
 
 static void set_valve(struct ps_governor *g, uint32_t slot, const struct ps_setting *setting, ps_ns now)
 {
@@ -173,6 +185,7 @@ void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_n
         for (size_t k = 0; k < rules->topics[i].rule_count; k++) {
             uint32_t slot = rules->topics[i].rule[k]->slot;
             PS_ASSERT(slot < PS_SLOTS_MAX);
+            learn_policy(g, rules->topics[i].rule[k]);
             used = slot >= used ? slot + 1 : used;
         }
     }

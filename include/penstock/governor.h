@@ -105,6 +105,20 @@ struct ps_usage {
     uint64_t answers_ok, answers_failed; /* of Produce under the slot: for its breaker */
 };
 
+#define PS_ACCOUNTS_MAX   4096 /* (policy, tenant) pairs that a worker tells apart, a power of two... */
+#define PS_ACCOUNT_PROBES 32   /* ...each at one of so many places; a tenant that finds none is PS_TENANT_OTHER */
+#define PS_TENANT_OTHER   UINT64_MAX
+
+/* What became of one tenant's records under one policy, on all topics, in one worker since start. The same is counted
+ * by slot in struct ps_usage: the sums are equal. One writer, read by others with relaxed atomics. */
+struct ps_account {
+    uint64_t policy;             /* ps_hash of its name; 0: an empty place. Written last */
+    uint64_t tenant;             /* ps_hash of its name; 0 the tenant `default` */
+    uint64_t records[PS_OUTCOME_COUNT];
+    uint64_t bytes[PS_OUTCOME_COUNT];
+    uint64_t waits, wait_ns, throttle_told_ms;
+};
+
 /* Where a slot stands among those whose tickets wait. */
 struct ps_turn {
     ps_ns due;                   /* its next ticket may go then; PS_NEVER: nobody can tell yet */
@@ -120,6 +134,8 @@ struct ps_slots {
     struct ps_setting settings[PS_SLOTS_MAX];
     struct ps_usage usage[PS_SLOTS_MAX];
     struct ps_turn turns[PS_SLOTS_MAX];
+    uint64_t policies[PS_SLOTS_MAX]; /* ps_hash of the policy's name; 0: no rule has come yet */
+    struct ps_account accounts[PS_ACCOUNTS_MAX + 1]; /* by policy and tenant; the last: of all that found no place */
     uint32_t heap[PS_SLOTS_MAX]; /* slots whose tickets wait: a binary heap by their turns */
     struct ps_party *parties[PS_PARTY_BUCKETS]; /* by slot and id */
 };
@@ -130,6 +146,8 @@ struct ps_governor {
     struct ps_setting *settings;           /* [PS_SLOTS_MAX] */
     struct ps_usage *usage;                /* [PS_SLOTS_MAX] */
     struct ps_turn *turns;                 /* [PS_SLOTS_MAX] */
+    uint64_t *policies;                    /* [PS_SLOTS_MAX] */
+    struct ps_account *accounts;           /* [PS_ACCOUNTS_MAX + 1] */
     uint32_t *heap;                        /* [heap_count] */
     uint32_t heap_count;
     struct ps_party **parties;             /* [PS_PARTY_BUCKETS] */
@@ -145,6 +163,8 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
 void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_ns now);
 /* New settings of slots 0..count-1. */
 void ps_governor_settings(struct ps_governor *g, const struct ps_setting *settings, uint32_t count, ps_ns now);
+/* Where to count for a tenant (0: `default`) under the policy of a slot. Never NULL, never moved. O(1). */
+struct ps_account *ps_governor_account(const struct ps_governor *g, uint32_t slot, uint64_t tenant);
 /* The party of this tenant (a hash of its name, so that it is the same after a reload) in a slot; NULL: none of its
  * connections is there. id 0: the valve's common one, always. O(1), up to some PS_PARTY_BUCKETS of them. */
 struct ps_party *ps_governor_party(const struct ps_governor *g, uint32_t slot, uint64_t id);

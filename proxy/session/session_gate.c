@@ -28,6 +28,28 @@ static struct ps_usage *usage_of(const struct ps_session *s, uint32_t slot)
     return &governor_of(s)->usage[slot];
 }
 
+/* The tenant's part of the same. */
+static struct ps_account *account_of(const struct ps_session *s, uint32_t slot)
+{
+    return ps_governor_account(governor_of(s), slot, s->tenant_id);
+}
+
+void ps_gate_count(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes)
+{
+    struct ps_usage *usage = usage_of(s, slot);
+    struct ps_account *account = account_of(s, slot);
+    PS_COUNT(usage->records[outcome], records);
+    PS_COUNT(usage->bytes[outcome], bytes);
+    PS_COUNT(account->records[outcome], records);
+    PS_COUNT(account->bytes[outcome], bytes);
+}
+
+void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms)
+{
+    PS_COUNT(usage_of(s, slot)->throttle_told_ms, throttle_ms);
+    PS_COUNT(account_of(s, slot)->throttle_told_ms, throttle_ms);
+}
+
 /* Of the request in hand, if it has so many records. */
 static struct ps_cost cost_of(const struct ps_session *s, double records)
 {
@@ -264,7 +286,8 @@ void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double record
 void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now)
 {
     ps_governor_charge(governor_of(s), slot, NULL, ps_records(0.0), ps_records(records), now);
-    PS_COUNT(usage_of(s, slot)->records[PS_OUTCOME_OVER_LIMIT], records);
+    ps_gate_count(s, slot, PS_OUTCOME_OFFERED, records, 0);
+    ps_gate_count(s, slot, PS_OUTCOME_OVER_LIMIT, records, 0);
 }
 
 void ps_gate_calm(struct ps_session *s, ps_ns now)
@@ -289,9 +312,13 @@ static void end_wait(struct ps_session *s, ps_ns now)
     struct ps_gate *g = s->gate;
     if (g->wait_since != 0) {
         uint32_t at = g->item_next < g->item_count ? g->item_next : g->item_count - 1;
-        struct ps_usage *usage = usage_of(s, ps_gate_item_at(g, at)->slot);
+        uint32_t slot = ps_gate_item_at(g, at)->slot;
+        struct ps_usage *usage = usage_of(s, slot);
+        struct ps_account *account = account_of(s, slot);
         PS_COUNT(usage->waits, 1);
         PS_COUNT(usage->wait_ns, now - g->wait_since);
+        PS_COUNT(account->waits, 1);
+        PS_COUNT(account->wait_ns, now - g->wait_since);
         PS_COUNT(s->env->stats->waiting, -1);
         g->wait_since = 0;
     }
@@ -365,26 +392,24 @@ void ps_gate_force(struct ps_session *s, ps_ns now)
     }
 }
 
+/* All that the request brought to a slot ended in one way. */
+static void count_item(struct ps_session *s, const struct ps_gate_item *item, enum ps_outcome outcome)
+{
+    ps_gate_count(s, item->slot, PS_OUTCOME_OFFERED, item->seen, s->request.frame_len);
+    ps_gate_count(s, item->slot, outcome, item->seen, s->request.frame_len);
+}
+
 void ps_gate_settle(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; i < g->item_count; i++) {
         struct ps_gate_item *item = ps_gate_item_at(g, i);
-        struct ps_usage *usage = usage_of(s, item->slot);
-        double records = item->seen;
-        if (item->admitted && fabs(records - item->cost) >= 0.5) {
-            true_up(s, item, records, now);
+        if (item->admitted && fabs(item->seen - item->cost) >= 0.5) {
+            true_up(s, item, item->seen, now);
         }
-        if (item->exempt) {
-            PS_COUNT(usage->records[PS_OUTCOME_EXEMPT], records);
-            PS_COUNT(usage->bytes[PS_OUTCOME_EXEMPT], s->request.frame_len);
-        } else if (g->over_limit) {
-            PS_COUNT(usage->records[PS_OUTCOME_OVER_LIMIT], records);
-            PS_COUNT(usage->bytes[PS_OUTCOME_OVER_LIMIT], s->request.frame_len);
-        } else {
-            PS_COUNT(usage->records[PS_OUTCOME_FORWARDED], records);
-            PS_COUNT(usage->bytes[PS_OUTCOME_FORWARDED], s->request.frame_len);
-        }
+        count_item(s, item, item->exempt    ? PS_OUTCOME_EXEMPT
+                            : g->over_limit ? PS_OUTCOME_OVER_LIMIT
+                                            : PS_OUTCOME_FORWARDED);
     }
     ps_gate_reset(g);
 }
@@ -393,9 +418,7 @@ void ps_gate_refused(struct ps_session *s)
 {
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; i < g->item_count; i++) {
-        const struct ps_gate_item *item = ps_gate_item_at(g, i);
-        PS_COUNT(usage_of(s, item->slot)->records[PS_OUTCOME_REJECTED], item->seen);
-        PS_COUNT(usage_of(s, item->slot)->bytes[PS_OUTCOME_REJECTED], s->request.frame_len);
+        count_item(s, ps_gate_item_at(g, i), PS_OUTCOME_REJECTED);
     }
     ps_gate_reset(g);
 }

@@ -526,6 +526,10 @@ void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now);
 void ps_gate_force(struct ps_session *s, ps_ns now); /* admits the rest over the limit */
 void ps_gate_settle(struct ps_session *s, ps_ns now);/* the frame has passed: trues up, counts, forgets the items */
 void ps_gate_refused(struct ps_session *s);          /* the frame was refused: counts, forgets the items */
+/* The one place where records are counted: by slot, and by policy and tenant. Whatever is OFFERED is counted again as
+ * what it ends as. bytes: of the frame, or of the batches. */
+void ps_gate_count(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes);
+void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms); /* in an answer */
 /* Where the answer asks for throttle_time_ms: at the valve that will hold the next request longest. */
 uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now);
 struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot); /* NULL: the request has none for it */

@@ -389,7 +389,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         }
         s->response_work->env.throttle_time_ms = throttle_ms;
         if (throttle_ms > 0) {
-            PS_COUNT(s->env->governor->usage[entry->slot].throttle_told_ms, throttle_ms);
+            ps_gate_count_told(s, entry->slot, throttle_ms);
         }
         s->response_phase = PS_RESPONSE_GATHER;
         return gather(s, in, now);

@@ -334,6 +334,11 @@ void world_end(struct world *w)
     CHECK(w, w->blocks == 0 && w->memory == 0 && w->stats.gathered_bytes == 0 && w->stats.waiting == 0);
     for (uint32_t slot = 0; slot < w->governor.slots_used; slot++) {
         const struct ps_usage *usage = &w->governor.usage[slot];
+        uint64_t ended = 0;
+        for (int outcome = PS_OUTCOME_OFFERED + 1; outcome < PS_OUTCOME_COUNT; outcome++) {
+            ended += usage->records[outcome];
+        }
+        CHECK(w, ended == usage->records[PS_OUTCOME_OFFERED]);
         CHECK(w, w->governor.valves[slot].waiting == 0 && w->governor.valves[slot].common.flow_count == 0);
         cover[COVER_OVER_LIMIT] += usage->records[PS_OUTCOME_OVER_LIMIT] > 0;
         cover[COVER_EXEMPT] += usage->records[PS_OUTCOME_EXEMPT] > 0;

@@ -87,6 +87,29 @@ static void test_members_are_exempt(void **state)
     assert_false(ps_rules_exempt(&rules, &policy, 0));
 }
 
+/* Two slots of one policy have one account for each tenant; tenants without a place of their own share one. */
+static void test_tenants_have_accounts(void **state)
+{
+    (void)state;
+    struct ps_rules rules = rules_make(false);
+    struct ps_governor g;
+    governor_make(&g, &rules);
+    struct ps_account *common = ps_governor_account(&g, 0, 0), *ads = ps_governor_account(&g, 0, 77);
+    assert_ptr_not_equal(common, ads);
+    assert_ptr_equal(ps_governor_account(&g, 3, 77), ads);
+    assert_int_equal(ads->tenant, 77);
+    assert_int_equal(ads->policy, g.policies[0]);
+    uint32_t others = 0;
+    for (uint64_t tenant = 1000; tenant < 1000 + 2 * PS_ACCOUNTS_MAX; tenant++) {
+        struct ps_account *at = ps_governor_account(&g, 1, tenant);
+        assert_true(at->tenant == tenant || at->tenant == PS_TENANT_OTHER || at == &g.accounts[PS_ACCOUNTS_MAX]);
+        others += at->tenant == tenant ? 0 : 1;
+    }
+    assert_true(others >= PS_ACCOUNTS_MAX && others < 2 * PS_ACCOUNTS_MAX);
+    assert_ptr_equal(ps_governor_account(&g, 2, 77), ads); /* who has a place keeps it */
+    assert_ptr_equal(ps_governor_account(&g, 2, 0), common);
+}
+
 static void test_tickets_leave_every_slot(void **state)
 {
     (void)state;
@@ -248,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rules_are_found_by_topic), cmocka_unit_test(test_members_are_exempt),
+        cmocka_unit_test(test_tenants_have_accounts),
         cmocka_unit_test(test_tickets_leave_every_slot), cmocka_unit_test(test_a_bypass_opens_every_valve),
         cmocka_unit_test(test_engagement_is_seen_at_once),
         cmocka_unit_test(test_slots_take_turns),         cmocka_unit_test(test_the_heap_is_a_look_at_every_valve),
