@@ -110,3 +110,19 @@ enum ps_produce_step ps_produce_next(struct ps_produce *p, const uint8_t *data, 
         }
     }
 }
+
+bool ps_produce_error_is_brokers(int16_t error)
+{
+    switch (error) {
+    case -1: /* UNKNOWN_SERVER_ERROR */
+    case 7:  /* REQUEST_TIMED_OUT */
+    case 8:  /* BROKER_NOT_AVAILABLE */
+    case 13: /* NETWORK_EXCEPTION */
+    case 19: /* NOT_ENOUGH_REPLICAS */
+    case 20: /* NOT_ENOUGH_REPLICAS_AFTER_APPEND */
+    case 56: /* KAFKA_STORAGE_ERROR */
+        return true;
+    default:
+        return false;
+    }
+}

@@ -36,6 +36,9 @@ struct ps_breaker {
 void ps_breaker_init(struct ps_breaker *b, ps_ns now);
 /* An answer, or what stands for one: a time-out, a connection that failed. */
 void ps_breaker_answer(struct ps_breaker *b, const struct ps_breaker_config *config, bool ok, ps_ns now);
+/* The same of so many at once, in whatever order they came. */
+void ps_breaker_answers(struct ps_breaker *b, const struct ps_breaker_config *config, uint32_t ok, uint32_t failed,
+                        ps_ns now);
 /* Opens at once, whatever was answered. */
 void ps_breaker_trip(struct ps_breaker *b, const struct ps_breaker_config *config, ps_ns now);
 /* Time passes: OPEN becomes HALF_OPEN. */

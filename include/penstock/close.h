@@ -28,6 +28,8 @@
        "limits.memory is exhausted, or smaller than a response that must be kept whole")        \
     XX(SLOW_CLIENT, "slow_client",                                                                 \
        "the client did not read a response whose memory others were waiting for")                  \
+    XX(BREAKER, "breaker",                                                                         \
+       "the broker has not answered a Produce for upstream.breaker.timeout, and its breaker is open") \
     XX(CONNECTION_LIMIT, "connection_limit", "limits.connections is reached")                      \
     XX(IO_ERROR, "io_error", "the socket failed")
 

@@ -70,6 +70,10 @@ struct ps_setting {
     uint32_t armed;          /* bits 1 << enum ps_action: what may be done beside throttle (ladder.h) */
     double keep;             /* SAMPLE is armed: the share of records that stay */
     enum ps_breaker_state breaker; /* of the policy; 0: it has none */
+    uint32_t probes;         /* HALF_OPEN: so many requests may pass until the next setting, to be judged by their
+                              * answers. Whoever lets one pass takes it away here and counts it in ps_usage */
+    ps_ns answer_within;     /* a Produce without an answer for so long counts as failed; 0: it may take as long as
+                              * it likes */
     bool full;               /* the policy's queue is, over all workers (ps_queue_config) */
 };
 
@@ -102,7 +106,9 @@ struct ps_usage {
     uint64_t actions[PS_ACTION_COUNT]; /* requests, by what was done at last */
     uint64_t queue_full[PS_OVERFLOW_DROP_RANDOM + 1]; /* requests that the bound of the queue befell, by its overflow */
     uint64_t diverts_failed;     /* batches that the divert topic did not take: the next safer action was taken */
-    uint64_t answers_ok, answers_failed; /* of Produce under the slot: for its breaker */
+    uint64_t answers_ok, answers_failed; /* of partitions of Produce under the slot: for its breaker. Failed: by the
+                                          * broker's fault (ps_produce_error_is_brokers), or overdue */
+    uint64_t probes;             /* requests that passed a half-open breaker */
 };
 
 #define PS_ACCOUNTS_MAX   4096 /* (policy, tenant) pairs that a worker tells apart, a power of two... */

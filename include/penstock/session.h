@@ -94,6 +94,14 @@ struct ps_histogram {
 };
 void ps_histogram_add(struct ps_histogram *h, ps_ns value);
 
+/* Who does as told, of one client family. Told: an answer had a throttle_time_ms of some T > 0. That is honoured if the
+ * next Produce came no earlier than 0.9 T after the answer was sent, but for one that crossed it, as Java's does; else
+ * it is ignored. Answers that come before that is known count as told once more, and are judged with it. */
+struct ps_census {
+    uint64_t connections;        /* open now that have produced */
+    uint64_t told, honoured, ignored;
+};
+
 struct ps_session_stats {
     uint64_t requests[PS_API_KEY_MAX + 2];  /* by key; the last is unknown keys */
     uint64_t bytes[2];                      /* arrived, by side */
@@ -106,6 +114,7 @@ struct ps_session_stats {
     uint64_t unresolved_topic_ids;          /* topics of Produce v13 requests that passed without a name */
     uint64_t closes[PS_CLOSE_COUNT];
     struct ps_histogram broker_time[2];     /* 0: Produce, 1: everything else */
+    struct ps_census census[PS_FAMILY_COUNT];
 };
 
 /* What a session tells the control thread. */
@@ -179,8 +188,9 @@ struct ps_session_env {
     /* The breaker of this connection's broker: may a Produce of a client of this priority pass now? *probe: it is one by
      * whose answer the breaker will judge. Asked each time that one could pass otherwise. NULL: it always may. */
     bool (*broker_admits)(void *ctx, void *conn, enum ps_priority priority, bool *probe);
-    /* A Produce was answered, or its connection ended first: not ok. ok: none of its partitions had an error that is the
-     * broker's (7, 19, 20, 56, 6, -1 of Kafka class Errors). NULL: nobody wants to know. */
+    /* A Produce was answered, or is overdue: each is told once. ok: none of its partitions had an error that is the
+     * broker's (ps_produce_error_is_brokers). Those of a connection that ends first are not told of. NULL: nobody wants to
+     * know. */
     void (*broker_answered)(void *ctx, void *conn, bool ok, bool probe);
 };
 
@@ -215,6 +225,11 @@ void ps_session_drain(struct ps_session *s, ps_ns now);
 
 /* Nothing has come or gone for some seconds: gives back the blocks that mean nothing any more. */
 void ps_session_tidy(struct ps_session *s, ps_ns now);
+
+/* Produce requests that have been without an answer for longer than the broker (broker_within; 0: for ever) or their
+ * slot's setting allows count as failed, each once. Called now and then. Returns true if the oldest is overdue at the
+ * broker: behind it nothing can be answered. */
+bool ps_session_overdue(struct ps_session *s, ps_ns broker_within, ps_ns now);
 
 /* The most that is worth reading from this side now: SIZE_MAX, or a little while Produce requests wait here, so
  * that their bodies stay in the kernel. */

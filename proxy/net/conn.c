@@ -165,6 +165,7 @@ static enum ps_log_level close_level(enum ps_close reason)
     case PS_CLOSE_CORRELATION:
     case PS_CLOSE_MEMORY:
     case PS_CLOSE_SLOW_CLIENT:
+    case PS_CLOSE_BREAKER:
     case PS_CLOSE_CONNECTION_LIMIT:
     case PS_CLOSE_IO_ERROR:
     case PS_CLOSE_COUNT:

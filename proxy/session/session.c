@@ -30,6 +30,7 @@
  *     |
  *     |-- to a question of ours: ps_topics_answer, DISCARD                                session_topic.c
  *     |-- to SASL, or a raw token: what the broker decided is noted, FORWARD              session_sasl.c
+ *     |-- to a Produce: whether it is well counts for breakers                             session_answers.c
  *     |-- what confirms something: ps_signal_answer, then as any other                      session_signal.c, _note.c
  *     |-- nothing to change: FORWARD the whole frame
  *     |-- WHOLE: GATHER, once there is memory, then ps_rewrite: FORWARD what stays, INSERT what is new
@@ -92,6 +93,7 @@ void ps_session_deinit(struct ps_session *s, ps_ns now)
     ps_topics_free(s);
     ps_inflight_clear(s);
     ps_sasl_free(s);
+    ps_census_leave(s);
     spend_reply(s);
 }
 

@@ -68,9 +68,13 @@ struct ps_inflight {
     int16_t api_key, api_version;
     uint8_t answer;       /* enum ps_answer */
     bool tells;           /* BROKER: the answer is looked at: ps_signal_answer */
+    bool probe;           /* of the breaker of its broker */
+    bool overdue;         /* it was counted as failed at its broker... */
+    bool overdue_for_policy; /* ... and at its slot */
     uint32_t slot;        /* Produce: where throttle_time_ms is asked for; PS_SLOT_NONE */
     uint32_t reply_len, reply_cap;
     uint8_t *reply;       /* OURS: a block */
+    int32_t told_ms;      /* OURS: its throttle_time_ms */
     ps_ns sent_at;
     struct ps_seen seen;  /* Produce of one batch, the first of its slots; slot PS_SLOT_NONE: it is no such */
     struct ps_note *note; /* what else was seen; NULL: nothing */
@@ -297,6 +301,15 @@ struct ps_group_seen {
     ps_ns told_at;
 };
 
+/* ---- whether this client does as told (session_census.c) ---- */
+
+struct ps_obeys {
+    ps_ns until;           /* it was told to send nothing before (nearly) then; 0: that is over */
+    enum ps_family family; /* that the connection is counted in, if counted */
+    bool counted;
+    bool crossed;          /* one request has come since it was told */
+};
+
 enum ps_response_phase {
     PS_RESPONSE_HEAD = 1,
     PS_RESPONSE_GATHER,   /* a whole frame is being collected or waits for an address to be bound */
@@ -348,6 +361,7 @@ struct ps_session {
     ps_ns map_retry_at;               /* a response waits for an address; 0: none does */
     ps_ns member_noticed_at;
     struct ps_group_seen group;       /* of the member that this connection belongs to */
+    struct ps_obeys obeys;
     uint64_t rules_seen;              /* version that had no rule for the topic awaited */
     uint64_t clear[PS_CLEAR_TOPICS];  /* hashes of topics that no policy covers, under clear_version; 0: none */
     uint64_t clear_version;
@@ -446,6 +460,15 @@ void ps_signal_batch(struct ps_session *s, uint32_t slot, int32_t partition, con
 /* The answer to the oldest request has come, all of it or the first PS_NEED_MAX bytes; about to pass. Returns true if
  * nothing in it could be changed but throttle_time_ms (as ps_rewrite_spares). */
 bool ps_signal_answer(struct ps_session *s, struct ps_span in, ps_ns now);
+
+/* session_answers.c. One partition of a Produce under the slot was answered, or one request is overdue. */
+void ps_answers_count(struct ps_session *s, uint32_t slot, bool ok);
+void ps_answers_tell_broker(struct ps_session *s, const struct ps_inflight *entry, bool ok); /* a whole one was */
+
+/* session_census.c */
+void ps_census_told(struct ps_session *s, int32_t throttle_ms, ps_ns now); /* an answer is being sent; 0: tells nothing */
+void ps_census_came(struct ps_session *s, ps_ns now); /* a Produce has come: once for each */
+void ps_census_leave(struct ps_session *s);
 
 /* session_group.c: how assignments change. */
 bool ps_group_is(int16_t api_key);

@@ -47,6 +47,7 @@ static bool push_in_flight(struct ps_session *s, const struct ps_look *look, ps_
     entry->api_version = r->api_version;
     entry->slot = look->governed ? ps_gate_slot(s, now) : PS_SLOT_NONE;
     entry->sent_at = now;
+    entry->tells = rules_of(s)->config->breaks;
     if (look->governed && look->single && look->batch_valid) {
         ps_signal_single(s, entry, look);
     }

@@ -84,11 +84,14 @@ static bool read_header(struct ps_session *s, struct ps_span in, const struct ps
     return true;
 }
 
-static void count_request(struct ps_session *s, const struct ps_api *api)
+static void count_request(struct ps_session *s, const struct ps_api *api, ps_ns now)
 {
     struct ps_request *r = &s->request;
     if (!r->counted) {
         r->counted = true;
+        if (r->api_key == PS_API_PRODUCE) {
+            ps_census_came(s, now);
+        }
         PS_COUNT(s->env->stats->requests[api != NULL ? r->api_key : PS_API_KEY_MAX + 1], 1);
         if (api != NULL && !ps_api_knows(api, r->api_version)) {
             PS_COUNT(s->env->stats->unknown_versions, 1);
@@ -183,7 +186,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     r->api_version = (int16_t)ps_load16(in.base + 6);
     r->correlation_id = (int32_t)ps_load32(in.base + 8);
     const struct ps_api *api = ps_api_find(r->api_key);
-    count_request(s, api);
+    count_request(s, api, now);
     bool knows = api != NULL && ps_api_knows(api, r->api_version);
     bool produce = r->api_key == PS_API_PRODUCE;
     bool sasl = ps_sasl_is(r->api_key);

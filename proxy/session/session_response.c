@@ -5,9 +5,10 @@
 #define RESERVE_WAIT (10 * PS_SECOND) /* for memory to keep a response; clients wait for 30 s and more */
 
 /* One of our own answers stands at the head of the ring: its turn has come. */
-static struct ps_order insert_ours(struct ps_session *s)
+static struct ps_order insert_ours(struct ps_session *s, ps_ns now)
 {
     struct ps_inflight *entry = ps_inflight_head(s);
+    ps_census_told(s, entry->told_ms, now);
     s->spent_block = entry->reply;
     s->spent_cap = entry->reply_cap;
     struct ps_span bytes = {entry->reply, entry->reply_len};
@@ -338,7 +339,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_inflight *entry = ps_inflight_head(s);
     if (entry != NULL && entry->answer == PS_ANSWER_OURS) {
-        return insert_ours(s);
+        return insert_ours(s, now);
     }
     if (entry != NULL && entry->answer == PS_ANSWER_TOKEN) {
         return sasl_raw(s, in, now);
@@ -390,6 +391,7 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
         s->response_work->env.throttle_time_ms = throttle_ms;
         if (throttle_ms > 0) {
             ps_gate_count_told(s, entry->slot, throttle_ms);
+            ps_census_told(s, throttle_ms, now);
         }
         s->response_phase = PS_RESPONSE_GATHER;
         return gather(s, in, now);

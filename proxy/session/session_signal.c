@@ -83,9 +83,14 @@ static int64_t offsets_of(const struct ps_batch *batch)
     return batch->last_offset_delta == batch->record_count - 1 ? batch->record_count : 1;
 }
 
-static void tell_appended(struct ps_session *s, uint32_t slot, const struct ps_produced *p, int64_t records, ps_ns now)
+/* A partition of a Produce was answered: of so many records, under this slot. */
+static void partition_answered(struct ps_session *s, const struct ps_inflight *entry, uint32_t slot,
+                               const struct ps_produced *p, int64_t records, ps_ns now)
 {
-    if (p->base_offset <= INT64_MAX - records) {
+    if (!entry->overdue_for_policy) {
+        ps_answers_count(s, slot, !ps_produce_error_is_brokers(p->error));
+    }
+    if (p->error == 0 && p->base_offset >= 0 && p->base_offset <= INT64_MAX - records) {
         tell(s,
              (struct ps_notice){.kind = PS_NOTICE_APPENDED,
                                 .slot = slot,
@@ -120,15 +125,15 @@ void ps_signal_batch(struct ps_session *s, uint32_t slot, int32_t partition, con
 }
 
 /* The answer to a request of one batch: its slots are known. */
-static void single_appended(struct ps_session *s, const struct ps_inflight *entry, const struct ps_produced *p,
+static void single_answered(struct ps_session *s, const struct ps_inflight *entry, const struct ps_produced *p,
                             ps_ns now)
 {
     if (p->partition != entry->seen.partition) {
         return;
     }
-    tell_appended(s, entry->seen.slot, p, entry->seen.value, now);
+    partition_answered(s, entry, entry->seen.slot, p, entry->seen.value, now);
     for (uint32_t i = 0; entry->note != NULL && i < entry->note->count; i++) {
-        tell_appended(s, entry->note->v[i].slot, p, entry->note->v[i].value, now);
+        partition_answered(s, entry, entry->note->v[i].slot, p, entry->note->v[i].value, now);
     }
 }
 
@@ -136,14 +141,13 @@ static bool produced(struct ps_session *s, const struct ps_inflight *entry, stru
 {
     const uint8_t *topic = NULL;
     const struct ps_topic_rules *rules = NULL;
+    bool well = true;
     struct ps_produced p;
     ps_produced_init(&p, entry->api_version, frame.base, frame.len, s->response_len);
     while (ps_produced_next(&p)) {
-        if (p.error != 0 || p.base_offset < 0) {
-            continue;
-        }
+        well = well && !ps_produce_error_is_brokers(p.error);
         if (entry->seen.slot != PS_SLOT_NONE) {
-            single_appended(s, entry, &p, now);
+            single_answered(s, entry, &p, now);
             continue;
         }
         if (p.topic.base != topic) {
@@ -153,9 +157,10 @@ static bool produced(struct ps_session *s, const struct ps_inflight *entry, stru
         for (size_t i = 0; rules != NULL && i < rules->rule_count; i++) {
             uint32_t slot = rules->rule[i]->slot;
             const struct ps_seen *seen = ps_note_take(entry->note, slot, p.partition);
-            tell_appended(s, slot, &p, seen == NULL ? 1 : seen->value, now);
+            partition_answered(s, entry, slot, &p, seen == NULL ? 1 : seen->value, now);
         }
     }
+    ps_answers_tell_broker(s, entry, well);
     return p.spares;
 }
 

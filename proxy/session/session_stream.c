@@ -218,6 +218,7 @@ static bool swallow_end(struct ps_session *s, ps_ns now)
     entry->reply = w->reply_block;
     entry->reply_len = (uint32_t)len;
     entry->reply_cap = (uint32_t)w->reply_cap;
+    entry->told_ms = w->throttle_ms;
     entry->sent_at = now;
     w->reply_block = NULL; /* the entry's now */
     ps_gate_refused(s);
