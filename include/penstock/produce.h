@@ -74,8 +74,8 @@ struct ps_produced {
 void ps_produced_init(struct ps_produced *p, int16_t version, const uint8_t *frame, size_t have, uint64_t frame_len);
 bool ps_produced_next(struct ps_produced *p);
 /* True if an answer with this error tells that the broker is not well: it cannot write, replicate or answer in time
- * (org.apache.kafka.common.protocol.Errors: -1, 7, 8, 13, 19, 20, 56). False: 0, what the request itself is to be blamed
- * for, and a leader that has moved. */
+ * (org.apache.kafka.common.protocol.Errors: -1, 7, 8, 13, 19, 20, 56). False: 0, what the request itself is to be
+ * blamed for, and a leader that has moved. */
 bool ps_produce_error_is_brokers(int16_t error);
 
 #endif

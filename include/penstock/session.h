@@ -185,12 +185,12 @@ struct ps_session_env {
     const struct ps_job_result *(*job_results)(void *ctx, const struct ps_job *job);
     void (*job_end)(void *ctx, struct ps_job *job); /* done or not: nobody waits for it any more */
     void (*notice)(void *ctx, const struct ps_notice *notice); /* BLIND is told while the connection is being pumped */
-    /* The breaker of this connection's broker: may a Produce of a client of this priority pass now? *probe: it is one by
-     * whose answer the breaker will judge. Asked each time that one could pass otherwise. NULL: it always may. */
+    /* The breaker of this connection's broker: may a Produce of a client of this priority pass now? *probe: it is one
+     * by whose answer the breaker will judge. Asked each time that one could pass otherwise. NULL: it always may. */
     bool (*broker_admits)(void *ctx, void *conn, enum ps_priority priority, bool *probe);
     /* A Produce was answered, or is overdue: each is told once. ok: none of its partitions had an error that is the
-     * broker's (ps_produce_error_is_brokers). Those of a connection that ends first are not told of. NULL: nobody wants to
-     * know. */
+     * broker's (ps_produce_error_is_brokers). Those of a connection that ends first are not told of. NULL: nobody wants
+     * to know. */
     void (*broker_answered)(void *ctx, void *conn, bool ok, bool probe);
 };
 

@@ -1,8 +1,8 @@
 /* session_answers.c - whether the broker answers Produce well and in time: for its own breaker, and for those of
  * policies.
  *
- * A broker that has come to a stand answers nothing at all, so requests are looked at while they are in flight, too. Each
- * is judged once: one that was overdue is not counted again when its answer comes after all. */
+ * A broker that has come to a stand answers nothing at all, so requests are looked at while they are in flight, too.
+ * Each is judged once: one that was overdue is not counted again when its answer comes after all. */
 #include "session_private.h"
 
 void ps_answers_count(struct ps_session *s, uint32_t slot, bool ok)

@@ -463,10 +463,12 @@ bool ps_signal_answer(struct ps_session *s, struct ps_span in, ps_ns now);
 
 /* session_answers.c. One partition of a Produce under the slot was answered, or one request is overdue. */
 void ps_answers_count(struct ps_session *s, uint32_t slot, bool ok);
-void ps_answers_tell_broker(struct ps_session *s, const struct ps_inflight *entry, bool ok); /* a whole one was */
+/* A whole one was. */
+void ps_answers_tell_broker(struct ps_session *s, const struct ps_inflight *entry, bool ok);
 
 /* session_census.c */
-void ps_census_told(struct ps_session *s, int32_t throttle_ms, ps_ns now); /* an answer is being sent; 0: tells nothing */
+/* An answer is being sent; 0: it tells nothing. */
+void ps_census_told(struct ps_session *s, int32_t throttle_ms, ps_ns now);
 void ps_census_came(struct ps_session *s, ps_ns now); /* a Produce has come: once for each */
 void ps_census_leave(struct ps_session *s);
 
