@@ -35,6 +35,7 @@ ALLOWED_SYMBOL = re.compile(
     r"|(exp|exp2|expm1|log|log2|log10|log1p|pow|sqrt|cbrt|floor|ceil|trunc|l?l?r(ound|int)|nearbyint|fabs|fmin|fmax"
     r"|fmod|hypot|frexp|ldexp|copysign)f?|__(isnan|isinf|finite|fpclassify|signbit)f?"
     # What compilers and sanitizers add by themselves.
+    r"|__cpu_(model|indicator_init)" # which instructions the processor has
     r"|__(asan|ubsan|tsan|sanitizer|sancov|gcov|llvm|gcc)_.*|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_"
     r"|__(mem|str)\w+_chk|__start___sancov\w*|__stop___sancov\w*")
 
