@@ -4,15 +4,6 @@
 
 #define SIZE_PREFIX_LEN 4
 
-static void write_count(struct ps_reply *r, int32_t count)
-{
-    if (r->flexible) {
-        ps_write_uvarint(&r->w, (uint32_t)count + 1);
-    } else {
-        ps_write_i32(&r->w, count);
-    }
-}
-
 static void write_string(struct ps_reply *r, struct ps_span text)
 {
     if (r->flexible) {
@@ -38,17 +29,22 @@ static void take_back(struct ps_reply *r, size_t len)
     }
 }
 
-void ps_reply_begin(struct ps_reply *r, uint8_t *buffer, size_t cap, int16_t version, int32_t correlation_id,
-                    int32_t topic_count)
+void ps_reply_entries(struct ps_reply *r, uint8_t *buffer, size_t cap, int16_t version)
 {
     const struct ps_api *api = ps_api_find(PS_API_PRODUCE);
     PS_ASSERT(ps_api_knows(api, version));
     *r = (struct ps_reply){
         .w = {.base = buffer, .cap = cap}, .version = version, .flexible = ps_api_flexible(api, version)};
+}
+
+void ps_reply_begin(struct ps_reply *r, uint8_t *buffer, size_t cap, int16_t version, int32_t correlation_id,
+                    int32_t topic_count)
+{
+    ps_reply_entries(r, buffer, cap, version);
     ps_write_i32(&r->w, 0); /* the size, once it is known */
     ps_write_i32(&r->w, correlation_id);
     write_no_tags(r);
-    write_count(r, topic_count);
+    ps_write_length(&r->w, r->flexible, (uint32_t)topic_count);
     take_back(r, 0);
 }
 
@@ -67,6 +63,12 @@ static void end_topic(struct ps_reply *r)
     }
 }
 
+void ps_reply_topic_end(struct ps_reply *r)
+{
+    end_topic(r);
+    r->topic_open = r->topic_open && r->w.full;
+}
+
 void ps_reply_topic(struct ps_reply *r, struct ps_span name_or_id, int32_t partition_count)
 {
     size_t before = r->w.len;
@@ -77,7 +79,7 @@ void ps_reply_topic(struct ps_reply *r, struct ps_span name_or_id, int32_t parti
     } else {
         write_string(r, name_or_id);
     }
-    write_count(r, partition_count);
+    ps_write_length(&r->w, r->flexible, (uint32_t)partition_count);
     r->topic_open = r->topic_open || !r->w.full;
     take_back(r, before);
 }
@@ -93,7 +95,7 @@ void ps_reply_partition(struct ps_reply *r, int32_t index, int16_t error, struct
         ps_write_i64(&r->w, -1); /* log start offset */
     }
     if (r->version >= 8) {
-        write_count(r, 0); /* record errors */
+        ps_write_length(&r->w, r->flexible, 0); /* record errors */
         write_string(r, message);
     }
     write_no_tags(r);

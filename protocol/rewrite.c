@@ -73,23 +73,13 @@ static bool on_tag(struct ps_rewrite *r, const struct ps_hit *hit, struct ps_edi
     return true;
 }
 
-/* Stores a count as the version writes it, and says how long it is. */
-static size_t store_count(struct ps_rewrite *r, uint32_t count)
-{
-    if (r->walk.flexible) {
-        return ps_uvarint_store(r->put, count + 1);
-    }
-    ps_store32(r->put, count);
-    return 4;
-}
-
 static bool on_keys(struct ps_rewrite *r, const struct ps_hit *hit, struct ps_edit *edit)
 {
     r->prefix = *hit;
     if (r->phase == PS_REWRITE_SUM || hit->number == (int64_t)r->keys_kept) {
         return false;
     }
-    *edit = number_edit(r, hit->at, hit->size_len, store_count(r, r->keys_kept));
+    *edit = number_edit(r, hit->at, hit->size_len, ps_length_store(r->put, r->walk.flexible, r->keys_kept));
     return true;
 }
 
@@ -245,7 +235,7 @@ static enum ps_rewrite_result sum(struct ps_rewrite *r)
         r->delta += (int64_t)ps_uvarint_len((uint32_t)(r->prefix.number + r->tag_delta)) - r->prefix.size_len;
     }
     if (r->api->key == PS_API_API_VERSIONS && r->prefix.number != (int64_t)r->keys_kept) {
-        r->delta += (int64_t)store_count(r, r->keys_kept) - r->prefix.size_len;
+        r->delta += (int64_t)ps_length_store(r->put, r->walk.flexible, r->keys_kept) - r->prefix.size_len;
     }
     r->phase = edited ? PS_REWRITE_SIZE : PS_REWRITE_END; /* most Produce responses pass as they are */
     return PS_REWRITE_OK;

@@ -55,6 +55,17 @@ static inline size_t ps_uvarint_store(uint8_t *p, uint32_t v)
     return n;
 }
 
+/* Writes the count of an array or the length of bytes (not of a string), as flexible versions (KIP-482) or the others
+ * have it; p must have room for 5. Returns the bytes written. */
+static inline size_t ps_length_store(uint8_t *p, bool flexible, uint32_t n)
+{
+    if (flexible) {
+        return ps_uvarint_store(p, n + 1);
+    }
+    ps_store32(p, n);
+    return 4;
+}
+
 struct ps_reader {
     const uint8_t *at, *end;
     bool bad; /* sticky: something was read past the end; every later read yields 0 */
@@ -156,6 +167,12 @@ static inline void ps_write_uvarint(struct ps_writer *w, uint32_t v)
 {
     uint8_t b[5];
     ps_write_raw(w, b, ps_uvarint_store(b, v));
+}
+
+static inline void ps_write_length(struct ps_writer *w, bool flexible, uint32_t n)
+{
+    uint8_t b[5];
+    ps_write_raw(w, b, ps_length_store(b, flexible, n));
 }
 
 #endif

@@ -50,7 +50,6 @@ enum ps_parcel_phase {
     PS_PARCEL_SUM = 1, /* the edits are made only to add them up */
     PS_PARCEL_SIZE,    /* the frame's size prefix comes next */
     PS_PARCEL_EDIT,
-    PS_PARCEL_RECORDS, /* the length of new records was told, they come next */
     PS_PARCEL_END
 };
 
@@ -62,23 +61,26 @@ struct ps_parcel {
     int16_t version;
     const struct ps_parcel_part *parts;
     uint32_t part_count;
-    int64_t delta;        /* of the whole frame: what is sent is so much longer */
+    int64_t delta;           /* of the whole frame: what is sent is so much longer */
     /* The rest is the implementation's; copyable by assignment. */
     enum ps_parcel_phase phase;
-    uint32_t next;        /* part to be met next */
-    uint32_t topic;       /* topics met */
-    uint32_t topics_kept;
-    bool left_out;        /* the topic being walked goes as a whole */
-    bool cutting;         /* from cut_at up to the next thing that stays */
-    uint64_t cut_at;
-    uint64_t walked;      /* bytes of the body */
+    uint32_t topics_dropped; /* that go as a whole */
+    uint32_t topics_met;
+    uint32_t next;           /* part to be met next */
+    uint32_t kept;           /* partitions that stay of the topic being walked */
+    bool left_out;           /* that topic goes as a whole */
+    bool alien;              /* the parts are not those of this frame */
+    bool put_records;        /* the length of new records was told, they come next */
+    bool cutting;            /* from cut_at up to the next thing that stays */
+    uint64_t cut_at;         /* in the body, as walked */
+    uint64_t walked;
     struct ps_walk walk;
-    uint8_t put[8];       /* of an edit that is only a number */
+    uint8_t put[5];          /* of an edit that is only a number */
 };
 
-/* False: the frame is malformed, or the parts are not its own. A topic all of whose partitions are left out goes with
- * them; one that had none stays. frame, parts and what they put must outlive the edits. At least one part should not
- * be ANSWER: a request that is answered as a whole needs no broker (reply.h). */
+/* False: the frame is malformed or would become longer than any may be, or the parts are not its own. A topic all of
+ * whose partitions are left out goes with them; one that had none stays. frame, parts and what they put must outlive
+ * the edits. At least one part should not be ANSWER: what is answered as a whole needs no broker (reply.h). */
 bool ps_parcel_init(struct ps_parcel *p, int16_t version, const uint8_t *frame, uint64_t frame_len, uint64_t body_at,
                     const struct ps_parcel_part *parts, uint32_t part_count) PS_MUST_CHECK;
 /* The next edit, as in rewrite.h: in order, apart from each other or side by side, with the frame's size prefix, the
@@ -88,11 +90,10 @@ bool ps_parcel_next(struct ps_parcel *p, struct ps_edit *edit);
 /* What is remembered until the broker's answer comes: our partitions, in the order of the request. One piece of memory
  * of the caller's, which may be moved. */
 struct ps_parcel_answer {
-    uint32_t size;        /* of the whole piece */
-    uint32_t part_count, topic_count;
-    uint32_t extra;       /* bytes that ours add to a response at the most */
-    bool by_id;
-    /* Behind: topics, their order by name, parts, texts, names and the bytes of texts. */
+    size_t size;             /* of the whole piece */
+    uint64_t extra;          /* bytes that ours add to a response at the most */
+    uint32_t part_count, topic_count, text_count;
+    /* Behind: topics in the order of their names, parts, texts, and the bytes of both names and texts. */
 };
 struct ps_parcel_texts {
     const struct ps_span *v; /* UTF-8, at most PS_ANSWER_MESSAGE_MAX bytes each */

@@ -32,6 +32,11 @@ void ps_reply_partition(struct ps_reply *r, int32_t index, int16_t error, struct
 /* Returns the length of the whole frame, 0 if it did not fit. */
 size_t ps_reply_end(struct ps_reply *r, int32_t throttle_time_ms);
 
+/* Instead of ps_reply_begin and ps_reply_end, for a response that is not ours as a whole (parcel.h): w begins empty,
+ * the caller writes into it whatever is not ours, and ends the last topic. */
+void ps_reply_entries(struct ps_reply *r, uint8_t *buffer, size_t cap, int16_t version);
+void ps_reply_topic_end(struct ps_reply *r);
+
 /* The answer to an ApiVersions request of a version that the tables lack: error 35 in the layout of version 0, with
  * the one entry from which clients choose again (KIP-511). Needs PS_REPLY_API_VERSIONS_LEN bytes; returns the
  * length of the frame, 0 if cap is less. */
