@@ -1,5 +1,7 @@
-/* family.c - client families by software name, and the refusals that each was measured to bear. */
+/* family.c - client families, by software name or by what the nameless send. */
 #include "penstock/family.h"
+
+#define NAMELESS_PRODUCE_MAX 7 /* the newest that KafkaJS 2 and kafka-python 2.0 speak */
 
 static bool begins_with(struct ps_span text, const char *prefix)
 {
@@ -37,27 +39,21 @@ enum ps_family ps_family_of(struct ps_span name, struct ps_span version)
             return names[i].family;
         }
     }
-    /* 2.x gives its name too, but does not retry by default: a refusal would lose records. */
-    if (begins_with(name, "kafka-python") && version.len > 1 && version.base[0] >= '3' && version.base[0] <= '9') {
-        return PS_FAMILY_KAFKA_PYTHON_3;
+    if (begins_with(name, "kafka-python") && version.len > 1 && version.base[0] >= '2' && version.base[0] <= '9') {
+        return version.base[0] == '2' ? PS_FAMILY_KAFKA_PYTHON_2 : PS_FAMILY_KAFKA_PYTHON_3;
     }
     return PS_FAMILY_UNKNOWN;
 }
 
-bool ps_family_may_refuse(enum ps_family family, enum ps_producer producer)
+enum ps_family ps_family_by_produce(struct ps_span client_id, int16_t version, const struct ps_batch *batch)
 {
-    switch (family) {
-    case PS_FAMILY_JAVA:
-    case PS_FAMILY_LIBRDKAFKA:
-    case PS_FAMILY_FRANZ_GO:
-    case PS_FAMILY_KAFKA_PYTHON_3:
-        return true;
-    case PS_FAMILY_SARAMA:
-        /* Three retries of 100 ms by default; only the idempotent one lost nothing when told a throttle time. */
-        return producer != PS_PRODUCER_PLAIN;
-    case PS_FAMILY_UNKNOWN:
-    case PS_FAMILY_COUNT:
-        break;
+    if (version > NAMELESS_PRODUCE_MAX) {
+        return PS_FAMILY_UNKNOWN;
     }
-    return false;
+    /* Without a producer id there is no epoch and no sequence: others write -1 there. */
+    bool zeros = batch != NULL && batch->producer_id == -1 && batch->producer_epoch == 0 && batch->base_sequence == 0;
+    if (ps_span_equal(client_id, ps_span_of("kafkajs")) || (zeros && version == NAMELESS_PRODUCE_MAX)) {
+        return PS_FAMILY_KAFKAJS;
+    }
+    return begins_with(client_id, "kafka-python-") ? PS_FAMILY_KAFKA_PYTHON_2 : PS_FAMILY_UNKNOWN;
 }

@@ -11,7 +11,7 @@
 
 enum ps_action {
     PS_ACTION_THROTTLE = 0, /* waits at its head; the answer tells throttle_time_ms */
-    PS_ACTION_HOLD,         /* passes, and its answer waits */
+    PS_ACTION_HOLD,         /* passes, and its answer waits, if no longer than hold.max; else it is not taken */
     PS_ACTION_SAMPLE,       /* some records of each batch are dropped, the rest passes */
     PS_ACTION_DIVERT,       /* is stored in another topic, and acknowledged when it is there */
     PS_ACTION_SHED,         /* dropped; answered with POLICY_VIOLATION (44), or success if the policy says silent */

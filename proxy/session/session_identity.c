@@ -41,6 +41,14 @@ void ps_identity_request(struct ps_session *s, const struct ps_request *r, const
     }
 }
 
+void ps_identity_produce(struct ps_session *s, const struct ps_look *look)
+{
+    if (s->family == PS_FAMILY_UNKNOWN && s->software_len == 0) {
+        s->family = ps_family_by_produce(ps_session_client_id(s), s->request.api_version,
+                                         look->batch_valid ? &look->batch : NULL);
+    }
+}
+
 void ps_identity_member(struct ps_session *s, struct ps_span group, bool joins, ps_ns now)
 {
     bool due = s->member_noticed_at == 0 || now - s->member_noticed_at >= PS_MEMBER_INTERVAL;

@@ -434,6 +434,8 @@ void ps_identity_first_request(struct ps_session *s, struct ps_span client_id);
 /* Bytes of the frame that ps_identity_request wants to see; 0: none. */
 uint64_t ps_identity_wants(const struct ps_request *r);
 void ps_identity_request(struct ps_session *s, const struct ps_request *r, const struct ps_api *api, struct ps_span in);
+/* A Produce was looked at: of a client that told no name it may tell the family. */
+void ps_identity_produce(struct ps_session *s, const struct ps_look *look);
 /* The client is a member of this group: told now and then. */
 void ps_identity_member(struct ps_session *s, struct ps_span group, bool joins, ps_ns now);
 

@@ -334,6 +334,7 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
         s->request_phase = PS_REQUEST_HEAD; /* whatever was waited for: now it is for bytes, and for nothing else */
         return ps_request_need_more(s, in);
     case PS_PEEK_SEEN:
+        ps_identity_produce(s, &peek.look);
         break;
     }
     if (s->client_left && s->request.acks != 0) {
