@@ -27,21 +27,24 @@ struct ps_breaker {
     ps_ns until;             /* OPEN: half-open then */
     uint32_t doublings;
     uint32_t probes, good;   /* HALF_OPEN: in flight, and answered well in a row */
+    ps_ns probe_at;          /* HALF_OPEN: the last of them went */
     uint64_t opens;          /* since init */
     ps_ns bucket_at;         /* the newest bucket began */
     uint32_t bucket;
-    uint32_t ok[PS_BREAKER_BUCKETS], failed[PS_BREAKER_BUCKETS];
+    uint32_t ok[PS_BREAKER_BUCKETS], failed[PS_BREAKER_BUCKETS]; /* CLOSED: answers of the window, oldest forgotten */
 };
 
 void ps_breaker_init(struct ps_breaker *b, ps_ns now);
-/* An answer, or what stands for one: a time-out, a connection that failed. */
+/* An answer, or what stands for one: a time-out, a connection that failed. While OPEN it tells nothing new. In
+ * HALF_OPEN it counts whoever was asked: what was sent before tells as much as a probe. */
 void ps_breaker_answer(struct ps_breaker *b, const struct ps_breaker_config *config, bool ok, ps_ns now);
 /* The same of so many at once, in whatever order they came. */
 void ps_breaker_answers(struct ps_breaker *b, const struct ps_breaker_config *config, uint32_t ok, uint32_t failed,
                         ps_ns now);
-/* Opens at once, whatever was answered. */
+/* Opens at once, whatever was answered; HALF_OPEN as by a failure. OPEN: without effect. */
 void ps_breaker_trip(struct ps_breaker *b, const struct ps_breaker_config *config, ps_ns now);
-/* Time passes: OPEN becomes HALF_OPEN. */
+/* Time passes: OPEN becomes HALF_OPEN; and probes that have had no answer for `timeout` have failed, all of them, so
+ * that none that is forgotten keeps the breaker half-open for ever. */
 void ps_breaker_tick(struct ps_breaker *b, const struct ps_breaker_config *config, ps_ns now);
 /* True if a request may pass now; in HALF_OPEN it is then a probe. lowest: nobody of a lower priority came lately. */
 bool ps_breaker_admits(struct ps_breaker *b, bool lowest, ps_ns now);

@@ -4,9 +4,15 @@
  *              ◄── nothing needed it for as long ──              ◄──
  *
  * Forwards: some request was saturated (it reached wait.max, or found the queue full, and no armed action took it) in
- * each second of the dwell. Backwards, in order: nothing was saturated and nothing needed the newest rung during the
- * dwell; sampling is left only once it keeps all. `keep` moves at most PS_KEEP_SLEW per second (CONTROL 3.2). Pure; the
- * control thread owns it. */
+ * each second of the dwell. The dwell begins anew with every rung, and with sampling once it keeps no more than it
+ * means to, so that each rung has had its chance before the next. Backwards, in order: nothing was saturated and
+ * nothing needed the newest rung during the dwell. Sampling is needed as long as it does not keep all; another action
+ * as long as it took a request. At a constant overload the rungs stay, because they go on taking what is too much.
+ *
+ * Sampling means to keep rate / offered, within [sample.min, 1]. A producer whose requests wait brings no more than
+ * passes, so that this says 1 of any overload: therefore PS_KEEP_RELIEF of it while requests wait, and what is offered
+ * comes to light as they do so less. `keep` moves by at most PS_KEEP_SLEW per second. Pure; the control thread owns it.
+ */
 #ifndef PENSTOCK_LADDER_H
 #define PENSTOCK_LADDER_H
 
@@ -14,27 +20,32 @@
 
 #define PS_LADDER_DWELL (5 * PS_SECOND)
 #define PS_KEEP_SLEW    0.1
+#define PS_KEEP_RELIEF  0.8
 
 /* What all workers saw of the slot since the last tick. */
 struct ps_ladder_signal {
     uint64_t saturated;  /* requests that no armed action took although they had to be */
-    uint64_t acted;      /* requests that an armed action took or changed */
+    uint64_t acted[PS_ACTION_COUNT]; /* requests that an action took or changed */
+    ps_ns waited;        /* how long those had waited that left the line: their mean; 0: nobody had */
     double offered;      /* records/s that producers bring (first sight of each; smoothed by the ladder) */
     double rate;         /* records/s admitted by the controller; INFINITY open */
 };
 
 struct ps_ladder {
-    uint8_t rung;        /* actions[0 .. rung-1] are armed */
-    double keep;         /* [sample.min, 1] */
-    double offered;      /* smoothed */
-    ps_ns saturated_at, calm_since; /* of the seconds that are counted */
-    uint8_t saturated_seconds;
-    ps_ns second_at;
-    bool second_saturated;
+    uint8_t rung;              /* actions[0 .. rung-1] are armed */
+    uint8_t saturated_seconds; /* in a row */
+    bool second_saturated;     /* something was, in the second that runs */
+    ps_ns second_at;           /* when that began */
+    ps_ns calm_since;          /* the newest rung has not been needed since then */
+    ps_ns at;                  /* of the last tick */
+    double keep;               /* [sample.min, 1]; 1 while sampling is not armed */
+    double goal;               /* where keep goes */
+    double offered;            /* smoothed; NAN: nothing was seen yet */
+    double waited_s;           /* smoothed */
 };
 
 void ps_ladder_init(struct ps_ladder *ladder, ps_ns now);
-/* Every control tick (100 ms). */
+/* Every control tick (100 ms). The policy may be another than at the last tick, after a reload. */
 void ps_ladder_tick(struct ps_ladder *ladder, const struct ps_policy_config *policy,
                     const struct ps_ladder_signal *signal, ps_ns now);
 /* Bits 1 << enum ps_action of what is armed. */

@@ -1,0 +1,123 @@
+/* ladder.c - one rung up when what is armed does not suffice, one down when the newest is not needed. */
+#include "penstock/ladder.h"
+
+#include <math.h>
+
+#define SMOOTH_S      2.0  /* records come in lumps: a tick of 100 ms often has none */
+#define TICK_LONGEST  PS_SECOND /* what a late tick may move at once */
+#define KEEP_REACHED  0.02 /* so close to its goal sampling has done what it can */
+#define DWELL_SECONDS (PS_LADDER_DWELL / PS_SECOND)
+
+void ps_ladder_init(struct ps_ladder *ladder, ps_ns now)
+{
+    *ladder = (struct ps_ladder){
+        .second_at = now, .calm_since = now, .at = now, .keep = 1.0, .goal = 1.0, .offered = NAN};
+}
+
+uint32_t ps_ladder_armed(const struct ps_ladder *ladder, const struct ps_policy_config *policy)
+{
+    uint32_t armed = 0;
+    for (size_t i = 0; i < ladder->rung && i < policy->action_count; i++) {
+        armed |= 1u << policy->actions[i];
+    }
+    return armed;
+}
+
+static void restart_second(struct ps_ladder *ladder, ps_ns now)
+{
+    ladder->second_at = now;
+    ladder->second_saturated = false;
+}
+
+static void set_rung(struct ps_ladder *ladder, size_t rung, ps_ns now)
+{
+    ladder->rung = (uint8_t)rung;
+    ladder->saturated_seconds = 0;
+    ladder->calm_since = now;
+    restart_second(ladder, now);
+}
+
+static bool samples(const struct ps_ladder *ladder, const struct ps_policy_config *policy)
+{
+    return (ps_ladder_armed(ladder, policy) & 1u << PS_ACTION_SAMPLE) != 0;
+}
+
+static double keep_goal(const struct ps_ladder *ladder, const struct ps_policy_config *policy, double rate)
+{
+    if (!isfinite(rate) || !(ladder->offered > 0.0)) {
+        return 1.0;
+    }
+    bool waits = ladder->waited_s > (double)PS_PATIENCE / (double)PS_SECOND;
+    double share = rate / ladder->offered * (waits ? PS_KEEP_RELIEF : 1.0);
+    return fmin(fmax(share, policy->sample.min), 1.0);
+}
+
+static void move_keep(struct ps_ladder *ladder, const struct ps_policy_config *policy, double rate, double dt_s)
+{
+    if (!samples(ladder, policy)) {
+        ladder->keep = ladder->goal = 1.0;
+        return;
+    }
+    double step = PS_KEEP_SLEW * dt_s;
+    ladder->goal = keep_goal(ladder, policy, rate);
+    ladder->keep += fmin(fmax(ladder->goal - ladder->keep, -step), step);
+    ladder->keep = fmax(ladder->keep, policy->sample.min); /* that of another policy than before, perhaps */
+}
+
+static void smooth(struct ps_ladder *ladder, const struct ps_ladder_signal *signal, double dt_s)
+{
+    double part = 1.0 - exp(-dt_s / SMOOTH_S);
+    if (isfinite(signal->offered)) {
+        ladder->offered =
+            isnan(ladder->offered) ? signal->offered : ladder->offered + part * (signal->offered - ladder->offered);
+    }
+    ladder->waited_s += part * ((double)signal->waited / (double)PS_SECOND - ladder->waited_s);
+}
+
+static bool newest_needed(const struct ps_ladder *ladder, const struct ps_policy_config *policy,
+                          const struct ps_ladder_signal *signal)
+{
+    if (ladder->rung == 0) {
+        return false;
+    }
+    enum ps_action newest = policy->actions[ladder->rung - 1];
+    return newest == PS_ACTION_SAMPLE ? ladder->keep < 1.0 : signal->acted[newest] > 0;
+}
+
+/* A second that counts is one in which nothing was left to be done by what is armed. */
+static void count_second(struct ps_ladder *ladder, const struct ps_policy_config *policy, ps_ns now)
+{
+    if (now - ladder->second_at < PS_SECOND) {
+        return;
+    }
+    bool settling = samples(ladder, policy) && policy->actions[ladder->rung - 1] == PS_ACTION_SAMPLE &&
+                    ladder->keep > ladder->goal + KEEP_REACHED;
+    ladder->saturated_seconds =
+        (uint8_t)(ladder->second_saturated && !settling ? ladder->saturated_seconds + 1 : 0);
+    restart_second(ladder, now);
+    if (ladder->saturated_seconds >= DWELL_SECONDS) {
+        ladder->saturated_seconds = DWELL_SECONDS; /* there may be no next rung */
+        if (ladder->rung < policy->action_count) {
+            set_rung(ladder, ladder->rung + 1u, now);
+        }
+    }
+}
+
+void ps_ladder_tick(struct ps_ladder *ladder, const struct ps_policy_config *policy,
+                    const struct ps_ladder_signal *signal, ps_ns now)
+{
+    double dt_s = (double)ps_ns_min(now - ladder->at, TICK_LONGEST) / (double)PS_SECOND;
+    ladder->at = now;
+    if (ladder->rung > policy->action_count) {
+        set_rung(ladder, policy->action_count, now);
+    }
+    smooth(ladder, signal, dt_s);
+    move_keep(ladder, policy, signal->rate, dt_s);
+    ladder->second_saturated = ladder->second_saturated || signal->saturated > 0;
+    count_second(ladder, policy, now);
+    if (signal->saturated > 0 || newest_needed(ladder, policy, signal)) {
+        ladder->calm_since = now;
+    } else if (ladder->rung > 0 && now - ladder->calm_since >= PS_LADDER_DWELL) {
+        set_rung(ladder, ladder->rung - 1u, now);
+    }
+}

@@ -1,0 +1,344 @@
+/* The ladder in virtual time: ticks of 100 ms, a policy, and what workers would report. */
+#include "penstock/ladder.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define TICK (100 * PS_MILLISECOND)
+
+struct run {
+    struct ps_ladder ladder;
+    struct ps_policy_config policy;
+    ps_ns now;
+};
+
+static struct run start(const enum ps_action *actions, size_t count)
+{
+    struct run run = {.now = 1000 * PS_SECOND};
+    for (size_t i = 0; i < count; i++) {
+        run.policy.actions[i] = actions[i];
+    }
+    run.policy.action_count = count;
+    run.policy.sample.min = 0.2;
+    ps_ladder_init(&run.ladder, run.now);
+    return run;
+}
+
+static struct ps_ladder_signal quiet(void)
+{
+    return (struct ps_ladder_signal){.offered = 1000, .rate = INFINITY};
+}
+
+static struct ps_ladder_signal saturated(void)
+{
+    return (struct ps_ladder_signal){.saturated = 1, .offered = 1000, .rate = 500, .waited = 5 * PS_SECOND};
+}
+
+static void play(struct run *run, struct ps_ladder_signal signal, double seconds)
+{
+    for (int i = 0; i < (int)lround(seconds * 10.0); i++) {
+        run->now += TICK;
+        ps_ladder_tick(&run->ladder, &run->policy, &signal, run->now);
+    }
+}
+
+static void nothing_is_armed_before_the_dwell(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SHED}, 1);
+    assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), 0);
+    play(&run, saturated(), 4.9);
+    assert_int_equal(run.ladder.rung, 0);
+    play(&run, saturated(), 0.2);
+    assert_int_equal(run.ladder.rung, 1);
+    assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), 1u << PS_ACTION_SHED);
+}
+
+/* One request in each second is enough; a second without one begins the dwell anew. */
+static void each_second_of_the_dwell_counts(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SHED}, 1);
+    for (int i = 0; i < 4; i++) {
+        play(&run, quiet(), 0.8);
+        play(&run, saturated(), 0.2);
+    }
+    play(&run, quiet(), 1.0);
+    play(&run, saturated(), 4.5);
+    assert_int_equal(run.ladder.rung, 0);
+    play(&run, quiet(), 2.0);
+    for (int i = 0; i < 6; i++) {
+        play(&run, saturated(), 0.1);
+        play(&run, quiet(), 0.9);
+    }
+    assert_int_equal(run.ladder.rung, 1);
+}
+
+static void a_policy_without_actions_stays_at_throttle(void **state)
+{
+    (void)state;
+    struct run run = start(NULL, 0);
+    play(&run, saturated(), 60);
+    assert_int_equal(run.ladder.rung, 0);
+    assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), 0);
+    assert_true(run.ladder.keep >= 1.0);
+}
+
+static void rungs_follow_in_the_order_of_the_policy_and_leave_in_reverse(void **state)
+{
+    (void)state;
+    static const enum ps_action actions[] = {PS_ACTION_HOLD, PS_ACTION_DIVERT, PS_ACTION_SHED};
+    struct run run = start(actions, 3);
+    uint32_t expected = 0;
+    for (size_t i = 0; i < 3; i++) {
+        play(&run, saturated(), 4.5);
+        assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), expected);
+        play(&run, saturated(), 0.6);
+        expected |= 1u << actions[i];
+        assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), expected);
+    }
+    play(&run, saturated(), 20);
+    assert_int_equal(run.ladder.rung, 3);
+    for (size_t i = 3; i > 0; i--) {
+        play(&run, quiet(), 4.5);
+        assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), expected);
+        play(&run, quiet(), 0.6);
+        expected &= ~(1u << actions[i - 1]);
+        assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), expected);
+    }
+    play(&run, quiet(), 60);
+    assert_int_equal(run.ladder.rung, 0);
+}
+
+static void what_the_newest_rung_takes_keeps_it(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_HOLD, PS_ACTION_SHED}, 2);
+    play(&run, saturated(), 10.2);
+    assert_int_equal(run.ladder.rung, 2);
+    struct ps_ladder_signal signal = quiet();
+    signal.acted[PS_ACTION_SHED] = 1;
+    for (int i = 0; i < 30; i++) {
+        play(&run, signal, 0.1);
+        play(&run, quiet(), 4.5);
+        assert_int_equal(run.ladder.rung, 2);
+    }
+    /* What only an older rung takes does not: the newest goes first. */
+    signal = quiet();
+    signal.acted[PS_ACTION_HOLD] = 7;
+    play(&run, signal, 5.1);
+    assert_int_equal(run.ladder.rung, 1);
+    play(&run, signal, 60);
+    assert_int_equal(run.ladder.rung, 1);
+    play(&run, quiet(), 5.1);
+    assert_int_equal(run.ladder.rung, 0);
+}
+
+/* Saturated now and then, but not in each second: neither up nor down. */
+static void between_the_two_nothing_moves(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_HOLD, PS_ACTION_SHED}, 2);
+    play(&run, saturated(), 5.1);
+    for (int i = 0; i < 20; i++) {
+        play(&run, quiet(), 2.9);
+        play(&run, saturated(), 0.1);
+        assert_int_equal(run.ladder.rung, 1);
+    }
+}
+
+static void keep_goes_to_what_is_admitted_of_what_is_offered(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE}, 1);
+    play(&run, saturated(), 5.1);
+    assert_int_equal(run.ladder.rung, 1);
+    struct ps_ladder_signal signal = {.offered = 1000, .rate = 500};
+    double before = run.ladder.keep;
+    for (int i = 0; i < 200; i++) {
+        play(&run, signal, 0.1);
+        assert_true(fabs(run.ladder.keep - before) <= PS_KEEP_SLEW * 0.1 + 1e-9);
+        before = run.ladder.keep;
+    }
+    assert_true(fabs(run.ladder.keep - 0.5) < 0.01);
+    signal.rate = 10; /* less than the policy may keep */
+    play(&run, signal, 20);
+    assert_true(fabs(run.ladder.keep - 0.2) < 1e-9);
+    signal.rate = 0;
+    play(&run, signal, 20);
+    assert_true(fabs(run.ladder.keep - 0.2) < 1e-9);
+    signal.rate = 2000;
+    play(&run, signal, 7.9);
+    assert_true(run.ladder.keep < 1.0); /* 0.8 take 8 s */
+    play(&run, signal, 0.3);
+    assert_true(run.ladder.keep >= 1.0);
+    assert_int_equal(run.ladder.rung, 1); /* and then the dwell */
+    play(&run, signal, 5.1);
+    assert_int_equal(run.ladder.rung, 0);
+}
+
+static void unknown_is_no_reason_to_drop(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE}, 1);
+    struct ps_ladder_signal signal = saturated();
+    signal.offered = NAN;
+    play(&run, signal, 20);
+    assert_int_equal(run.ladder.rung, 1);
+    assert_true(run.ladder.keep >= 1.0);
+    run = start((enum ps_action[]){PS_ACTION_SAMPLE}, 1);
+    signal = saturated();
+    signal.rate = INFINITY;
+    play(&run, signal, 20);
+    assert_true(run.ladder.keep >= 1.0);
+}
+
+/* The next rung waits until sampling keeps no more than it means to, and then for the dwell. */
+static void sampling_has_its_chance(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE, PS_ACTION_SHED}, 2);
+    struct ps_ladder_signal signal = saturated();
+    signal.rate = 100;
+    play(&run, signal, 5.1);
+    assert_int_equal(run.ladder.rung, 1);
+    double reached = 0.0;
+    for (double at = 0.0; at < 30.0 && run.ladder.rung == 1; at += 0.1) {
+        play(&run, signal, 0.1);
+        reached = run.ladder.keep > 0.2 + 0.02 ? at : reached;
+        assert_true(run.ladder.rung == 1 || at >= reached + 4.0);
+    }
+    assert_int_equal(run.ladder.rung, 2);
+    assert_true(reached > 7.0);
+}
+
+static void keep_is_one_unless_sampling_is_armed(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_HOLD, PS_ACTION_SAMPLE}, 2);
+    play(&run, saturated(), 5.1);
+    assert_true(run.ladder.keep >= 1.0);
+    play(&run, saturated(), 10);
+    assert_true(run.ladder.keep < 1.0);
+}
+
+/* A reload takes rungs away, and asks for more to be kept. */
+static void another_policy_holds_at_once(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE, PS_ACTION_SHED}, 2);
+    struct ps_ladder_signal signal = saturated();
+    signal.rate = 100;
+    play(&run, signal, 30);
+    assert_int_equal(run.ladder.rung, 2);
+    assert_true(run.ladder.keep < 0.21);
+    run.policy.action_count = 1;
+    run.policy.sample.min = 0.6;
+    play(&run, signal, 0.1);
+    assert_int_equal(run.ladder.rung, 1);
+    assert_true(run.ladder.keep >= 0.6);
+    run.policy.action_count = 0;
+    play(&run, signal, 0.1);
+    assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), 0);
+    assert_true(run.ladder.keep >= 1.0);
+}
+
+static void a_late_tick_moves_little(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE}, 1);
+    play(&run, saturated(), 5.1);
+    double keep = run.ladder.keep;
+    struct ps_ladder_signal signal = saturated();
+    run.now += 60 * PS_SECOND;
+    ps_ladder_tick(&run.ladder, &run.policy, &signal, run.now);
+    assert_true(run.ladder.keep >= keep - PS_KEEP_SLEW - 1e-9);
+}
+
+/* ---- with producers and a valve around it ---- */
+
+/* Producers that bring `demand` a second and wait in a line of five seconds at most; what cannot wait is saturated.
+ * closed: those who wait bring nothing new, so that what is offered is what passes. */
+struct plant {
+    double demand, rate, line;
+    bool closed;
+};
+
+static struct ps_ladder_signal step(struct plant *plant, const struct ps_ladder *ladder, uint32_t armed)
+{
+    const double dt = 0.1;
+    double room = plant->rate * 5.0;
+    double brought = plant->demand * dt;
+    if (plant->closed && plant->line + brought * ladder->keep > room + plant->rate * dt) {
+        brought = (room + plant->rate * dt - plant->line) / ladder->keep;
+    }
+    struct ps_ladder_signal signal = {.offered = brought / dt, .rate = plant->rate};
+    plant->line += brought * ladder->keep;
+    plant->line -= fmin(plant->line, plant->rate * dt);
+    if ((armed & 1u << PS_ACTION_SHED) != 0 && plant->line > plant->rate * 0.25) {
+        plant->line = plant->rate * 0.25;
+        signal.acted[PS_ACTION_SHED] = 1;
+    }
+    signal.waited = (ps_ns)(plant->line / plant->rate * (double)PS_SECOND);
+    signal.saturated = plant->line >= room * 0.99 ? 1 : 0;
+    plant->line = fmin(plant->line, room);
+    return signal;
+}
+
+/* Overload that does not change, over ten minutes: rungs that were armed stay, and sampling settles. */
+static void constant_overload(const enum ps_action *actions, size_t count, struct plant plant, uint8_t rung)
+{
+    struct run run = start(actions, count);
+    unsigned changes = 0;
+    double low = 1.0, high = 0.0;
+    for (int i = 0; i < 6000; i++) {
+        struct ps_ladder_signal signal = step(&plant, &run.ladder, ps_ladder_armed(&run.ladder, &run.policy));
+        uint8_t before = run.ladder.rung;
+        play(&run, signal, 0.1);
+        changes += run.ladder.rung != before ? 1 : 0;
+        if (i > 1200) {
+            low = fmin(low, run.ladder.keep);
+            high = fmax(high, run.ladder.keep);
+        }
+    }
+    assert_int_equal(run.ladder.rung, rung);
+    assert_int_equal(changes, rung);
+    assert_true(high - low < 0.25); /* slew and the line's delay let it swing a little around its goal */
+}
+
+static void no_flapping_at_a_constant_overload(void **state)
+{
+    (void)state;
+    static const enum ps_action both[] = {PS_ACTION_SAMPLE, PS_ACTION_SHED}, shed[] = {PS_ACTION_SHED};
+    constant_overload(both, 2, (struct plant){.demand = 1200, .rate = 1000}, 1);
+    constant_overload(both, 2, (struct plant){.demand = 2000, .rate = 1000}, 1);
+    constant_overload(both, 2, (struct plant){.demand = 9000, .rate = 1000}, 2); /* more than sampling may drop */
+    constant_overload(shed, 1, (struct plant){.demand = 1500, .rate = 1000}, 1);
+    constant_overload(both, 2, (struct plant){.demand = 2000, .rate = 1000, .closed = true}, 1);
+    constant_overload(both, 2, (struct plant){.demand = 1200, .rate = 1000, .closed = true}, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_armed_before_the_dwell),
+        cmocka_unit_test(each_second_of_the_dwell_counts),
+        cmocka_unit_test(a_policy_without_actions_stays_at_throttle),
+        cmocka_unit_test(rungs_follow_in_the_order_of_the_policy_and_leave_in_reverse),
+        cmocka_unit_test(what_the_newest_rung_takes_keeps_it),
+        cmocka_unit_test(between_the_two_nothing_moves),
+        cmocka_unit_test(keep_goes_to_what_is_admitted_of_what_is_offered),
+        cmocka_unit_test(unknown_is_no_reason_to_drop),
+        cmocka_unit_test(sampling_has_its_chance),
+        cmocka_unit_test(keep_is_one_unless_sampling_is_armed),
+        cmocka_unit_test(another_policy_holds_at_once),
+        cmocka_unit_test(a_late_tick_moves_little),
+        cmocka_unit_test(no_flapping_at_a_constant_overload),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
