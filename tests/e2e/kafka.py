@@ -196,6 +196,10 @@ class Cluster:
         """A group that has read nothing yet of these topics, and says so."""
         self.ask(op="commit_zero", group=group, topics=list(topics))
 
+    def commit_ends(self, group, *topics, partitions=4):
+        """A group that has just read to the end of these topics."""
+        self.ask(op="commit_ends", group=group, topics=list(topics), partitions=partitions)
+
     def write_aged(self, topic, *ages):
         """Records that look as if they had been written so many seconds ago, the oldest first."""
         self.ask(op="aged", topic=topic, ages=list(ages))

@@ -1,25 +1,29 @@
-"""The clients: Java's and librdkafka's producers, Java's consumers, each many in one process."""
+"""The clients: producers of every library, Java's consumers, each many in one process; and one reader of whole topics."""
 
 import itertools
 import json
 import struct
 import subprocess
 
+import clients
 from harness import BUILD, java, until
 
 ACK = struct.Struct(">iqiqqi")       # origin, seq, partition, offset, acknowledged at (ms), took (ms)
+FAILED = -2                          # in the place of an offset
+ROW = struct.Struct(">iiqiqii")      # of read_back.c: topic, partition, offset, origin, seq, size, headers
 _origins = itertools.count(1)
 
 
-def stream(topic, rate=0, size=1000, partitions=0):
-    """Records for one topic; rate 0 means as fast as the client takes them. With `partitions` librdkafka fills them in
-    turn, else as it likes: with its queue full, what it likes walks away from an even share."""
-    return {"origin": next(_origins), "topic": topic, "rate": rate, "size": size, "partitions": partitions}
+def stream(topic, rate=0, size=1000, partitions=0, keys=0):
+    """Records for one topic; rate 0 means as fast as the client takes them. With `partitions` all clients but Java's fill
+    them in turn, else as they like: with librdkafka's queue full, what it likes walks away from an even share. With
+    `keys` record n has the key n modulo that."""
+    return {"origin": next(_origins), "topic": topic, "rate": rate, "size": size, "partitions": partitions, "keys": keys}
 
 
-def producer(client_id, bootstrap, *streams, acks="all", idempotence=False, **props):
-    """Keyword arguments become the client's properties: linger_ms=5 is linger.ms=5."""
-    return {"client_id": client_id, "bootstrap": bootstrap, "acks": acks, "idempotence": idempotence,
+def producer(client_id, bootstrap, *streams, acks="all", idempotence=False, codec="none", **props):
+    """Keyword arguments become the client's properties: linger_ms=5 is linger.ms=5 (of Java and librdkafka)."""
+    return {"client_id": client_id, "bootstrap": bootstrap, "acks": acks, "idempotence": idempotence, "codec": codec,
             "props": {key.replace("_", "."): str(value) for key, value in props.items()}, "streams": list(streams)}
 
 
@@ -43,7 +47,12 @@ class Client:
     def acks(self):
         """(origin, seq, partition, offset, acknowledged at (ms), took (ms)) of every acknowledged record."""
         for origin in self.origins:
-            yield from self._process.acks().get(origin, ())
+            yield from (row for row in self._process.acks().get(origin, ()) if row[3] != FAILED)
+
+    def failures(self):
+        """The same of every record that the client gave up."""
+        for origin in self.origins:
+            yield from (row for row in self._process.acks().get(origin, ()) if row[3] == FAILED)
 
     def errors(self):
         return [line for line in self._process.errors()
@@ -58,7 +67,7 @@ class Client:
 
 
 class Producers:
-    """One process of producers: kind is "java" or "lrk"."""
+    """One process of producers: kind is "java", "lrk", or the name of a client in clients.py that is installed."""
 
     def __init__(self, context, name, kind, producers):
         self.context, self.name, self.kind = context, name, kind
@@ -69,8 +78,10 @@ class Producers:
         spec.write_text(json.dumps({"producers": producers}))
         if kind == "java":
             argv = java("ProducerLoad", spec, self._acks_path, heap=f"{192 + 64 * len(producers)}m")
-        else:
+        elif kind == "lrk":
             argv = [BUILD / "asan/tests/e2e/lrk_load", spec, self._acks_path]
+        else:
+            argv = [*clients.CLIENTS[kind].argv(), "--steady", spec, self._acks_path]
         self.process = context.spawn(name, argv)
 
     def status(self):
@@ -106,12 +117,16 @@ class Producers:
     def errors(self):
         return [line for line in lines_of(self.process) if "error" in line or "client_error" in line]
 
+    def _final(self):
+        return next((line for line in lines_of(self.process) if line.get("final")), {})
+
     def clients(self):
         """The clients' own counts of retries, timeouts and lost connections, from their last line."""
-        for line in lines_of(self.process):
-            if line.get("final"):
-                return line["clients"]
-        return {}
+        return self._final().get("clients", {})
+
+    def failures(self):
+        """{error: how many records met it}, from the last line."""
+        return self._final().get("failures", {})
 
     def acks(self):
         """{origin: [acknowledged record, ...]}, read once, after the end."""
@@ -173,3 +188,15 @@ class Consumers:
 
     def kill(self):
         self.process.kill()
+
+
+class Topics:
+    """Whole topics, read back: [(partition, offset, origin, seq, size, headers), ...] by name."""
+
+    def __init__(self, context, bootstrap, names, name="read-back", timeout=120):
+        path, self.records = context.folder / f"{name}.rows", {topic: [] for topic in names}
+        process = context.spawn(name, [BUILD / "asan/tests/e2e/read_back", bootstrap, path, *names])
+        if process.wait(timeout) != 0:
+            raise RuntimeError(f"{name}: {process.err()[-500:]}")
+        for topic, *row in ROW.iter_unpack(path.read_bytes()):
+            self.records[names[topic]].append(row)

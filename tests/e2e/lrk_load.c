@@ -23,6 +23,7 @@
 #define VALUE_HEAD    20     /* int origin, long seq, long milliseconds */
 #define CATCH_UP_NS   100000000
 #define FLUSH_MS      120000
+#define FAILED        (-2)   /* in the place of an offset */
 
 struct producer {
     const char *client_id;
@@ -30,6 +31,7 @@ struct producer {
     pthread_t poller;
     /* From the statistics: sums over brokers, and the connections that were lost. */
     long long timeouts, retries, disconnects;
+    atomic_llong throttled_ms;
 };
 
 /* One topic written by one producer, by a thread of its own. */
@@ -40,6 +42,7 @@ struct stream {
     size_t size;
     double rate; /* records a second; 0: as fast as the queue takes them */
     int64_t partitions; /* to be filled in turn; 0: as librdkafka likes */
+    int64_t keys;       /* record n has key n modulo that; 0: none */
     pthread_t sender;
     atomic_llong sent, acked, errors, slowest_ms;
 };
@@ -51,7 +54,9 @@ struct letter {
 };
 
 static FILE *acks;
-static pthread_mutex_t acks_lock = PTHREAD_MUTEX_INITIALIZER, report_lock = PTHREAD_MUTEX_INITIALIZER;
+static json_t *failures; /* {error: how many} */
+static pthread_mutex_t acks_lock = PTHREAD_MUTEX_INITIALIZER, report_lock = PTHREAD_MUTEX_INITIALIZER,
+                       failures_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stopping, finished;
 
 static int64_t now_ms(void)
@@ -93,11 +98,30 @@ static void put64(unsigned char *p, int64_t v)
     memcpy(p, &big, sizeof(big));
 }
 
+static void write_row(const struct stream *s, int64_t seq, int32_t partition, int64_t offset, int64_t took)
+{
+    unsigned char row[36];
+    put32(row, s->origin);
+    put64(row + 4, seq);
+    put32(row + 12, partition);
+    put64(row + 16, offset);
+    put64(row + 24, now_ms());
+    put32(row + 32, (int32_t)took);
+    pthread_mutex_lock(&acks_lock);
+    fwrite(row, sizeof(row), 1, acks);
+    pthread_mutex_unlock(&acks_lock);
+}
+
 static void failed(struct stream *s, int64_t seq, rd_kafka_resp_err_t err)
 {
+    const char *name = rd_kafka_err2name(err);
+    write_row(s, seq, -1, FAILED, 0);
+    pthread_mutex_lock(&failures_lock);
+    json_int_t before = json_integer_value(json_object_get(failures, name));
+    json_object_set_new(failures, name, json_integer(before + 1));
+    pthread_mutex_unlock(&failures_lock);
     if (atomic_fetch_add(&s->errors, 1) < ERRORS_SHOWN) {
-        report(json_pack("{s:s, s:i, s:I}", "error", rd_kafka_err2name(err), "origin", (int)s->origin, "seq",
-                         (json_int_t)seq));
+        report(json_pack("{s:s, s:i, s:I}", "error", name, "origin", (int)s->origin, "seq", (json_int_t)seq));
     }
 }
 
@@ -112,22 +136,21 @@ static void on_delivery(rd_kafka_t *handle, const rd_kafka_message_t *message, v
         free(letter);
         return;
     }
-    int64_t now = now_ms(), took = now - letter->begun_ms;
-    unsigned char row[36];
-    put32(row, s->origin);
-    put64(row + 4, letter->seq);
-    put32(row + 12, message->partition);
-    put64(row + 16, message->offset);
-    put64(row + 24, now);
-    put32(row + 32, (int32_t)took);
-    pthread_mutex_lock(&acks_lock);
-    fwrite(row, sizeof(row), 1, acks);
-    pthread_mutex_unlock(&acks_lock);
+    int64_t took = now_ms() - letter->begun_ms;
+    write_row(s, letter->seq, message->partition, message->offset, took);
     atomic_fetch_add(&s->acked, 1);
     if (took > atomic_load(&s->slowest_ms)) {
         atomic_store(&s->slowest_ms, took);
     }
     free(letter);
+}
+
+static void on_throttle(rd_kafka_t *handle, const char *broker, int32_t id, int throttle_ms, void *opaque)
+{
+    (void)handle;
+    (void)broker;
+    (void)id;
+    atomic_fetch_add(&((struct producer *)opaque)->throttled_ms, throttle_ms);
 }
 
 static void on_error(rd_kafka_t *handle, int err, const char *reason, void *opaque)
@@ -195,6 +218,8 @@ static void producer_open(struct producer *p, const json_t *spec)
     set(conf, "acks", text_of(spec, "acks"));
     set(conf, "enable.idempotence", json_is_true(json_object_get(spec, "idempotence")) ? "true" : "false");
     set(conf, "statistics.interval.ms", "1000");
+    const char *codec = json_string_value(json_object_get(spec, "codec"));
+    set(conf, "compression.codec", codec != NULL ? codec : "none");
     const char *name;
     json_t *value;
     json_object_foreach(json_object_get(spec, "props"), name, value) {
@@ -204,6 +229,7 @@ static void producer_open(struct producer *p, const json_t *spec)
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_stats_cb(conf, on_statistics);
+    rd_kafka_conf_set_throttle_cb(conf, on_throttle);
     rd_kafka_conf_set_log_cb(conf, on_log);
     p->handle = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof(error));
     if (p->handle == NULL) {
@@ -228,10 +254,13 @@ static void send_one(struct stream *s, unsigned char *value)
     put32(value, s->origin);
     put64(value + 4, seq);
     put64(value + 12, letter->begun_ms);
+    char text[32], *key = s->keys > 0 ? text : NULL;
+    size_t key_len = key != NULL ? (size_t)snprintf(text, sizeof(text), "key-%lld", (long long)(seq % s->keys)) : 0;
     int32_t partition = s->partitions > 0 ? (int32_t)(seq % s->partitions) : RD_KAFKA_PARTITION_UA;
     rd_kafka_resp_err_t err;
     do { /* a full queue is what a user's program waits for; it must see the end of the test, though */
         err = rd_kafka_producev(s->producer->handle, RD_KAFKA_V_TOPIC(s->topic), RD_KAFKA_V_PARTITION(partition),
+                                RD_KAFKA_V_KEY(key, key_len),
                                 RD_KAFKA_V_VALUE(value, s->size),
                                 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(letter), RD_KAFKA_V_END);
         if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
@@ -288,6 +317,7 @@ static void status(struct stream *streams, size_t count, json_t *clients)
     if (clients != NULL) {
         json_object_set_new(line, "final", json_true());
         json_object_set_new(line, "clients", clients);
+        json_object_set(line, "failures", failures);
     }
     report(line);
 }
@@ -326,6 +356,7 @@ static void stream_init(struct stream *s, struct producer *p, const json_t *spec
     s->size = (size_t)json_integer_value(json_object_get(spec, "size"));
     s->rate = json_number_value(json_object_get(spec, "rate"));
     s->partitions = json_integer_value(json_object_get(spec, "partitions"));
+    s->keys = json_integer_value(json_object_get(spec, "keys"));
     if (s->size < VALUE_HEAD) {
         s->size = VALUE_HEAD;
     }
@@ -345,8 +376,9 @@ static json_t *producers_close(struct producer *producers, size_t count)
         struct producer *p = &producers[i];
         pthread_join(p->poller, NULL);
         json_object_set_new(clients, p->client_id,
-                            json_pack("{s:I, s:I, s:I}", "timeouts", (json_int_t)p->timeouts, "retries",
-                                      (json_int_t)p->retries, "disconnects", (json_int_t)p->disconnects));
+                            json_pack("{s:I, s:I, s:I, s:I}", "timeouts", (json_int_t)p->timeouts, "retries",
+                                      (json_int_t)p->retries, "disconnects", (json_int_t)p->disconnects,
+                                      "throttled_ms", (json_int_t)p->throttled_ms));
         rd_kafka_destroy(p->handle);
     }
     return clients;
@@ -363,6 +395,7 @@ int main(int argc, char **argv)
     if (acks == NULL) {
         die(argv[2], strerror(errno));
     }
+    failures = json_object();
     json_t *list = json_object_get(spec, "producers"), *one, *stream;
     size_t producer_count = json_array_size(list), stream_count = streams_of(list), i, j, at = 0;
     struct producer *producers = calloc(producer_count, sizeof(*producers));
@@ -390,5 +423,6 @@ int main(int argc, char **argv)
     free(producers);
     free(streams);
     json_decref(spec);
+    json_decref(failures);
     return 0;
 }

@@ -96,6 +96,20 @@ public final class AdminTool {
         admin.alterConsumerGroupOffsets(command.get("group").asText(), offsets).all().get();
     }
 
+    /** A group that has just read to the end of these topics. Without describing them: this is asked several times a second. */
+    private static void commitEnds(JsonNode command) throws Exception {
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+        command.get("topics").forEach(topic -> {
+            for (int partition = 0; partition < command.get("partitions").asInt(); partition++) {
+                ends.put(new TopicPartition(topic.asText(), partition), OffsetSpec.latest());
+            }
+        });
+        Map<TopicPartition, OffsetAndMetadata> offsets = new HashMap<>();
+        admin.listOffsets(ends).all().get().forEach((partition, end) ->
+            offsets.put(partition, new OffsetAndMetadata(end.offset())));
+        admin.alterConsumerGroupOffsets(command.get("group").asText(), offsets).all().get();
+    }
+
     private static void shareEarliest(JsonNode command) throws Exception {
         ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, command.get("group").asText());
         ConfigEntry earliest = new ConfigEntry("share.auto.offset.reset", "earliest");
@@ -146,6 +160,7 @@ public final class AdminTool {
             case "leaders" -> leaders(command, answer);
             case "lead" -> lead(command);
             case "commit_zero" -> commitZero(command);
+            case "commit_ends" -> commitEnds(command);
             case "aged" -> aged(bootstrap, command);
             case "begin" -> begin(bootstrap, command);
             case "abort" -> abort(command);

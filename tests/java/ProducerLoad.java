@@ -6,11 +6,13 @@ import java.io.DataOutputStream;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Properties;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -23,15 +25,18 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  *
  *     ProducerLoad SPEC.json ACKS.bin          stops on "stop" or the end of its input, then flushes
  *
- * ACKS.bin: per acknowledged record int origin, long seq, int partition, long offset, long acknowledged at (ms), int
- * milliseconds that it took. Standard output: one JSON line a second, one per error (the first hundred of a
- * stream), one final.
+ * SPEC.json: {"producers": [{client_id, bootstrap, acks, idempotence, codec, props, "streams": [{origin, topic, rate, size,
+ * partitions, keys}]}]}. ACKS.bin: per record that came to an end int origin, long seq, int partition, long offset (-2: it
+ * failed), long at (ms), int milliseconds that it took. Standard output: one JSON line a second, one per error (the first
+ * hundred of a stream), one final, with the number of errors by text. tests/clients/ has the same for other libraries.
  */
 public final class ProducerLoad {
     private static final int ERRORS_SHOWN = 100;
     private static final Set<String> METRICS = Set.of("record-retry-total", "record-error-total",
         "connection-close-total", "connection-creation-total", "produce-throttle-time-max");
     private static final CountDownLatch stop = new CountDownLatch(1);
+    private static final ConcurrentHashMap<String, Integer> failures = new ConcurrentHashMap<>();
+    private static final long FAILED = -2; // in the place of an offset
     private static DataOutputStream acks;
 
     /** One topic written by one producer. A thread of its own, so that a blocked stream does not stop its neighbour. */
@@ -41,6 +46,7 @@ public final class ProducerLoad {
         final int origin;
         final int size;
         final double rate;
+        final long keys;
         final AtomicLong acked = new AtomicLong();
         final AtomicLong errors = new AtomicLong();
         final AtomicLong slowest = new AtomicLong();
@@ -52,6 +58,7 @@ public final class ProducerLoad {
             origin = spec.get("origin").asInt();
             size = spec.get("size").asInt();
             rate = spec.get("rate").asDouble();
+            keys = spec.path("keys").asLong();
         }
 
         @Override
@@ -74,7 +81,8 @@ public final class ProducerLoad {
             long seq = sent;
             long begun = System.currentTimeMillis();
             try {
-                producer.send(new ProducerRecord<>(topic, Common.value(origin, seq, size)),
+                byte[] key = keys == 0 ? null : ("key-" + seq % keys).getBytes(StandardCharsets.US_ASCII);
+                producer.send(new ProducerRecord<>(topic, key, Common.value(origin, seq, size)),
                     (metadata, error) -> done(seq, begun, metadata, error));
                 sent = seq + 1;
             } catch (RuntimeException e) {
@@ -88,17 +96,21 @@ public final class ProducerLoad {
                 failed(seq, error);
                 return;
             }
-            long now = System.currentTimeMillis();
+            long took = System.currentTimeMillis() - begun;
             acked.incrementAndGet();
-            slowest.accumulateAndGet(now - begun, Math::max);
+            slowest.accumulateAndGet(took, Math::max);
+            write(seq, metadata.partition(), metadata.hasOffset() ? metadata.offset() : -1, took);
+        }
+
+        private void write(long seq, int partition, long offset, long took) {
             try {
                 synchronized (acks) {
                     acks.writeInt(origin);
                     acks.writeLong(seq);
-                    acks.writeInt(metadata.partition());
-                    acks.writeLong(metadata.hasOffset() ? metadata.offset() : -1);
-                    acks.writeLong(now);
-                    acks.writeInt((int) (now - begun));
+                    acks.writeInt(partition);
+                    acks.writeLong(offset);
+                    acks.writeLong(System.currentTimeMillis());
+                    acks.writeInt((int) took);
                 }
             } catch (IOException e) {
                 throw new IllegalStateException(e);
@@ -106,6 +118,8 @@ public final class ProducerLoad {
         }
 
         private void failed(long seq, Exception error) {
+            failures.merge(error.getClass().getSimpleName(), 1, Integer::sum);
+            write(seq, -1, FAILED, 0);
             if (errors.incrementAndGet() <= ERRORS_SHOWN) {
                 ObjectNode line = Common.JSON.createObjectNode();
                 line.put("error", error.toString()).put("origin", origin).put("seq", seq);
@@ -129,6 +143,7 @@ public final class ProducerLoad {
         p.put("client.id", spec.get("client_id").asText());
         p.put("acks", spec.get("acks").asText());
         p.put("enable.idempotence", spec.get("idempotence").asText());
+        p.put("compression.type", spec.path("codec").asText("none"));
         p.put("key.serializer", ByteArraySerializer.class.getName());
         p.put("value.serializer", ByteArraySerializer.class.getName());
         Common.properties(spec.get("props"), p);
@@ -141,6 +156,7 @@ public final class ProducerLoad {
         streams.forEach(stream -> all.set(Integer.toString(stream.origin), stream.status()));
         if (last) {
             line.put("final", true).set("clients", clients);
+            line.set("failures", Common.JSON.valueToTree(failures));
         }
         Common.report(line);
     }

@@ -2,6 +2,7 @@
 // The KafkaJS driver of the client matrix: performs exercises and prints a line of JSON for each.
 //
 //     node driver.js --bootstrap HOST:PORT --prefix P EXERCISE...
+//     node driver.js --steady SPEC.json ACKS.bin      (steady.js)
 //     node driver.js --version
 //
 // exercises.js says what is done, records.js what is sent and how it is compared, library.js how KafkaJS does it.
@@ -9,6 +10,7 @@
 
 const { ABSENT, Library, version } = require('./library')
 const { EXERCISES, Run } = require('./exercises')
+const { steadily } = require('./steady')
 
 const DEADLINE_MS = 55000 // the harness gives an exercise 60 s
 
@@ -42,6 +44,10 @@ async function main(args) {
     if (args[0] === '--version') {
         console.log(version())
         return
+    }
+    if (args[0] === '--steady' && args.length === 3) {
+        await steadily(flow => new Library(flow.bootstrap).pipe(flow), args[1], args[2])
+        process.exit(0)
     }
     const [bootstrapFlag, bootstrap, prefixFlag, prefix, ...names] = args
     if (bootstrapFlag !== '--bootstrap' || prefixFlag !== '--prefix' || names.length === 0) {

@@ -195,6 +195,20 @@ class Library {
         }
     }
 
+    /** A steady producer, as steady.js wants it. */
+    pipe({ client_id: clientId, idempotence }) {
+        const producer = this.kafka(clientId).producer({
+            idempotent: idempotence, allowAutoTopicCreation: false, createPartitioner: Partitioners.DefaultPartitioner,
+        })
+        return {
+            connect: () => producer.connect(),
+            disconnect: () => producer.disconnect(),
+            send: (topic, { acks, codec }, messages) => producer.send({
+                topic, messages, acks: acks === 'all' ? -1 : Number(acks), compression: CODECS[codec || 'none'],
+            }),
+        }
+    }
+
     /** Gives all records of a topic from the first one on, until take returns false. Only groups can read. */
     async read(clientId, topic, committedOnly, take) {
         const member = this.member(clientId, clientId, !committedOnly)

@@ -64,6 +64,36 @@ class ConfluentProducer:
         self.producer.flush(1)
 
 
+class ConfluentPipe:
+    """A steady producer."""
+
+    def __init__(self, config):
+        self.throttled = 0
+        self.producer = Producer({**config, "throttle_cb": self._throttled})
+
+    def _throttled(self, event):
+        self.throttled += int(1000 * event.throttle_time)
+
+    def send(self, topic, key, value, partition, report):
+        def delivered(error, message):
+            report(message.partition(), message.offset(), error and KafkaException(error))
+        chosen = {} if partition is None else {"partition": partition}
+        try:
+            self.producer.produce(topic, value, key, on_delivery=delivered, **chosen)
+        except BufferError:
+            self.producer.poll(0.05)
+            self.producer.produce(topic, value, key, on_delivery=delivered, **chosen)
+
+    def serve(self):
+        self.producer.poll(0)
+
+    def close(self):
+        self.producer.flush(120)
+
+    def throttled_ms(self):
+        return self.throttled
+
+
 class ConfluentConsumer:
     def __init__(self, config):
         self.consumer = Consumer(config)
@@ -185,6 +215,11 @@ class ConfluentKafka(exercises.Library):
         if transactional_id:
             config["transactional.id"] = transactional_id
         return ConfluentProducer(config)
+
+    def pipe(self, flow):
+        self.bootstrap = flow["bootstrap"]
+        return ConfluentPipe(self._config(flow["client_id"], acks=flow["acks"], enable_idempotence=flow["idempotence"],
+                                          compression_type=flow.get("codec") or "none"))
 
     def _consumer(self, client_id, group, committed=True, **more):
         config = self._config(client_id, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest",

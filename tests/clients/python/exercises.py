@@ -3,6 +3,7 @@
 A driver shows that one client library works against the brokers it is pointed at, whatever stands in between:
 
     DRIVER --bootstrap HOST:PORT --prefix P EXERCISE [EXERCISE...]
+    DRIVER --steady SPEC.json ACKS.bin      (steady.py)
     DRIVER --version
 
 It does the exercises in the order given and prints one line of JSON for each; everything else goes to stderr. Each
@@ -25,6 +26,8 @@ import signal
 import sys
 import threading
 import time
+
+import steady
 
 PARTITIONS = 3
 RECORD_MAX = 32 << 20   # what the topics, and so the clients, allow
@@ -53,6 +56,12 @@ class Library:
     def producer(self, client_id, acks, idempotent, codec, transactional_id):
         """Something with send(topic, record), flush() (raises if a record was not delivered) and close(); with a
         transactional_id also with begin(), commit(), abort() and send_offsets(consumer) -> {partition: offset}."""
+        raise NotImplementedError
+
+    def pipe(self, flow):
+        """A steady producer (steady.py): send(topic, key, value, partition or None, report), where report(partition,
+        offset, error) is called once, from any thread; serve(), called often; close(), which waits for all reports;
+        throttled_ms(), or -1 if the library does not tell."""
         raise NotImplementedError
 
     def reader(self, client_id, topic, committed):
@@ -464,12 +473,16 @@ def perform_apart(library, prefix, exercise):
 def main(library):
     parser = argparse.ArgumentParser()
     parser.add_argument("--version", action="store_true")
+    parser.add_argument("--steady", nargs=2, metavar=("SPEC", "ACKS"))
     parser.add_argument("--bootstrap")
     parser.add_argument("--prefix")
     parser.add_argument("exercises", nargs="*", metavar="EXERCISE")
     options = parser.parse_args()
     if options.version:
         print(library.version())
+        return
+    if options.steady:
+        steady.main(library, *options.steady)
         return
     if not (options.bootstrap and options.prefix and options.exercises):
         parser.error("--bootstrap, --prefix and at least one exercise")

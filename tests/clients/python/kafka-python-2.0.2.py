@@ -65,6 +65,9 @@ class KafkaPython2(KafkaPython):
             raise Absent("no idempotent producer")
         return Producer(self._producer(client_id, acks, codec))
 
+    def pipe(self, flow):
+        return self._pipe(flow)
+
     def reader(self, client_id, topic, committed):
         return self._reader(client_id, topic)
 

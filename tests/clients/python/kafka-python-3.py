@@ -62,6 +62,9 @@ class KafkaPython3(KafkaPython):
             return TransactionalProducer({**config, "transactional_id": transactional_id})
         return Producer(config)
 
+    def pipe(self, flow):
+        return self._pipe(flow, enable_idempotence=flow["idempotence"])
+
     def reader(self, client_id, topic, committed):
         return self._reader(client_id, topic, isolation_level="read_committed" if committed else "read_uncommitted")
 

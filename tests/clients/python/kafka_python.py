@@ -39,6 +39,29 @@ class Producer:
         self.producer.close(1)
 
 
+class Pipe:
+    """A steady producer."""
+
+    def __init__(self, config):
+        self.producer = KafkaProducer(**config)
+
+    def send(self, topic, key, value, partition, report):
+        future = self.producer.send(topic, value, key, partition=partition)
+        future.add_callback(lambda metadata: report(metadata.partition, metadata.offset, None))
+        future.add_errback(lambda error: report(None, -1, error))
+
+    def serve(self):
+        pass  # it has a thread of its own
+
+    def close(self):
+        self.producer.flush(120)
+        self.producer.close(10)
+
+    def throttled_ms(self):
+        """Its metrics tell a maximum, and no sum."""
+        return -1
+
+
 class Consumer:
     def __init__(self, config):
         self.consumer = KafkaConsumer(**config)
@@ -77,6 +100,13 @@ class KafkaPython(exercises.Library):
     def _producer(self, client_id, acks, codec, **more):
         return self._config(client_id, acks=acks, compression_type=codec, max_request_size=RECORD_MAX,
                             linger_ms=20, **more)
+
+    def _pipe(self, flow, **more):
+        self.bootstrap = flow["bootstrap"]
+        acks = flow["acks"] if flow["acks"] == "all" else int(flow["acks"])
+        codec = flow.get("codec") or "none"
+        return Pipe(self._config(flow["client_id"], acks=acks, compression_type=None if codec == "none" else codec,
+                                 **more))
 
     def _consumer(self, client_id, group, **more):
         return Consumer(self._config(client_id, group_id=group, enable_auto_commit=False,

@@ -141,6 +141,20 @@ func Main(open func(bootstrap string) Library) {
 		fmt.Println(open("").Version())
 		return
 	}
+	if len(args) == 3 && args[0] == "--steady" {
+		if err := steadily(open(""), args[1], args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		return
+	}
+	if len(args) > 3 && args[0] == "--count" {
+		if err := count(open(args[1]), args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	for len(args) >= 2 && strings.HasPrefix(args[0], "--") {
 		switch args[0] {
 		case "--bootstrap":

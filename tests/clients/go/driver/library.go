@@ -79,6 +79,8 @@ type Library interface {
 	Absent(exercise string) string
 	// Produce sends each round and waits for its acknowledgements (without acks: for its last byte) before the next.
 	Produce(ctx context.Context, sending Sending, rounds ...[]Record) error
+	// Pipe opens a steady producer: it fills the partitions that records name, or as the library likes (-1).
+	Pipe(flow Flow) (Pipe, error)
 	// Read gives all records of a topic from the first one on, until take returns false.
 	Read(ctx context.Context, clientID, topic string, committedOnly bool, take func(Record) bool) error
 	Join(ctx context.Context, joining Joining, got func(Record)) (Member, error)
