@@ -109,11 +109,12 @@ static struct ps_partition_sample sample_of(const struct ps_controller *c, const
     return one;
 }
 
-/* True if the source repeats itself while records flow: a value that does not move is then no news. */
+/* True if the source repeats itself while records flow: a value that does not move is then no news. Of those who read
+ * committed records only nobody can tell: below an open transaction the last stable offset stands still, and so do they. */
 static bool sample_frozen(struct ps_controller *c, const struct ps_sample *sample, uint32_t count)
 {
     const struct ps_group_state *g = ps_group_of(c);
-    if (g->polled_at == 0 || count != c->partition_count) {
+    if (g->polled_at == 0 || count != c->partition_count || c->config.read_committed) {
         return false;
     }
     /* What was forwarded just before the last poll is told of just after it, and stands in its end offsets already. */

@@ -19,14 +19,16 @@ RECORDED_MAX = 1 << 20  # bytes of each direction that are written
 _numbers = itertools.count()
 
 
-def process_of(port):
-    """The process that owns the outgoing loopback connection with this local port, or None."""
+def process_of(port, to):
+    """The process that owns the outgoing loopback connection from this port to that one, or None. (The kernel gives a port
+    to several connections, if they go to several places.)"""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):  # Java's sockets stand in the second, with mapped addresses
         with open(table) as rows:
             for row in list(rows)[1:]:
                 fields = row.split()
-                if int(fields[1].split(":")[1], 16) == port and fields[3] == ESTABLISHED:
+                ends = tuple(int(end.split(":")[1], 16) for end in fields[1:3])
+                if ends == (port, to) and fields[3] == ESTABLISHED:
                     inodes.add(f"socket:[{fields[9]}]")
     for path in glob.glob("/proc/[0-9]*/fd/*"):
         try:
@@ -40,10 +42,10 @@ def process_of(port):
 class Link:
     """One forwarded connection. `up` is what the client sent, `down` what came back (if recorded)."""
 
-    def __init__(self, client, server, recorded, port):
+    def __init__(self, client, server, recorded, ports):
         self.client, self.server = client, server
         self.client_id = None     # of the first request, once it has come
-        self._port, self._owner = port, None
+        self._ports, self._owner = ports, None  # of its two ends
         self.up = bytearray() if recorded else None
         self.down = bytearray() if recorded else None
         self.frozen = threading.Event()
@@ -55,7 +57,7 @@ class Link:
         """pid of the connecting process, which must be asked for while the connection stands, and takes a while. The
         kernel's table is read in pieces while others connect, so it may miss one: then it is looked for again."""
         if self._owner is None and not self.over:
-            self._owner = process_of(self._port)
+            self._owner = process_of(*self._ports)
         return self._owner
 
     def leaves(self, who):
@@ -112,7 +114,7 @@ class Hop:
             return
         for s in (client, server):
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link = Link(client, server, self.record, peer[1])
+        link = Link(client, server, self.record, (peer[1], client.getsockname()[1]))
         if self.owners:
             link.owner  # noqa: B018
         with self._lock:

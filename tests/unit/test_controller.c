@@ -376,6 +376,34 @@ static void test_a_quiet_topic_is_not_a_frozen_source(void **state)
     free(partitions);
 }
 
+/* Below an open transaction neither the last stable offset moves nor who reads up to it, however much is written. */
+static void test_an_open_transaction_is_not_a_frozen_source(void **state)
+{
+    (void)state;
+    struct ps_controller_config config = world_config();
+    config.read_committed = true;
+    config.stale_after = 3 * PS_SECOND;
+    struct ps_controller c;
+    void *partitions = calloc(1, ps_controller_partition_size());
+    struct ps_decision d;
+    ps_controller_init(&c, &config, partitions, 1, PS_SECOND);
+    int64_t stable = 0;
+    for (ps_ns now = PS_SECOND; now < 60 * PS_SECOND; now += 100 * PS_MILLISECOND) {
+        stable += now < 20 * PS_SECOND ? 300 : 0; /* then a transaction is open */
+        if (now % PS_SECOND == 0) {
+            struct ps_partition_sample one = {.committed = stable, .log_start = 0, .end = stable};
+            struct ps_sample sample = {.committed_at = now, .end_at = now, .partition_count = 1, .partitions = &one};
+            ps_controller_observe(&c, &sample, now);
+        }
+        ps_controller_admitted(&c, 0, 300.0, now);
+        ps_controller_tick(&c, false, now, &d);
+        assert_int_equal(d.signal, PS_SIGNAL_FRESH);
+        assert_true(isinf(d.rate));
+        assert_true(d.lag_estimated < 6000.0); /* what was written since the last poll */
+    }
+    free(partitions);
+}
+
 /* A transaction's marker stays unread for ever: that is no stall. */
 static void test_a_marker_is_not_lag(void **state)
 {
@@ -622,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_old_and_repeated_samples_are_no_news),
         cmocka_unit_test(test_a_frozen_source_is_a_silent_one),
         cmocka_unit_test(test_a_quiet_topic_is_not_a_frozen_source),
+        cmocka_unit_test(test_an_open_transaction_is_not_a_frozen_source),
         cmocka_unit_test(test_a_marker_is_not_lag),
         cmocka_unit_test(test_consumers_that_stop_are_noticed),
         cmocka_unit_test(test_the_commit_period_may_change),
