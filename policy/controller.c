@@ -110,7 +110,7 @@ static struct ps_partition_sample sample_of(const struct ps_controller *c, const
 }
 
 /* True if the source repeats itself while records flow: a value that does not move is then no news. Of those who read
- * committed records only nobody can tell: below an open transaction the last stable offset stands still, and so do they. */
+ * committed records only nobody can tell: below an open transaction the last stable offset stands still, as they do. */
 static bool sample_frozen(struct ps_controller *c, const struct ps_sample *sample, uint32_t count)
 {
     const struct ps_group_state *g = ps_group_of(c);
