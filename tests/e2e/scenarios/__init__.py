@@ -14,6 +14,8 @@ BATCHES = {
     "leaders": (3, True),
     "broker killed": (3, True),
     "sasl": (1, True, True),
+    "actions": (1, False),
+    "never": (3, True),
     "demo": None,
     "memory": None,
 }
@@ -44,5 +46,6 @@ def all_of_them():
     return [one for members in _members.values() for one in members]
 
 
-for _module in ("wire", "admin", "signals", "groups", "passing", "ids", "unknown", "lag", "fairness", "brokers", "sasl", "demo", "memory"):
+for _module in ("wire", "admin", "signals", "groups", "passing", "ids", "unknown", "lag", "fairness", "brokers", "sasl",
+                "actions", "isolation", "sampling", "never", "demo", "memory"):
     importlib.import_module(f"scenarios.{_module}")

@@ -1,0 +1,346 @@
+"""Every client family under every action, on a real Kafka: what docs/actions-measured.md is printed from.
+
+    ./run actions [--client NAME ...] [--action NAME ...] [--seconds 120] [--list] [--json FILE] [--no-store]
+
+Each cell is one topic with a policy of its own and one producer on one connection. Pressure is a rate far below
+what comes; it is switched on and off at random, by reloads. At the end each record is accounted for: what the proxy says of it (penstock_records_total), what the topics hold, what the client was
+told. A cell that the matrix (`penstock check --matrix`) forbids must show the next safer action.
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import actions_table  # noqa: E402
+import clients  # noqa: E402
+from harness import BUILD, Context, until  # noqa: E402
+from kafka import Cluster  # noqa: E402
+from load import Producers, Topics, producer, stream  # noqa: E402
+from proxy import Penstock, policy, yaml  # noqa: E402
+
+PARTITIONS = 2
+GROUP = "pressed"
+RATE = 60             # records/s of each producer
+PRESSED = 1           # admitted a second under pressure: the head of a line waits longer than wait.max
+WARM, CALM = 4, 8     # s without pressure before and after; after a refusal franz-go may rest for 5 s
+ARMING = 7            # s of pressure until the first rung is armed, and a moment more
+DIVERTED = "actions.diverted"
+
+# kind: of the matrix (plain, idempotent); load: what starts it (load.Producers)
+Client = collections.namedtuple("Client", "name load family kind")
+CLIENTS = [
+    Client("java", "java", "java", "idempotent"),
+    Client("java-plain", "java", "java", "plain"),
+    Client("librdkafka", "lrk", "librdkafka", "plain"),
+    Client("librdkafka-idempotent", "lrk", "librdkafka", "idempotent"),
+    Client("franz-go", "franz-go", "franz-go", "idempotent"),
+    Client("sarama", "sarama", "sarama", "plain"),
+    Client("sarama-idempotent", "sarama", "sarama", "idempotent"),
+    Client("kafka-python-3", "kafka-python-3", "kafka-python-3", "idempotent"),
+    Client("kafka-python-2.0.2", "kafka-python-2.0.2", "kafka-python-2", "plain"),
+    Client("kafkajs", "kafkajs", "kafkajs", "plain"),
+]
+
+# does: the action of the matrix that it tries, and how. outcomes: what it may make of records, beside forwarding them.
+Action = collections.namedtuple("Action", "name does silent policy outcomes")
+SHORT = {"max": "500ms", "told_max": "500ms", "client_timeout": "10s"}
+LONG = {"max": "8s", "told_max": "5s", "client_timeout": "10s"}
+QUEUE = {"records": 40}
+LOSS = {"loss": "allowed"}
+ACTIONS = [
+    Action("throttle", "throttle", False, {"wait": LONG}, ["rejected"]),
+    Action("reject", "reject", False, {"wait": SHORT}, ["rejected"]),
+    Action("hold", "hold", False, {"wait": SHORT, "actions": ["hold"], "hold": {"max": "2s"}}, ["rejected"]),
+    Action("sample", "sample", False, {"wait": SHORT, "actions": ["sample"], "sample": {"min": 0.2, "by": "key"}, **LOSS},
+           ["sampled_out", "rejected"]),
+    Action("divert", "divert", False, {"wait": SHORT, "actions": ["divert"], "divert": {"topic": DIVERTED}},
+           ["diverted", "rejected"]),
+    Action("shed", "shed", False, {"wait": SHORT, "actions": ["shed"], **LOSS}, ["shed", "rejected"]),
+    Action("shed-silent", "shed", True, {"wait": SHORT, "actions": ["shed"], "shed": {"silent": True}, **LOSS},
+           ["shed", "rejected"]),
+    Action("queue-block", "throttle", False, {"wait": LONG, "queue": {**QUEUE, "overflow": "block"}}, ["rejected"]),
+    Action("queue-reject", "reject", False, {"wait": LONG, "queue": {**QUEUE, "overflow": "reject"}}, ["rejected"]),
+    Action("drop-newest", "shed", False, {"wait": LONG, "queue": {**QUEUE, "overflow": "drop_newest"}, **LOSS},
+           ["shed", "rejected"]),
+    Action("drop-oldest", "shed", False, {"wait": LONG, "queue": {**QUEUE, "overflow": "drop_oldest"}, **LOSS},
+           ["shed", "rejected"]),
+    Action("drop-random", "shed", False, {"wait": LONG, "queue": {**QUEUE, "overflow": "drop_random"}, **LOSS},
+           ["shed", "rejected"]),
+    Action("ladder", "hold", False, {"wait": SHORT, "actions": ["hold", "sample", "divert", "shed"], "hold": {"max": "1s"},
+                                     "sample": {"min": 0.5, "by": "random"}, "divert": {"topic": DIVERTED}, **LOSS},
+           ["sampled_out", "diverted", "shed", "rejected"]),
+]
+PASSED = ["forwarded", "over_limit", "exempt"]
+OUTCOMES = [*PASSED, "sampled_out", "shed", "diverted", "rejected", "dropped"]
+SHOWS = {"sample": "sampled_out", "divert": "diverted", "shed": "shed", "reject": "rejected"}
+
+
+def matrix():
+    """{(action, silent, kind, family): never | whole | part} with acknowledgements, as the proxy itself says."""
+    said = subprocess.run([BUILD / "asan/penstock", "check", "--matrix", "--json"], capture_output=True, text=True)
+    return {(row["action"], bool(row.get("silent")), row["producer"], row["family"]): row["cell"]
+            for row in json.loads(said.stdout)["cells"] if row["answered"]}
+
+
+class Cell:
+    """A client under an action: one topic, one policy, one producer."""
+
+    def __init__(self, client, action, allowed):
+        self.client, self.action, self.allowed = client, action, allowed
+        self.name = f"{client.name}.{action.name}"
+        self.stream = stream(self.name, RATE, size=200, partitions=PARTITIONS, keys=50)
+        self.said = {}       # outcome: records, as the proxy says
+        self.wrong = []      # what did not hold
+        self.acked = self.failed = 0
+
+    def policy(self):
+        return policy(self.name, self.name, GROUP, target="10M", limit="20M", **self.action.policy)
+
+    def ordered(self):
+        """Kafka promises order to idempotent producers; it is given up where batches lose their sequence."""
+        return self.client.kind == "idempotent" and not {"sample", "divert"} & set(self.action.policy.get("actions", []))
+
+    def expect(self, what, holds, detail=""):
+        if not holds:
+            self.wrong.append(f"{what} ({detail})" if detail != "" else what)
+
+
+class Pressure:
+    """Switched on, the policies admit next to nothing (max_rate, by a reload); else there is no bound."""
+
+    def __init__(self, context, proxy, names=None):
+        self.context, self.proxy, self.switched = context, proxy, 0
+        self.policies = [one for one in proxy.config["policies"] if names is None or one["name"] in names]
+
+    def put(self, on):
+        for one in self.policies:
+            one.pop("max_rate", None)
+            if on:
+                one["max_rate"] = {"records": f"{PRESSED}/s"}
+        self.proxy.write()
+        self.switched += 1
+        status = self.proxy.status("/api/v1/reload", "POST")
+        if status != 200:
+            raise RuntimeError(f"reload: {status}")
+
+    def play(self, seconds, seed):
+        """Long enough to arm the first rung, then off and on at random; then off."""
+        dice, end = random.Random(seed), time.monotonic() + seconds
+        self.put(True)
+        time.sleep(min(ARMING, seconds))
+        on = True
+        while time.monotonic() < end:
+            on = not on
+            self.put(on)
+            time.sleep(min(dice.uniform(2, 5) if on else dice.uniform(1, 3), max(0.0, end - time.monotonic())))
+        self.put(False)
+
+
+def supported(context, cells):
+    """Those of the actions whose configuration this proxy takes, found out by asking it."""
+    taken = {}
+    for action in {cell.action.name: cell.action for cell in cells}.values():
+        path = context.folder / f"check-{action.name}.yaml"
+        path.write_text(yaml({"upstream": {"bootstrap": ["127.0.0.1:9"]},
+                              "policies": [policy("p", "p", "g", **action.policy)]}))
+        done = subprocess.run([BUILD / "asan/penstock", "check", "-c", path], capture_output=True, text=True)
+        taken[action.name] = done.returncode == 0
+        context.check(f"{action.name}: the configuration is taken", done.returncode == 0, done.stderr[:200])
+    return [cell for cell in cells if taken[cell.action.name]]
+
+
+def start_producers(context, bootstrap, cells):
+    """One process of each library with all its producers; they write from now on."""
+    by_load = collections.defaultdict(list)
+    for cell in cells:
+        by_load[cell.client.load].append(producer(cell.name, bootstrap, cell.stream,
+                                                  idempotence=cell.client.kind == "idempotent"))
+    started = {load: Producers(context, load, load, specs) for load, specs in by_load.items()}
+    for one in started.values():
+        one.begun(90)
+    return started
+
+
+def outcomes(proxy, cells):
+    """{policy: {outcome: records}}"""
+    found = collections.defaultdict(collections.Counter)
+    for labels, value in proxy.metrics().get("penstock_records_total", []):
+        found[labels["policy"]][labels["outcome"]] += int(value)
+    return found
+
+
+def usage(proxy):
+    return {one["topic"]: one["usage"] for one in proxy.state()["policies"]}
+
+
+# --- judging ------------------------------------------------------------------------------------------------------
+
+def judge_proxy(cell):
+    """Every record that came has one end."""
+    said = cell.said
+    ends = sum(said[outcome] for outcome in OUTCOMES)
+    cell.expect("offered = the sum of the outcomes", said["offered"] == ends, f"{said['offered']} and {ends}")
+    cell.expect("nobody's records were dropped", said["dropped"] == 0, said["dropped"])
+    foreign = {o: said[o] for o in ("sampled_out", "shed", "diverted", "rejected")
+               if said[o] and o not in cell.action.outcomes}
+    cell.expect("no other action took any", not foreign, foreign)
+
+
+def judge_topics(cell, kept, moved):
+    """What the topics hold is what the proxy says: kept, moved are rows of read_back.c of this producer."""
+    passed = sum(cell.said[outcome] for outcome in PASSED)
+    cell.expect("the topic holds what was forwarded", len(kept) == passed, f"{len(kept)} and {passed}")
+    cell.expect("the divert topic holds what was diverted", len(moved) == cell.said["diverted"],
+                f"{len(moved)} and {cell.said['diverted']}")
+    numbers = collections.Counter(row[3] for row in [*kept, *moved])
+    twice = sum(1 for count in numbers.values() if count > 1)
+    cell.expect("no record twice", twice == 0, twice)
+    if cell.ordered():
+        last, disorder = {}, 0
+        for partition, _, _, number, *_ in kept:
+            disorder += number < last.get(partition, -1)
+            last[partition] = number
+        cell.expect("in order", disorder == 0, f"{disorder} behind a later one")
+    return numbers
+
+
+def judge_client(cell, client, numbers, calm_ms):
+    """What it was told is true, and it is healthy to the end. calm_ms: from when on nothing is pressed any more."""
+    acked = [row for row in client.acks()]
+    failed = [row for row in client.failures()]
+    cell.acked, cell.failed = len(acked), len(failed)
+    missing = sum(1 for row in acked if row[1] not in numbers)
+    unseen = cell.said["sampled_out"] + (cell.said["shed"] if cell.action.silent else 0)
+    cell.expect("acknowledged and not there: what was sampled out or shed silently", missing == unseen,
+                f"{missing} and {unseen}")
+    shed = 0 if cell.action.silent else cell.said["shed"]
+    # franz-go gives up all that it has in its buffer for the partition.
+    cell.expect("failed: what was shed", len(failed) == shed or cell.client.family == "franz-go" and
+                len(failed) >= shed > 0, f"{len(failed)} and {shed}")
+    cell.expect("what failed is not there", not any(row[1] in numbers for row in failed))
+    errors = [line for line in client.errors() if "client_error" in line]
+    cell.expect("no error of the client itself", not errors, errors[:1])
+    late = [row for row in acked if row[4] >= calm_ms]
+    seconds = (max((row[4] for row in late), default=calm_ms) - calm_ms) / 1000
+    cell.expect("healthy at the end", seconds > 0.5 and len(late) >= 0.7 * RATE * seconds and
+                not any(row[4] >= calm_ms for row in failed), f"{len(late)} acknowledged in the last {seconds:.1f} s")
+
+
+def judge_action(cell, used):
+    """It was done where it is allowed; where not, the next safer one was, and that is counted."""
+    shows = SHOWS.get(cell.action.does)
+    if cell.action.name in ("throttle", "queue-block"):
+        cell.expect("requests waited", used["waits"] > 0)
+    elif not cell.allowed:
+        cell.expect(f"no {cell.action.does} towards this client", not shows or cell.said[shows] == 0)
+        cell.expect("that it is forbidden was counted", used["cells_forbidden"] > 0)
+    elif shows:
+        cell.expect(f"{shows} records", cell.said[shows] > 0)
+    elif cell.action.name == "hold":
+        cell.expect("answers were held", used["actions"]["hold"] > 0)
+
+
+def settle(proxy, cells):
+    """Waits until what the workers have counted is told; returns (outcomes, usage)."""
+    def still():
+        first = outcomes(proxy, cells)
+        time.sleep(0.3)
+        return first if first == outcomes(proxy, cells) else None
+    return until("the counters stand still", still, 15), usage(proxy)
+
+
+def run(context, cluster, chosen, seconds, seed=None):
+    """Plays the cells and judges each; returns them."""
+    seed = seed or random.randrange(1 << 30)
+    cells = supported(context, chosen)
+    topics = [cell.name for cell in cells]
+    cluster.create(*topics, DIVERTED, partitions=PARTITIONS)
+    cluster.commit_zero(GROUP, *topics)
+    proxy = Penstock(context, cluster, [cell.policy() for cell in cells])
+    pressure = Pressure(context, proxy)
+    producers = start_producers(context, proxy.bootstrap, cells)
+    context.say(f"{len(cells)} producers in {len(producers)} processes; {seconds} s of pressure, seed {seed}")
+    time.sleep(WARM)
+    pressure.play(seconds, seed)
+    context.say(f"pressure was switched {pressure.switched} times")
+    time.sleep(CALM - 2)
+    calm_ms = time.time() * 1000
+    time.sleep(2)
+    for one in producers.values():
+        one.stop()
+    said, used = settle(proxy, cells)
+    held = Topics(context, cluster.direct, [*topics, DIVERTED]).records
+    moved = collections.defaultdict(list)
+    for row in held[DIVERTED]:
+        moved[row[2]].append(row)
+    for cell in cells:
+        cell.said = collections.Counter(said[cell.name])
+        client = producers[cell.client.load].each[cell.name]
+        judge_proxy(cell)
+        numbers = judge_topics(cell, held[cell.name], moved[cell.stream["origin"]])
+        judge_client(cell, client, numbers, calm_ms)
+        judge_action(cell, used[cell.name])
+        context.check(cell.name, not cell.wrong, "; ".join([*cell.wrong, tell(cell)]))
+    proxy.stop()
+    return cells
+
+
+def tell(cell):
+    return ", ".join(f"{cell.said[outcome]} {outcome}" for outcome in ["offered", *OUTCOMES] if cell.said[outcome])
+
+
+def cells_of(client_names, action_names):
+    table = matrix()
+    return [Cell(client, action, table[action.does, action.silent, client.kind, client.family] != "never")
+            for client in CLIENTS if client.name in (client_names or [c.name for c in CLIENTS])
+            for action in ACTIONS if action.name in (action_names or [a.name for a in ACTIONS])]
+
+
+def install(cells):
+    for name in {cell.client.load for cell in cells} & set(clients.CLIENTS):
+        clients.CLIENTS[name].install()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run actions", description=__doc__.split("\n")[0])
+    parser.add_argument("--client", action="append", choices=[c.name for c in CLIENTS], help="otherwise all")
+    parser.add_argument("--action", action="append", choices=[a.name for a in ACTIONS], help="otherwise all")
+    parser.add_argument("--seconds", type=int, default=120, help="of pressure (default 120)")
+    parser.add_argument("--seed", type=int, help="of when it is switched")
+    parser.add_argument("--list", action="store_true", help="the cells, and what the matrix says of them")
+    parser.add_argument("--json", help="write the results to this file")
+    parser.add_argument("--keep", action="store_true", help="keep the logs of what passed, too")
+    parser.add_argument("--no-store", dest="store", action="store_false", help="leave docs/actions-measured.md alone")
+    options = parser.parse_args()
+    options.direct = False
+    cells = cells_of(options.client, options.action)
+    if options.list:
+        print("\n".join(f"{cell.name:<36} {'allowed' if cell.allowed else 'never'}" for cell in cells))
+        return 0
+    install(cells)
+    context, cluster = Context("actions", options), Cluster(1).start()
+    try:
+        cells = run(context, cluster, cells, options.seconds, options.seed)
+    finally:
+        context.finish()
+        cluster.stop()
+    results = actions_table.results(cells, options.seconds)
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+    if options.store and not (options.client or options.action):
+        actions_table.write_page(results)
+    print(actions_table.table(results))
+    wrong = [f"{what} {detail}" for what, passed, detail in context.checks if not passed]
+    print("\n".join(f"FAILED  {text}" for text in wrong) or "nothing wrong")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
