@@ -2,9 +2,10 @@
  *
  *     read_back BOOTSTRAP ROWS.bin TOPIC...
  *
- * A row for each record, big-endian: int topic (its place in the arguments), int partition, long offset, int origin, long
- * seq, int bytes of the value, int headers. Origin and seq are those that producers put into values (ProducerLoad.java);
- * -1 if a value is too short to hold any. Exits with 0 once all was read, with 1 if that took too long. */
+ * A row for each record, big-endian: int topic (its place in the arguments), int partition, long offset, int origin,
+ * long seq, int bytes of the value, int headers. Origin and seq are those that producers put into values
+ * (ProducerLoad.java); -1 if a value is too short to hold any. Exits with 0 once all was read, with 1 if that took too
+ * long. */
 #include <librdkafka/rdkafka.h>
 
 #include <endian.h>
@@ -49,8 +50,9 @@ static void check(rd_kafka_resp_err_t err, const char *what)
 static rd_kafka_t *reader_open(const char *bootstrap)
 {
     static const char *const settings[][2] = {
-        {"group.id", "read-back"},        {"enable.auto.commit", "false"},          {"check.crcs", "true"},
-        {"fetch.wait.max.ms", "50"},      {"queued.max.messages.kbytes", "65536"},  {"isolation.level", "read_uncommitted"},
+        {"group.id", "read-back"},     {"enable.auto.commit", "false"},
+        {"check.crcs", "true"},        {"isolation.level", "read_uncommitted"},
+        {"fetch.wait.max.ms", "50"},   {"queued.max.messages.kbytes", "65536"},
     };
     char error[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -156,7 +158,7 @@ int main(int argc, char **argv)
     while (left > 0) {
         rd_kafka_message_t *message = rd_kafka_consumer_poll(reader, STEP_MS);
         if (message == NULL) {
-            fprintf(stderr, "read_back: nothing came for %d ms, %zu partitions are not read to their end\n", STEP_MS, left);
+            fprintf(stderr, "read_back: nothing came for %d ms; partitions left: %zu\n", STEP_MS, left);
             return 1;
         }
         check(message->err, "consume");
