@@ -45,6 +45,7 @@ CLIENTS = [
     Client("sarama-idempotent", "sarama", "sarama", "idempotent"),
     Client("kafka-python-3", "kafka-python-3", "kafka-python-3", "idempotent"),
     Client("kafka-python-2.0.2", "kafka-python-2.0.2", "kafka-python-2", "plain"),
+    Client("unknown", "kafka-python-2.0.2", "unknown", "plain"),  # the same: nothing but its default client id tells
     Client("kafkajs", "kafkajs", "kafkajs", "plain"),
 ]
 
@@ -160,8 +161,9 @@ def start_producers(context, bootstrap, cells):
     """One process of each library with all its producers; they write from now on."""
     by_load = collections.defaultdict(list)
     for cell in cells:
-        by_load[cell.client.load].append(producer(cell.name, bootstrap, cell.stream,
-                                                  idempotence=cell.client.kind == "idempotent"))
+        spec = producer(cell.name, bootstrap, cell.stream, idempotence=cell.client.kind == "idempotent")
+        spec["default_client_id"] = cell.client.family == "kafka-python-2"
+        by_load[cell.client.load].append(spec)
     started = {load: Producers(context, load, load, specs) for load, specs in by_load.items()}
     for one in started.values():
         one.begun(90)

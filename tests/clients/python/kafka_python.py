@@ -105,8 +105,10 @@ class KafkaPython(exercises.Library):
         self.bootstrap = flow["bootstrap"]
         acks = flow["acks"] if flow["acks"] == "all" else int(flow["acks"])
         codec = flow.get("codec") or "none"
-        return Pipe(self._config(flow["client_id"], acks=acks, compression_type=None if codec == "none" else codec,
-                                 **more))
+        config = self._config(flow["client_id"], acks=acks, compression_type=None if codec == "none" else codec, **more)
+        if flow.get("default_client_id"):
+            del config["client_id"]
+        return Pipe(config)
 
     def _consumer(self, client_id, group, **more):
         return Consumer(self._config(client_id, group_id=group, enable_auto_commit=False,

@@ -47,5 +47,5 @@ def all_of_them():
 
 
 for _module in ("wire", "admin", "signals", "groups", "passing", "ids", "unknown", "lag", "fairness", "brokers", "sasl",
-                "actions", "isolation", "sampling", "never", "demo", "memory"):
+                "demo", "memory"):
     importlib.import_module(f"scenarios.{_module}")

@@ -21,7 +21,7 @@ def policy_of(codec, offered):
 
 
 def keeps(proxy):
-    return [one["usage"].get("keep", one.get("keep", 1)) for one in proxy.state()["policies"]]
+    return [one["keep"] for one in proxy.state()["policies"]]
 
 
 @scenario(batch="actions")
