@@ -253,6 +253,7 @@ void ps_config_settle(const struct ps_config_reader *reader, struct ps_node *roo
     if (root->kind != PS_NODE_MAP) {
         return;
     }
+    config->breaks = ps_node_find(root, "upstream.breaker") != NULL;
     settle_ports(reader, config, root);
     settle_tenants(reader, config, root);
     ps_config_settle_policies(reader, config, root);

@@ -50,6 +50,11 @@ static const struct ps_key upstream_keys[] = {
      .kind = PS_KEY_SECTION,
      .section = &sasl_section,
      .help = "For Penstock's own connections, which read the lag. Those of clients carry the clients' own names"},
+    {.name = "breaker",
+     .kind = PS_KEY_SECTION,
+     .section = &ps_broker_breaker_section,
+     .help = "Refuse produce requests for a while to a broker that does not answer, or with errors; without it there "
+             "is no breaker"},
     LATER("tls"),
     END,
 };
@@ -140,7 +145,8 @@ static const struct ps_key tenant_keys[] = {
 
 static const struct ps_choice modes[] = {
     {"enforce", PS_MODE_ENFORCE, false}, {"shadow", PS_MODE_SHADOW, false}, {"off", PS_MODE_OFF, false}, {0}};
-static const struct ps_choice losses[] = {{"never", 0, false}, {"allowed", 0, true}, {0}};
+static const struct ps_choice losses[] = {
+    {"never", PS_LOSS_NEVER, false}, {"allowed", PS_LOSS_ALLOWED, false}, {0}};
 static const struct ps_choice aggregates[] = {{"sum", PS_AGGREGATE_SUM, false}, {"max", PS_AGGREGATE_MAX, false}, {0}};
 static const struct ps_choice stales[] = {
     {"hold_last", PS_STALE_HOLD_LAST, false}, {"open", PS_STALE_OPEN, false}, {"factor", PS_STALE_FACTOR, false}, {0}};
@@ -406,10 +412,11 @@ static const struct ps_key policy_keys[] = {
      .help = "Act on decisions (enforce), only count them (shadow), or do not decide (off)"},
     {.name = "loss",
      .kind = PS_KEY_CHOICE,
-     .offset = PS_KEY_NOWHERE,
+     AT(ps_policy_config, loss),
      .fallback = "never",
      .choices = losses,
-     .help = "Whether an action may lose records"},
+     .help = "Whether an action may lose records: sample, shed, and a queue that drops. Of several policies of a topic "
+             "the strictest holds"},
     {.name = "signal",
      .kind = PS_KEY_SECTION,
      .section = &signal_section,
@@ -438,13 +445,32 @@ static const struct ps_key policy_keys[] = {
      .fallback = "true",
      .help =
          "Let producers pass that are members of a governing group: to hold them would stop the consumers they are"},
-    LATER("actions"),
-    LATER("sample"),
-    LATER("divert"),
-    LATER("shed"),
-    LATER("hold"),
-    LATER("queue"),
-    LATER("breaker"),
+    {.name = "actions",
+     .kind = PS_KEY_CHOICES,
+     AT(ps_policy_config, actions),
+     .count_offset = offsetof(struct ps_policy_config, action_count),
+     .most = "4",
+     .choices = ps_action_choices,
+     .help = "What follows when waiting does not suffice, in this order, each when those before it do not. See "
+             "[actions](actions.md)"},
+    {.name = "isolate",
+     .kind = PS_KEY_BOOL,
+     AT(ps_policy_config, isolate),
+     .fallback = "true",
+     .help = "Refuse the records for its topics in a connection that writes others too, if the client bears that, "
+             "rather than let all of them wait"},
+    {.name = "hold", .kind = PS_KEY_SECTION, .section = &ps_hold_section, .help = "Of the action hold"},
+    {.name = "sample", .kind = PS_KEY_SECTION, .section = &ps_sample_section, .help = "Of the action sample"},
+    {.name = "divert", .kind = PS_KEY_SECTION, .section = &ps_divert_section, .help = "Of the action divert"},
+    {.name = "shed", .kind = PS_KEY_SECTION, .section = &ps_shed_section, .help = "Of the action shed"},
+    {.name = "queue",
+     .kind = PS_KEY_SECTION,
+     .section = &ps_queue_section,
+     .help = "Bounds for what waits at each of its topics; without it wait.max is the only one"},
+    {.name = "breaker",
+     .kind = PS_KEY_SECTION,
+     .section = &ps_policy_breaker_section,
+     .help = "Refuse everything for a while when lag or errors are beyond hope; without it there is no breaker"},
     END,
 };
 
@@ -599,8 +625,10 @@ static const char *const kind_words[] = {
     [PS_KEY_GLOB] = "name or glob",
     [PS_KEY_GLOBS] = "list of names or globs",
     [PS_KEY_TOPICS] = "list of names or globs",
+    [PS_KEY_TOPIC] = "name of a topic",
     [PS_KEY_TEXT] = "text",
     [PS_KEY_CHOICE] = "one of ",
+    [PS_KEY_CHOICES] = "list of ",
     [PS_KEY_BOOL] = "true or false",
     [PS_KEY_INTEGER] = "whole number",
     [PS_KEY_NUMBER] = "number",

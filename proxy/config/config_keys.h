@@ -20,8 +20,10 @@ enum ps_key_kind {
     PS_KEY_GLOB,            /* char * */
     PS_KEY_GLOBS,           /* struct ps_strings */
     PS_KEY_TOPICS,          /* struct ps_strings, of characters that topics may have */
+    PS_KEY_TOPIC,           /* char *: the name of a topic, no glob */
     PS_KEY_TEXT,            /* char *: anything but control characters, and not nothing */
     PS_KEY_CHOICE,          /* an enum */
+    PS_KEY_CHOICES,         /* array of `most` enums that is part of the struct, each once; size_t count */
     PS_KEY_BOOL,            /* bool */
     PS_KEY_INTEGER,         /* uint32_t or int32_t */
     PS_KEY_NUMBER,          /* double */
@@ -68,6 +70,11 @@ struct ps_section {
 };
 
 extern const struct ps_section ps_config_root;
+
+/* config_keys_actions.c: parts of it. */
+extern const struct ps_choice ps_action_choices[];
+extern const struct ps_section ps_hold_section, ps_sample_section, ps_queue_section, ps_divert_section, ps_shed_section,
+    ps_policy_breaker_section, ps_broker_breaker_section;
 
 /* Prints the section and those below it as Markdown tables: key, value, default, meaning. */
 void ps_section_print(const struct ps_section *section, FILE *out);

@@ -222,6 +222,7 @@ void ps_config_settle_policies(const struct ps_config_reader *r, struct ps_confi
         settle_controller(r, &config->policies[i], node);
         check_groups(r, &config->policies[i], node);
         check_policy(r, &config->policies[i], node);
+        ps_config_settle_actions(r, config, i, node);
         struct ps_node *tenants = ps_node_find(node, "tenants");
         if (tenants != NULL && !tenants->bad && ps_node_good(root, "tenants")) {
             check_policy_tenants(r, config, tenants);

@@ -68,6 +68,7 @@ static enum ps_node_kind shape_of(enum ps_key_kind kind)
     case PS_KEY_BROKERS:
     case PS_KEY_GLOBS:
     case PS_KEY_TOPICS:
+    case PS_KEY_CHOICES:
         return PS_NODE_LIST;
     case PS_KEY_NAME:
     case PS_KEY_HOST:
@@ -75,6 +76,7 @@ static enum ps_node_kind shape_of(enum ps_key_kind kind)
     case PS_KEY_ADDRESS_OR_NONE:
     case PS_KEY_PORTS:
     case PS_KEY_GLOB:
+    case PS_KEY_TOPIC:
     case PS_KEY_TEXT:
     case PS_KEY_CHOICE:
     case PS_KEY_BOOL:

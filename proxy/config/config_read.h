@@ -30,6 +30,9 @@ char *ps_file_read(const char *path, size_t max, bool any, size_t *len);
 
 /* Parts of it (config_policy.c, config_check.c). */
 void ps_config_settle_policies(const struct ps_config_reader *reader, struct ps_config *config, struct ps_node *root);
+/* config_actions.c: what `actions` of a policy and the sections that belong to them say about each other. */
+void ps_config_settle_actions(const struct ps_config_reader *reader, struct ps_config *config, size_t index,
+                              struct ps_node *policy);
 /* Two items of a list must not have the same name. */
 void ps_config_check_unique(const struct ps_config_reader *reader, struct ps_node *list);
 /* Where a mistake of two values is reported: at the first that was written. */

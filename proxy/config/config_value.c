@@ -216,6 +216,33 @@ static bool read_choice(const struct ps_config_reader *r, const struct ps_key *k
     return false;
 }
 
+/* Words of a list, each once. */
+static bool read_choices(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
+{
+    char path[PS_NODE_PATH_MAX];
+    struct ps_key one = {.kind = PS_KEY_CHOICE, .choices = key->choices};
+    bool all = true;
+    for (struct ps_node *child = node->first; child != NULL; child = child->next) {
+        bool word = child->kind == PS_NODE_SCALAR;
+        if (!word) {
+            ps_node_wrong(child, r->errors, "%s must be a single word", ps_node_path(child, path));
+        }
+        int value;
+        all = word && read_choice(r, &one, child, &value) && all;
+        for (const struct ps_node *other = node->first; word && other != child; other = other->next) {
+            if (other->kind == PS_NODE_SCALAR && strcmp(other->text, child->text) == 0) {
+                ps_node_wrong(child, r->errors, "%s: %s stands here already", ps_node_path(child, path), child->text);
+                all = false;
+                break;
+            }
+        }
+        if (all) {
+            memcpy((char *)out + child->index * sizeof(value), &value, sizeof(value));
+        }
+    }
+    return all;
+}
+
 static bool read_name(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
 {
     (void)key;
@@ -283,6 +310,23 @@ static bool read_glob(const struct ps_config_reader *r, const struct ps_key *key
         return false;
     }
     memcpy(out, &glob, sizeof(glob));
+    return true;
+}
+
+static bool read_topic(const struct ps_config_reader *r, const struct ps_key *key, struct ps_node *node, void *out)
+{
+    (void)key;
+    char path[PS_NODE_PATH_MAX], shown[PS_SHOWN_MAX];
+    if (strpbrk(node->text, "*?") != NULL) {
+        ps_node_wrong(node, r->errors, "%s: \"%s\" is a glob; it must be the name of one topic",
+                      ps_node_path(node, path), ps_shown(node->text, shown));
+        return false;
+    }
+    char *topic;
+    if (!read_one_glob(r, node, true, &topic)) {
+        return false;
+    }
+    memcpy(out, &topic, sizeof(topic));
     return true;
 }
 
@@ -462,6 +506,7 @@ static const read_function readers[] = {
     [PS_KEY_BROKERS] = read_brokers, [PS_KEY_PORTS] = read_ports,
     [PS_KEY_GLOB] = read_glob,       [PS_KEY_GLOBS] = read_globs,
     [PS_KEY_TOPICS] = read_globs,    [PS_KEY_CHOICE] = read_choice,
+    [PS_KEY_CHOICES] = read_choices, [PS_KEY_TOPIC] = read_topic,
     [PS_KEY_TEXT] = read_text,
     [PS_KEY_BOOL] = read_bool,       [PS_KEY_INTEGER] = read_integer,
     [PS_KEY_NUMBER] = read_number,   [PS_KEY_LAG] = read_lag,

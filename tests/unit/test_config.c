@@ -228,6 +228,64 @@ static void test_every_control_value(void **state)
     ps_config_put(c);
 }
 
+/* The ladder, its sections, the queue and breakers. */
+static void test_every_action_value(void **state)
+{
+    (void)state;
+    struct ps_config *c =
+        good("upstream: {bootstrap: [h:1], breaker: {error_rate: 0.25, timeout: 4s}}\n"
+             "policies:\n"
+             "- name: all\n"
+             "  topics: [t]\n"
+             "  signal: {groups: [g], limit: 1M}\n"
+             "  loss: allowed\n"
+             "  actions: [shed, hold, divert, sample]\n"
+             "  isolate: false\n"
+             "  hold: {max: 2s, side: response}\n"
+             "  sample: {min: 0.25, by: every, header: true,\n"
+             "           critical: {keys: [vip-*], headers: [trace, \"level=error\"]}}\n"
+             "  queue: {records: 2k, bytes: 1MiB, time: 800ms, overflow: drop_random, high: 0.9, low: 0}\n"
+             "  divert: {topic: t.overflow}\n"
+             "  shed: {silent: true}\n"
+             "  breaker: {error_rate: 1, min_requests: 5, window: 20s, open_for: 1m, timeout: 3s, lag: 1.5}\n"
+             "- {name: none, topics: [u], signal: {groups: [g], limit: 1M}}\n"
+             "- {name: one, topics: [t.overflow], signal: {groups: [g], limit: 1M}, actions: [hold], queue: {bytes: "
+             "1MiB}}\n");
+    assert_true(c->breaks && c->breaker.error_rate == 0.25 && c->breaker.timeout == 4 * PS_SECOND);
+    assert_true(c->breaker.min_requests == 20 && c->breaker.window == 10 * PS_SECOND);
+    assert_true(c->breaker.open_for == 30 * PS_SECOND && c->breaker.lag == 0);
+    const struct ps_policy_config *p = &c->policies[0];
+    assert_int_equal(p->loss, PS_LOSS_ALLOWED);
+    assert_int_equal(p->action_count, 4);
+    assert_int_equal(p->actions[0], PS_ACTION_SHED);
+    assert_int_equal(p->actions[1], PS_ACTION_HOLD);
+    assert_int_equal(p->actions[2], PS_ACTION_DIVERT);
+    assert_int_equal(p->actions[3], PS_ACTION_SAMPLE);
+    assert_false(p->isolate);
+    assert_true(p->hold_max == 2 * PS_SECOND);
+    assert_true(p->sample.min == 0.25 && p->sample.by == PS_SAMPLE_EVERY && p->sample.header);
+    assert_int_equal(p->sample.critical_keys.count, 1);
+    assert_string_equal(p->sample.critical_headers.v[1], "level=error");
+    assert_true(p->queue.records == 2000 && p->queue.bytes == 1 << 20 && p->queue.time == 800 * PS_MILLISECOND);
+    assert_int_equal(p->queue.overflow, PS_OVERFLOW_DROP_RANDOM);
+    assert_true(p->queue.high == 0.9 && p->queue.low == 0);
+    assert_string_equal(p->divert_topic, "t.overflow");
+    assert_true(p->shed_silent && p->breaks);
+    assert_true(p->breaker.error_rate == 1 && p->breaker.min_requests == 5 && p->breaker.window == 20 * PS_SECOND);
+    assert_true(p->breaker.open_for == 60 * PS_SECOND && p->breaker.timeout == 3 * PS_SECOND && p->breaker.lag == 1.5);
+    p = &c->policies[1];
+    assert_int_equal(p->loss, PS_LOSS_NEVER);
+    assert_int_equal(p->action_count, 0);
+    assert_true(p->isolate && !p->breaks && !p->shed_silent && p->divert_topic == NULL);
+    assert_true(p->hold_max == 5 * PS_SECOND && p->sample.min == 0.1 && p->sample.by == PS_SAMPLE_KEY);
+    assert_true(p->queue.records == 0 && p->queue.bytes == 0 && p->queue.time == 0);
+    assert_true(p->breaker.lag == 2);
+    p = &c->policies[2];
+    assert_int_equal(p->queue.overflow, PS_OVERFLOW_BLOCK);
+    assert_true(p->queue.high == 1 && p->queue.low == 0.8);
+    ps_config_put(c);
+}
+
 /* What looks alike but does not collide. */
 static void test_ports_that_do_not_meet(void **state)
 {
@@ -472,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_value),
         cmocka_unit_test(test_every_control_value),
+        cmocka_unit_test(test_every_action_value),
         cmocka_unit_test(test_ports_that_do_not_meet),
         cmocka_unit_test_setup_teardown(test_files, directory_make, directory_remove),
         cmocka_unit_test(test_options),

@@ -94,9 +94,6 @@ static const struct {
      "3:21: upstream.sasl.mechanism: OAUTHBEARER is not supported by this version yet; it is one of PLAIN, "
      "SCRAM-SHA-256, SCRAM-SHA-512\n"
      "3:44: upstream.sasl.username: \"\" must be text without control characters\n"},
-    {POLICY "    actions: [sample]\n    breaker: {}\n",
-     "6:5: policies[0].actions is not supported by this version yet: remove it\n"
-     "7:5: policies[0].breaker is not supported by this version yet: remove it\n"},
     {UP "tenants:\n- name: a\n  match: {client_id: a, cidr: 10.0.0.0/8}\n  quota: {}\n",
      "4:25: tenants[0].match.cidr is not supported by this version yet: remove it\n"
      "5:3: tenants[0].quota is not supported by this version yet: remove it\n"},
@@ -150,8 +147,7 @@ static const struct {
     {UP "log: {level: warning}\n", "2:14: log.level: \"warning\" is not known: did you mean warn? It is one of error, "
                                    "warn, info, debug\n"},
     {UP "log: {format: xml}\n", "2:15: log.format: \"xml\" is not known; it is one of text, json\n"},
-    {POLICY "    loss: allowed\n",
-     "6:11: policies[0].loss: allowed is not supported by this version yet; it is never\n"},
+    {POLICY "    loss: maybe\n", "6:11: policies[0].loss: \"maybe\" is not known; it is one of never, allowed\n"},
     {POLICY "    exempt_members: yes\n", "6:21: policies[0].exempt_members: \"yes\" is neither true nor false\n"},
     {UP "tenants: [{name: a b, match: {client_id: a}}]\n",
      "2:18: tenants[0].name: \"a b\" is not a name: letters, digits, dot, underscore and dash, at most 64\n"},
@@ -161,6 +157,57 @@ static const struct {
      "2:52: tenants[0].weight: \"nan\" is not a number; write it like 1, 2.5 or 0.25\n"},
     {UP "tenants: [{name: a, match: {client_id: a}, weight: 1.2.3}]\n",
      "2:52: tenants[0].weight: \"1.2.3\" is not a number; write it like 1, 2.5 or 0.25\n"},
+
+    /* actions */
+    {POLICY "    actions: [hold, sample, shed, divert]\n    divert: {topic: d}\n",
+     "6:21: policies[0].actions[1]: sample loses records, and loss is never: say \"loss: allowed\", or leave it out\n"
+     "6:29: policies[0].actions[2]: shed loses records, and loss is never: say \"loss: allowed\", or leave it out\n"},
+    {POLICY "    loss: never\n    queue: {records: 10k, overflow: drop_oldest}\n",
+     "7:37: policies[0].queue.overflow: drop_oldest loses records, and loss is never: say \"loss: allowed\", or take "
+     "block or reject\n"},
+    {POLICY "    actions: [throttle]\n",
+     "6:15: policies[0].actions[0]: \"throttle\" is not known; it is one of hold, sample, divert, shed\n"},
+    {POLICY "    actions: [hold, hold]\n", "6:21: policies[0].actions[1]: hold stands here already\n"},
+    {POLICY "    actions: [[hold]]\n", "6:15: policies[0].actions[0] must be a single word\n"},
+    {POLICY "    actions: hold\n", "6:14: policies[0].actions is a list: write [hold]\n"},
+    {POLICY "    actions: [hold, hold, hold, hold, hold]\n", "6:14: policies[0].actions has 5 items; the most is 4\n"},
+    {POLICY "    actions: [divert]\n",
+     "6:14: policies[0].actions: divert lacks its topic: add \"divert: {topic: NAME}\"\n"},
+    {POLICY "    actions: [divert]\n    divert: {}\n",
+     "7:13: policies[0].divert lacks the key \"topic\": Where the records go; it must exist, and Penstock's own name "
+     "may write to it\n"},
+    {POLICY "    actions: [divert]\n    divert: {topic: d*}\n",
+     "7:21: policies[0].divert.topic: \"d*\" is a glob; it must be the name of one topic\n"},
+    {POLICY "    actions: [divert]\n    divert: {topic: t}\n",
+     "7:21: policies[0].divert.topic: t is one of the topics of this policy: what is diverted would be diverted "
+     "again\n"},
+    {POLICY "    actions: [divert]\n    divert: {topic: u}\n  - name: q\n    topics: [u]\n"
+            "    signal: {groups: [g], limit: 1}\n    actions: [divert]\n    divert: {topic: v}\n",
+     "7:21: policies[0].divert.topic: the policy q diverts from u: what is diverted would be diverted again\n"},
+    {POLICY "    hold: {max: 1s}\n    sample: {}\n    shed: {silent: true}\n    divert: {topic: d}\n",
+     "6:5: policies[0].hold is without effect: add hold to actions, or remove it\n"
+     "7:5: policies[0].sample is without effect: add sample to actions, or remove it\n"
+     "8:5: policies[0].shed is without effect: add shed to actions, or remove it\n"
+     "9:5: policies[0].divert is without effect: add divert to actions, or remove it\n"},
+    {POLICY "    actions: [hold]\n    hold: {max: 20s, side: request}\n",
+     "7:28: policies[0].hold.side: \"request\" is not known; it is response\n"},
+    {POLICY "    actions: [hold]\n    hold: {max: 20s}\n",
+     "7:17: policies[0].hold.max: an answer may not be held (max 20000ms) for longer than wait.client_timeout "
+     "(15000ms)\n"},
+    {POLICY "    loss: allowed\n    actions: [sample]\n    sample: {min: 0, by: value}\n",
+     "8:19: policies[0].sample.min: 0 is not between 0.001 and 1\n"
+     "8:26: policies[0].sample.by: \"value\" is not known; it is one of key, random, every\n"},
+    {POLICY "    queue: {}\n", "6:12: policies[0].queue bounds nothing: give records, bytes or time\n"},
+    {POLICY "    queue: {time: 5s, high: 0.5}\n",
+     "6:19: policies[0].queue.time: nothing waits so long: it must be less than wait.max (5000ms)\n"
+     "6:29: policies[0].queue.high: high (0.5) must be above low (0.8)\n"},
+    {POLICY "    breaker: {error_rate: 0, lags: 2}\n",
+     "6:27: policies[0].breaker.error_rate: 0 is not between 0.01 and 1\n"
+     "6:30: unknown key \"lags\" in policies[0].breaker: did you mean \"lag\"? The keys here are error_rate, "
+     "min_requests, window, open_for, timeout, lag\n"},
+    {"upstream: {bootstrap: [h:1], breaker: {lag: 2}}\n",
+     "1:40: unknown key \"lag\" in upstream.breaker; the keys here are error_rate, min_requests, window, open_for, "
+     "timeout\n"},
 
     /* globs */
     {UP "tenants: [{name: a, match: {client_id: \"ads-[ab]\"}}]\n",
