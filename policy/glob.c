@@ -5,30 +5,36 @@
  * of the glob times that of the text, whatever a client calls itself. */
 #include "penstock/config.h"
 
-bool ps_glob_match(const char *glob, struct ps_span text)
+bool ps_glob_match_span(struct ps_span glob, struct ps_span text)
 {
-    const char *star = NULL; /* behind the last star */
-    size_t star_at = 0;      /* where the text that this star covers ends */
-    size_t at = 0;
+    size_t in_glob = 0, at = 0;
+    size_t star = SIZE_MAX; /* behind the last star; SIZE_MAX: none yet */
+    size_t star_at = 0;     /* where the text that this star covers ends */
 
     while (at < text.len) {
-        if (*glob == '*') {
-            star = ++glob;
+        bool more = in_glob < glob.len;
+        if (more && glob.base[in_glob] == '*') {
+            star = ++in_glob;
             star_at = at;
-        } else if (*glob != '\0' && (*glob == '?' || (uint8_t)*glob == text.base[at])) {
-            glob++;
+        } else if (more && (glob.base[in_glob] == '?' || glob.base[in_glob] == text.base[at])) {
+            in_glob++;
             at++;
-        } else if (star != NULL) {
-            glob = star;
+        } else if (star != SIZE_MAX) {
+            in_glob = star;
             at = ++star_at;
         } else {
             return false;
         }
     }
-    while (*glob == '*') {
-        glob++;
+    while (in_glob < glob.len && glob.base[in_glob] == '*') {
+        in_glob++;
     }
-    return *glob == '\0';
+    return in_glob == glob.len;
+}
+
+bool ps_glob_match(const char *glob, struct ps_span text)
+{
+    return ps_glob_match_span(ps_span_of(glob), text);
 }
 
 bool ps_strings_match(const struct ps_strings *globs, struct ps_span text)

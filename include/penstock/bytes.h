@@ -66,6 +66,39 @@ static inline size_t ps_length_store(uint8_t *p, bool flexible, uint32_t n)
     return 4;
 }
 
+/* Signed numbers of records: zigzag, so that small ones are short whatever their sign. */
+#define PS_VARINT_MAX  5
+#define PS_VARLONG_MAX 10
+
+static inline uint32_t ps_zigzag32(int32_t v)
+{
+    return (uint32_t)v << 1 ^ (v < 0 ? UINT32_MAX : 0);
+}
+
+static inline size_t ps_varint_len(int32_t v)
+{
+    return ps_uvarint_len(ps_zigzag32(v));
+}
+
+/* p must have room for PS_VARINT_MAX. Returns the bytes written. */
+static inline size_t ps_varint_store(uint8_t *p, int32_t v)
+{
+    return ps_uvarint_store(p, ps_zigzag32(v));
+}
+
+/* p must have room for PS_VARLONG_MAX. */
+static inline size_t ps_varlong_store(uint8_t *p, int64_t v)
+{
+    uint64_t left = (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0);
+    size_t n = 0;
+    while (left >= 0x80) {
+        p[n++] = (uint8_t)(left | 0x80);
+        left >>= 7;
+    }
+    p[n++] = (uint8_t)left;
+    return n;
+}
+
 struct ps_reader {
     const uint8_t *at, *end;
     bool bad; /* sticky: something was read past the end; every later read yields 0 */
@@ -109,6 +142,33 @@ static inline uint32_t ps_read_uvarint(struct ps_reader *r)
         v |= (uint32_t)(*p & 0x7F) << shift;
         if ((*p & 0x80) == 0) {
             return v;
+        }
+    }
+    r->bad = true;
+    return 0;
+}
+
+static inline int32_t ps_read_varint(struct ps_reader *r)
+{
+    uint32_t v = ps_read_uvarint(r);
+    return (int32_t)(v >> 1 ^ (0 - (v & 1)));
+}
+
+/* At most 10 bytes, at most 64 bits; anything longer is bad. */
+static inline int64_t ps_read_varlong(struct ps_reader *r)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift <= 63; shift += 7) {
+        const uint8_t *p = ps_read_raw(r, 1);
+        if (p == NULL) {
+            return 0;
+        }
+        if (shift == 63 && (*p & 0xFE) != 0) {
+            break;
+        }
+        v |= (uint64_t)(*p & 0x7F) << shift;
+        if ((*p & 0x80) == 0) {
+            return (int64_t)(v >> 1 ^ (0 - (v & 1)));
         }
     }
     r->bad = true;

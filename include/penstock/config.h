@@ -164,6 +164,7 @@ struct ps_config {
 
 /* True if text matches a name or glob (* and ?; no character classes). Pure. */
 bool ps_glob_match(const char *glob, struct ps_span text);
+bool ps_glob_match_span(struct ps_span glob, struct ps_span text);
 bool ps_strings_match(const struct ps_strings *globs, struct ps_span text);
 
 /* What a consumer group is to a policy by its name alone. */
