@@ -189,7 +189,8 @@ static void test_a_stream_that_is_wrong_is_refused(void **state)
             batch_reseal(copy, PS_BATCH_HEADER_LEN + len);
             enum ps_codec_result result = read_all((struct ps_span){copy, PS_BATCH_HEADER_LEN + len}, &count);
             if ((result == PS_CODEC_OK) != (len == section)) {
-                fail_msg("%s, cut at %zu of %zu: %s", batch_form_name(form), len, section, ps_codec_result_text(result));
+                const char *text = ps_codec_result_text(result);
+                fail_msg("%s, cut at %zu of %zu: %s", batch_form_name(form), len, section, text);
             }
         }
         for (size_t at = PS_BATCH_HEADER_LEN; at < b.bytes.len; at++) {
