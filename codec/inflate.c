@@ -4,8 +4,8 @@
 
 #include <snappy-c.h>
 
-/* A copy of at most 64 bytes takes three (snappy's format description), so a block that claims more than this many times
- * its length lies, and is not believed with memory. */
+/* A copy of at most 64 bytes takes three (snappy's format description), so a block that claims more than this many
+ * times its length lies, and is not believed with memory. */
 enum { PIECE = 64 * 1024, SNAPPY_RATIO_MAX = 22 };
 
 bool ps_snappy_framed(struct ps_span in)

@@ -28,7 +28,7 @@ enum ps_codec_result ps_inflate_open(struct ps_inflate *f, enum ps_compression c
 enum ps_codec_result ps_inflate_more(struct ps_inflate *f, struct ps_grow *to);
 void ps_inflate_close(struct ps_inflate *f);
 
-/* snappy-java's stream of blocks begins so, then two numbers of 4 bytes: its version, and the oldest that can read it. */
+/* snappy-java's stream of blocks begins so, then two numbers of 4 bytes: its version, and the oldest that reads it. */
 #define PS_SNAPPY_MAGIC     "\202SNAPPY\0"
 #define PS_SNAPPY_MAGIC_LEN 8
 #define PS_SNAPPY_HEAD_LEN  16

@@ -1,7 +1,7 @@
 /* sample.c - which records of a batch are kept, and the batch that is made of them.
  *
- * Shares are counted in millionths: so 0.3 of every ten is three and not nearly three, and what the header tells is what
- * was done. */
+ * Shares are counted in millionths: so 0.3 of every ten is three and not nearly three, and what the header tells is
+ * what was done. */
 #include "inflate.h"
 #include "penstock/bytes.h"
 #include "records.h"

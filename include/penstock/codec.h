@@ -4,10 +4,10 @@
  * snappy. Runs on threads of the pool, never on a loop; allocates; shares nothing between calls, so any number of
  * threads may be in it.
  *
- * A batch is inflated piece by piece and its records are read from a window over that, so what one call holds is the
- * batch that came, the one that is made, twice its largest record and 128 KiB, and what the libraries take for themselves (a
- * frame of zstd may ask for a window of up to 128 MiB, of which no more is touched than it inflates to). What a client
- * can make it do is bounded by PS_INFLATE_MAX bytes and, beyond PS_INFLATE_FREE, PS_INFLATE_RATIO times what came. */
+ * A batch is inflated piece by piece and its records are read from a window over that. So one call holds the batch that
+ * came, the one that is made, twice its largest record and 128 KiB, and what the libraries take for themselves (a frame
+ * of zstd may ask for a window of 128 MiB, of which no more is touched than it inflates to). What a client can make it
+ * do is bounded by PS_INFLATE_MAX bytes and, beyond PS_INFLATE_FREE, by PS_INFLATE_RATIO times what came. */
 #ifndef PENSTOCK_CODEC_H
 #define PENSTOCK_CODEC_H
 
@@ -54,7 +54,7 @@ struct ps_record {
 
 /* Reads the records of a batch, one after the other. The batch stays the caller's, and must stay where it is. */
 struct ps_records_reader;
-/* Anything but OK: there is no reader. BAD: the length, the checksum, the codec or the counts of the header are wrong. */
+/* Anything but OK: there is no reader. BAD: length, checksum, codec or counts of the header are wrong. */
 enum ps_codec_result ps_records_open(struct ps_span batch, struct ps_records_reader **out);
 /* False at the end; *result then says how it ended: OK only if there were as many records as the header says, each of
  * the length that it says, and nothing behind them. */
@@ -93,25 +93,26 @@ enum ps_codec_result ps_batch_build(const struct ps_batch_like *like, const stru
 /* ---- sampling ---- */
 
 #define PS_SAMPLE_HEADER "penstock-sample-rate"
-#define PS_TELL_GROWN    (512u * 1024) /* bytes: a batch that headers make longer than this, and than it came, has none */
+#define PS_TELL_GROWN    (512u * 1024) /* bytes: a batch that headers make longer than this and than it came has none:
+                                        * brokers refuse 1 MiB (message.max.bytes) */
 
 struct ps_recipe {
     enum ps_sample_by by;
     double keep;          /* [0, 1], in millionths */
-    uint64_t seed;        /* of random, and of records without a key; the batch's own checksum is mixed in, so a constant
-                           * will do, and a batch that is sent again is sampled in the same way */
-    uint64_t *every;      /* of every: records of this partition so far that were not critical, from batch to batch, so
-                           * that single records are sampled too; written only if all went well. NULL: from seed */
-    bool tell;            /* adds the header penstock-sample-rate to what is kept: the share of such records that are, as
-                           * "0.2"; "1" for critical ones. It comes last, where Headers.lastHeader finds it */
+    uint64_t seed;        /* of random, and of records without a key; the batch's own checksum is mixed in, so a
+                           * constant will do, and a batch that is sent again is sampled in the same way */
+    uint64_t *every;      /* of every: records of this partition so far that were not critical, from batch to batch,
+                           * so that single records are sampled too; written only if all went well. NULL: from seed */
+    bool tell;            /* adds the header penstock-sample-rate to what is kept: the share of such records that
+                           * are, as "0.2"; "1" for critical ones. It comes last, where Headers.lastHeader finds it */
     bool strip;           /* takes producer id, epoch and sequence */
     /* True: the record is critical and always kept. NULL: none is. */
     bool (*critical)(const void *ctx, const struct ps_record *record);
     const void *ctx;      /* of critical */
 };
 
-/* True if records with this key are kept: a hash that is independent of the partitioners' (murmur2, CRC-32, FNV-1a of 32
- * bits), so each partition keeps its share; the same in every process, so whole keys are kept. Who is kept at 0.2 is
+/* True if records with this key are kept: a hash that is independent of the partitioners' (murmur2, CRC-32, FNV-1a of
+ * 32 bits), so each partition keeps its share; the same in every process, so whole keys are kept. Who is kept at 0.2 is
  * kept at 0.3. */
 bool ps_sample_key(struct ps_span key, double keep);
 /* A `critical` for recipes. ctx: a struct ps_sample_config, whose globs are matched. */
@@ -123,10 +124,10 @@ struct ps_sampled {
     uint32_t kept, dropped;
     uint64_t inflated;    /* bytes */
 };
-/* The batch with the records that are kept: offset deltas 0..n-1, count, sizes, the highest timestamp and CRC-32C as they
- * must be, compressed by the same codec. Base offset, leader epoch, base timestamp and attributes stay. Transactional and
- * control batches are BAD. If nothing was dropped, and nothing is to be told or stripped, there is no new batch. Unless
- * the result is OK, all of `out` is zero. */
+/* The batch with the records that are kept: offset deltas 0..n-1, count, sizes, the highest timestamp and CRC-32C as
+ * they must be, compressed by the same codec. Base offset, leader epoch, base timestamp and attributes stay.
+ * Transactional and control batches are BAD. If nothing was dropped, and nothing is to be told or stripped, there is no
+ * new batch. Unless the result is OK, all of `out` is zero. */
 enum ps_codec_result ps_batch_sample(struct ps_span batch, const struct ps_recipe *recipe, struct ps_sampled *out);
 
 #endif

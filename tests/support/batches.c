@@ -54,7 +54,7 @@ static void put_varint(struct batch *b, int32_t v)
 /* Words, so that it compresses. */
 static void put_words(struct batch *b, size_t len, struct random *random)
 {
-    static const char *const words[] = {"consumer ", "producer ", "lag ", "partition ", "{\"id\": ", "\"at\": ", "7", "}, "};
+    static const char *const words[] = {"consumer ", "producer ", "lag ", "partition ", "{\"id\": ", "7", "}, "};
     while (len > 0) {
         const char *word = words[random_below(random, PS_ARRAY_LEN(words))];
         size_t n = strlen(word) < len ? strlen(word) : len;
