@@ -356,6 +356,7 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
     party->member.waiting++;
     valve->tiers[party->priority].waiting++;
     valve->waiting++;
+    ps_line_join(&valve->line, ticket, now);
     note_held(valve, party->priority, now);
     return false;
 }
@@ -368,6 +369,7 @@ static void valve_dequeue(struct ps_valve *valve, struct ps_ticket *ticket)
     flow->party->member.waiting--;
     valve->tiers[flow->party->priority].waiting--;
     valve->waiting--;
+    ps_line_leave(&valve->line, ticket);
 }
 
 static struct ps_party *first_party(const struct ps_tier *tier)

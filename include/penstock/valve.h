@@ -63,7 +63,16 @@ struct ps_ticket {
     struct ps_fair_item item; /* waits in the flow's party */
     struct ps_cost cost;
     double work;         /* that it was reckoned to be when it asked */
+    ps_ns asked_at;
+    struct ps_ticket *older, *newer; /* in the line */
     void *owner;         /* the caller's */
+};
+
+/* All that wait at a valve, in the order in which they came, and what they cost together. It says nothing of whose turn
+ * it is. */
+struct ps_line {
+    struct ps_ticket *oldest, *newest;
+    struct ps_cost cost;
 };
 
 /* Those of one priority. */
@@ -89,6 +98,7 @@ struct ps_valve {
     double per_byte;     /* records that a byte counts for: rate / byte_rate, while both are known */
     ps_ns at;            /* the budgets are counted up to here */
     uint32_t waiting;    /* tickets */
+    struct ps_line line; /* the same tickets */
     uint64_t order;      /* of the next ticket */
     double admitted;     /* records since init */
     ps_ns held_at;       /* last instant at which somebody waited; 0 never */
@@ -147,5 +157,33 @@ struct ps_demand_tier {
 /* Workers know nothing of each other's tenants: of what is spread, whoever splits the rate gives each worker the part
  * that its connections are of all. tiers: [PS_PRIORITY_COUNT]. */
 void ps_valve_demand(const struct ps_valve *valve, ps_ns since, struct ps_demand_tier *tiers);
+
+/* ---- the line, and who leaves it when it is full (valve_line.c) ---- */
+
+/* How long the first of them has waited; 0: nobody waits. */
+ps_ns ps_line_age(const struct ps_line *line, ps_ns now);
+/* Those who have to go from a line that is full (ps_queue_config: until no more than `low` of it is taken):
+ *
+ *     ps_trim_begin(&trim, &valve->line, overflow, low / high, random);
+ *     while ((ticket = ps_trim_next(&trim)) != NULL) ...make its owner give it up, now or later...
+ *
+ * One pass over the line whatever its length. A ticket may leave the line as soon as it was returned; no other may
+ * before the pass has ended. */
+struct ps_trim {
+    struct ps_ticket *at;
+    enum ps_overflow overflow;
+    double share;        /* of DROP_RANDOM: each goes with this probability */
+    struct ps_cost left; /* of DROP_OLDEST: so much still has to go */
+    uint64_t random;
+};
+/* DROP_OLDEST: from the first on, until 1 - keep of the records and of the bytes are theirs. DROP_RANDOM: each with the
+ * probability 1 - keep. Any other overflow: nobody. random: the caller's, any number. */
+void ps_trim_begin(struct ps_trim *trim, const struct ps_line *line, enum ps_overflow overflow, double keep,
+                   uint64_t random);
+struct ps_ticket *ps_trim_next(struct ps_trim *trim);
+
+/* For the valve. */
+void ps_line_join(struct ps_line *line, struct ps_ticket *ticket, ps_ns now);
+void ps_line_leave(struct ps_line *line, struct ps_ticket *ticket);
 
 #endif
