@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "alloc.h"
+#include "kafka_conf.h"
 #include "log.h"
 
 #define TELL_CHANGED (1 * PS_SECOND)  /* a failure with another text is told at most this often */
@@ -25,10 +26,7 @@
 static void on_log(const rd_kafka_t *client, int level, const char *facility, const char *text)
 {
     struct ps_lag *lag = rd_kafka_opaque(client);
-    if (strncmp(text, "[thrd:", 6) == 0) {
-        const char *end = strstr(text, "]: ");
-        text = end == NULL ? text : end + 3;
-    }
+    text = ps_kafka_log_text(text);
     if (strcmp(facility, "FAIL") == 0 || strcmp(facility, "ERROR") == 0) {
         pthread_mutex_lock(&lag->shared.lock);
         ps_text_copy(lag->shared.client_error, sizeof(lag->shared.client_error), text);
@@ -38,56 +36,9 @@ static void on_log(const rd_kafka_t *client, int level, const char *facility, co
     ps_log(level <= 2 ? PS_LOG_ERROR : PS_LOG_DEBUG, "librdkafka", "facility=%s text=%s", facility, text);
 }
 
-static char *bootstrap_list(const struct ps_config *config)
-{
-    size_t size = 1;
-    for (size_t i = 0; i < config->bootstrap_count; i++) {
-        size += strlen(config->bootstrap[i].host) + sizeof("[]:65535,");
-    }
-    char *list = ps_alloc(size, 1);
-    size_t len = 0;
-    for (size_t i = 0; i < config->bootstrap_count; i++) {
-        const char *host = config->bootstrap[i].host;
-        bool ipv6 = strchr(host, ':') != NULL;
-        len += (size_t)snprintf(list + len, size - len, "%s%s%s%s:%u", i == 0 ? "" : ",", ipv6 ? "[" : "", host,
-                                ipv6 ? "]" : "", (unsigned)config->bootstrap[i].port);
-    }
-    return list;
-}
-
-static bool conf_set(rd_kafka_conf_t *conf, const char *const settings[][2], size_t count, char *error,
-                     size_t error_size)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (rd_kafka_conf_set(conf, settings[i][0], settings[i][1], error, error_size) != RD_KAFKA_CONF_OK) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool conf_sasl(rd_kafka_conf_t *conf, const struct ps_config *config, char *error, size_t error_size)
-{
-    static const char *const mechanisms[] = {[PS_UPSTREAM_PLAIN] = "PLAIN",
-                                             [PS_UPSTREAM_SCRAM_256] = "SCRAM-SHA-256",
-                                             [PS_UPSTREAM_SCRAM_512] = "SCRAM-SHA-512"};
-    if (config->sasl == PS_UPSTREAM_PLAINTEXT) {
-        return true;
-    }
-    const char *const settings[][2] = {
-        {"security.protocol", "sasl_plaintext"},
-        {"sasl.mechanism", mechanisms[config->sasl]},
-        {"sasl.username", config->sasl_username},
-        {"sasl.password", config->sasl_password},
-    };
-    return conf_set(conf, settings, PS_ARRAY_LEN(settings), error, error_size);
-}
-
-static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, const char *isolation, char *error,
-                      size_t error_size)
+static bool conf_fill(rd_kafka_conf_t *conf, const char *isolation, char *error, size_t error_size)
 {
     const char *const settings[][2] = {
-        {"bootstrap.servers", bootstrap},
         {"client.id", "penstock-lag"},
         /* Never joined. Without one librdkafka 2.0.2 has no group object, and follows a NULL pointer when an
          * OffsetFetch is answered with an error that asks for the coordinator anew. */
@@ -105,23 +56,22 @@ static bool conf_fill(rd_kafka_conf_t *conf, const char *bootstrap, const char *
         {"reconnect.backoff.max.ms", "500"}, /* a source that is back is found within a second */
         {"log.connection.close", "false"},
     };
-    return conf_set(conf, settings, PS_ARRAY_LEN(settings), error, error_size);
+    return ps_kafka_conf_set(conf, settings, PS_ARRAY_LEN(settings), error, error_size);
 }
 
 static rd_kafka_t *open_handle(struct ps_lag *lag, const char *isolation, char *error, size_t error_size)
 {
-    char *bootstrap = bootstrap_list(lag->config);
     rd_kafka_t *handle = NULL;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_opaque(conf, lag);
     rd_kafka_conf_set_log_cb(conf, on_log);
-    if (conf_fill(conf, bootstrap, isolation, error, error_size) && conf_sasl(conf, lag->config, error, error_size)) {
+    if (conf_fill(conf, isolation, error, error_size) &&
+        ps_kafka_conf_upstream(conf, lag->config, NULL, error, error_size)) {
         handle = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, error_size);
     }
     if (handle == NULL) {
         rd_kafka_conf_destroy(conf);
     }
-    free(bootstrap);
     return handle;
 }
 
