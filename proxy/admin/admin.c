@@ -93,6 +93,8 @@ static void gather(struct gathered *g, struct ps_admin *admin)
         g->ports[i] = ps_proxy_port(proxy, i);
     }
     g->brokers = ps_alloc(PS_VIEW_BROKERS_MAX, sizeof(*g->brokers));
+    struct ps_divert_status divert;
+    ps_proxy_divert_status(proxy, &divert);
     size_t broker_count = ps_cluster_list(ps_proxy_cluster(proxy), g->brokers, PS_VIEW_BROKERS_MAX);
     g->view = (struct ps_admin_view){
         .now = ps_now(),
@@ -104,6 +106,7 @@ static void gather(struct gathered *g, struct ps_admin *admin)
         .ports = g->ports,
         .brokers = g->brokers,
         .broker_count = broker_count < PS_VIEW_BROKERS_MAX ? broker_count : PS_VIEW_BROKERS_MAX,
+        .divert = divert,
     };
 }
 

@@ -27,6 +27,15 @@ uint64_t ps_view_usage(const struct ps_admin_view *view, uint32_t slot, size_t f
     return sum;
 }
 
+uint64_t ps_view_jobs(const struct ps_admin_view *view, size_t field)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < view->channel_count; i++) {
+        sum += view->channels[i]->jobs == NULL ? 0 : load(view->channels[i]->jobs, field);
+    }
+    return sum;
+}
+
 uint64_t ps_view_connections(const struct ps_admin_view *view, size_t listener)
 {
     uint64_t sum = 0;

@@ -11,6 +11,7 @@
 #include "channel.h"
 #include "cluster.h"
 #include "control.h"
+#include "divert.h"
 
 #define PS_VIEW_BROKERS_MAX 256
 #define PS_LOOP_TURNS_WITHIN (2 * PS_SECOND) /* a thread that has not turned for longer is stuck */
@@ -24,11 +25,14 @@ struct ps_admin_view {
     const uint16_t *ports; /* [config->listener_count]: where each listener really listens */
     const struct ps_broker *brokers;
     size_t broker_count;
+    struct ps_divert_status divert;
 };
 
 /* Sums over the workers. field: of struct ps_session_stats or struct ps_usage, as an offset. */
 uint64_t ps_view_stat(const struct ps_admin_view *view, size_t field);
 uint64_t ps_view_usage(const struct ps_admin_view *view, uint32_t slot, size_t field);
+/* The same of struct ps_job_stats. */
+uint64_t ps_view_jobs(const struct ps_admin_view *view, size_t field);
 uint64_t ps_view_connections(const struct ps_admin_view *view, size_t listener);
 uint64_t ps_view_memory(const struct ps_admin_view *view);
 uint64_t ps_view_allocations(const struct ps_admin_view *view);

@@ -9,6 +9,7 @@
 
 #include "penstock/api.h"
 #include "penstock/close.h"
+#include "job.h"
 #include "penstock/session.h"
 
 #define TENANT "default" /* the only one that is told apart so far */
@@ -532,6 +533,37 @@ static void write_traffic(FILE *out, const struct ps_admin_view *view)
            (double)ps_view_stat(view, STAT(unresolved_topic_ids)));
 }
 
+static void write_jobs(FILE *out, const struct ps_admin_view *view)
+{
+    static const struct {
+        const char *name, *type, *help;
+        size_t field;
+        double unit;
+    } metrics[] = {
+        {"penstock_jobs", "gauge", "Jobs on records that run now.", offsetof(struct ps_job_stats, running), 1.0},
+        {"penstock_jobs_total", "counter", "Jobs on records that are done.", offsetof(struct ps_job_stats, done), 1.0},
+        {"penstock_job_seconds_total", "counter", "Time that they took, from start to end.",
+         offsetof(struct ps_job_stats, time_ns), 1e-9},
+        {"penstock_job_parts_failed_total", "counter", "Batches of them that failed: the next safer action was taken.",
+         offsetof(struct ps_job_stats, parts_failed), 1.0},
+    };
+    static const char *const kinds[] = {[PS_JOB_SAMPLE] = "sample", [PS_JOB_DIVERT] = "divert"};
+    for (size_t i = 0; i < PS_ARRAY_LEN(metrics); i++) {
+        head(out, metrics[i].name, metrics[i].type, metrics[i].help);
+        for (size_t kind = PS_JOB_SAMPLE; kind < PS_ARRAY_LEN(kinds); kind++) {
+            double value = (double)ps_view_jobs(view, metrics[i].field + kind * sizeof(uint64_t)) * metrics[i].unit;
+            sample(out, metrics[i].name, value, "kind", kinds[kind], NULL);
+        }
+    }
+    single(out, "penstock_jobs_refused_total", "counter",
+           "Jobs that were not begun, because there were too many or there was no memory.",
+           (double)ps_view_jobs(view, offsetof(struct ps_job_stats, refused)));
+    single(out, "penstock_diverted_records_total", "counter", "Records stored in divert topics.",
+           (double)view->divert.records_stored);
+    single(out, "penstock_diverting_records", "gauge", "Records on their way to divert topics.",
+           (double)view->divert.records_open);
+}
+
 static void write_process(FILE *out, const struct ps_admin_view *view)
 {
     const struct ps_control_status *control = view->control;
@@ -561,4 +593,5 @@ void ps_metrics_render(FILE *out, const struct ps_admin_view *view)
     write_outcomes(out, view);
     write_usage(out, view);
     write_traffic(out, view);
+    write_jobs(out, view);
 }

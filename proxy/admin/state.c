@@ -264,6 +264,21 @@ static json_t *render_lag_source(const struct ps_control_status *control)
     return source;
 }
 
+static json_t *render_divert(const struct ps_admin_view *view)
+{
+    const struct ps_divert_status *status = &view->divert;
+    json_t *divert = json_object();
+    bool failed = status->error[0] != '\0';
+    json_object_set_new(divert, "open", json_boolean(status->open));
+    json_object_set_new(divert, "records_stored", count(status->records_stored));
+    json_object_set_new(divert, "records_on_their_way", count(status->records_open));
+    json_object_set_new(divert, "batches_stored", count(status->batches_stored));
+    json_object_set_new(divert, "batches_failed", count(status->batches_failed));
+    json_object_set_new(divert, "error", failed ? text(status->error) : json_null());
+    json_object_set_new(divert, "error_age", failed ? seconds(view->now - status->error_at) : json_null());
+    return divert;
+}
+
 json_t *ps_state_render(const struct ps_admin_view *view)
 {
     const struct ps_control_status *control = view->control;
@@ -286,6 +301,7 @@ json_t *ps_state_render(const struct ps_admin_view *view)
     json_object_set_new(state, "brokers", render_brokers(view));
     json_object_set_new(state, "workers", render_workers(view));
     json_object_set_new(state, "policies", render_policies(view));
+    json_object_set_new(state, "divert", render_divert(view));
     json_object_set_new(state, "counters", render_counters(view));
     return state;
 }

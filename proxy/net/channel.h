@@ -56,6 +56,8 @@ struct ps_rules_snapshot {
 struct ps_rules_snapshot *ps_rules_snapshot_get(struct ps_rules_snapshot *s);
 void ps_rules_snapshot_put(struct ps_rules_snapshot *s); /* any thread */
 
+struct ps_job_stats; /* job.h */
+
 struct ps_channel {
     struct ps_ring *notices;      /* struct ps_notice_entry, worker pushes */
     struct ps_ring *notice_texts; /* struct ps_notice_text_entry, worker pushes */
@@ -70,6 +72,7 @@ struct ps_channel {
     _Atomic ps_ns turned_at;      /* the worker's loop was alive then (monotonic); /healthz reads it */
     const struct ps_session_stats *stats;
     const struct ps_usage *usage; /* [PS_SLOTS_MAX] */
+    const struct ps_job_stats *jobs;
     _Atomic uint64_t connections[8]; /* open now, by listener index (7: the rest) */
     _Atomic uint64_t memory_bytes;   /* blocks, buffers and gathered frames held by this worker */
     _Atomic uint64_t allocations;    /* blocks that this worker took from the system so far */

@@ -1,7 +1,7 @@
 /* proxy.c - puts the parts together, and takes them apart in the opposite order.
  *
- *     started:  cluster, workers, lag, control, acceptor, admin       stopped:  admin, acceptor, control, lag,
- * workers, cluster
+ *     started:  cluster, divert, workers, lag, control, acceptor, admin
+ *     stopped:  admin, acceptor, control, lag, workers, divert, cluster
  *
  * Nobody is woken who does not run: the acceptor before its workers, the control thread before the workers that it
  * wakes. */
@@ -17,6 +17,7 @@
 #include "admin.h"
 #include "clock.h"
 #include "config_load.h"
+#include "divert.h"
 #include "lag.h"
 #include "log.h"
 #include "resolve.h"
@@ -90,6 +91,10 @@ static bool start_acceptor(struct ps_proxy *p, char *error, size_t error_size)
 
 static bool start_parts(struct ps_proxy *p, char *error, size_t error_size)
 {
+    p->shared.divert = ps_divert_start(p->config, &p->shared.budget, error, error_size);
+    if (p->shared.divert == NULL) {
+        return false;
+    }
     if (!start_workers(p, error, error_size)) {
         return false;
     }
@@ -147,9 +152,13 @@ void ps_proxy_stop(struct ps_proxy *p)
     if (p->lag != NULL) {
         ps_lag_stop(p->lag);
     }
+    if (p->shared.divert != NULL) {
+        ps_divert_end(p->shared.divert); /* workers wait for their jobs */
+    }
     for (size_t i = 0; i < p->worker_count; i++) {
         ps_worker_stop(p->workers[i]);
     }
+    ps_divert_stop(p->shared.divert);
     ps_budget_deinit(&p->shared.budget);
     ps_cluster_free(p->shared.cluster);
     ps_config_put(p->config);
@@ -246,6 +255,7 @@ static bool reload_locked(struct ps_proxy *p, const struct ps_config *config, ch
     for (size_t i = 0; i < p->worker_count; i++) {
         ps_worker_configure(p->workers[i], config);
     }
+    ps_divert_configure(p->shared.divert, config);
     ps_control_configure(p->control, config);
     ps_acceptor_wake(p->acceptor); /* a new listener needs the ports of the brokers */
     order_all(p, PS_WORKER_DRAIN_RETIRED);
@@ -317,6 +327,11 @@ struct ps_control *ps_proxy_control(struct ps_proxy *p)
 struct ps_cluster *ps_proxy_cluster(struct ps_proxy *p)
 {
     return p->shared.cluster;
+}
+
+void ps_proxy_divert_status(struct ps_proxy *p, struct ps_divert_status *status)
+{
+    ps_divert_status(p->shared.divert, status);
 }
 
 struct ps_channel *const *ps_proxy_channels(struct ps_proxy *p, size_t *count)

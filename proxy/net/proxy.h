@@ -7,6 +7,7 @@
 #include "channel.h"
 #include "cluster.h"
 #include "control.h"
+#include "divert.h"
 #include "penstock/config.h"
 
 struct ps_proxy;
@@ -30,6 +31,7 @@ void ps_proxy_stop(struct ps_proxy *proxy);
 /* For admin and the demo. All valid until ps_proxy_stop. */
 struct ps_control *ps_proxy_control(struct ps_proxy *proxy);
 struct ps_cluster *ps_proxy_cluster(struct ps_proxy *proxy);
+void ps_proxy_divert_status(struct ps_proxy *proxy, struct ps_divert_status *status);
 struct ps_channel *const *ps_proxy_channels(struct ps_proxy *proxy, size_t *count);
 /* Config in force; one reference for the caller (ps_config_put). */
 const struct ps_config *ps_proxy_config(struct ps_proxy *proxy);

@@ -78,7 +78,7 @@ static void on_prepare(uv_prepare_t *prepare)
     }
     ps_timers_arm(&w->timers, w->now);
     ps_notices_turn(&w->notices, w->now);
-    atomic_store_explicit(&w->channel.memory_bytes, w->pool.held + w->claimed, memory_order_relaxed);
+    atomic_store_explicit(&w->channel.memory_bytes, w->pool.held + w->claimed + w->jobs.claimed, memory_order_relaxed);
     atomic_store_explicit(&w->channel.allocations, w->pool.allocations, memory_order_relaxed);
     w->polled_before = w->polled_at;
     w->polled_at = w->now;
@@ -152,6 +152,7 @@ static void end(struct ps_worker *w)
     uv_close((uv_handle_t *)&w->release, NULL);
     ps_timers_close(&w->timers);
     uv_close((uv_handle_t *)&w->prepare, NULL);
+    ps_jobs_close(&w->jobs);
 }
 
 static void take_orders(struct ps_worker *w)
@@ -288,7 +289,8 @@ static bool prepare_state(struct ps_worker *w, const struct ps_config *config)
                                      .wake = ps_worker_wake,
                                      .worker = w,
                                      .stats = &w->stats,
-                                     .usage = w->slots.usage};
+                                     .usage = w->slots.usage,
+                                     .jobs = &w->job_stats};
     ps_notices_init(&w->notices, w->channel.notices, &w->channel.notices_lost);
     atomic_store(&w->channel.turned_at, w->now);
     return w->handed != NULL && w->channel.notices != NULL && w->channel.notice_texts != NULL;
@@ -308,8 +310,18 @@ static void worker_free(struct ps_worker *w)
     munmap(w, sizeof *w);
 }
 
+static void on_job_done(void *conn)
+{
+    struct ps_conn *c = conn;
+    c->worker->now = ps_now();
+    ps_conn_resume(c, PS_CLIENT);
+}
+
 static void loop_init(struct ps_worker *w)
 {
+    bool has_jobs = ps_jobs_init(&w->jobs, &w->loop, &w->shared->budget, w->shared->divert, &w->job_stats,
+                                 on_job_done);
+    PS_ASSERT(has_jobs); /* the loop opens its descriptors once, when it is made */
     uv_async_init(&w->loop, &w->wake, on_wake);
     uv_timer_init(&w->loop, &w->heartbeat);
     uv_timer_init(&w->loop, &w->release);
@@ -353,6 +365,7 @@ struct ps_worker *ps_worker_start(struct ps_shared *shared, const struct ps_conf
         end(w);
         uv_run(&w->loop, UV_RUN_DEFAULT);
         uv_loop_close(&w->loop);
+        ps_jobs_deinit(&w->jobs);
         worker_free(w);
         return NULL;
     }
@@ -401,5 +414,6 @@ void ps_worker_stop(struct ps_worker *w)
     uv_thread_join(&w->thread);
     int status = uv_loop_close(&w->loop);
     PS_ASSERT(status == 0);
+    ps_jobs_deinit(&w->jobs);
     worker_free(w);
 }

@@ -18,6 +18,7 @@
 struct ps_shared {
     struct ps_cluster *cluster;
     struct ps_budget budget;
+    struct ps_divert *divert;         /* outlives the workers; NULL: nobody diverts */
     _Atomic uint64_t open;            /* connections accepted and not yet freed */
     _Atomic uint32_t bootstrap_first; /* index of the bootstrap server that last worked */
     _Atomic ps_ns bootstrap_ok_at;    /* one of them took a connection then; 0: never */

@@ -184,6 +184,26 @@ static bool topic_name(void *ctx, const uint8_t id[16], struct ps_span *name)
     return true;
 }
 
+/* ----------------------------------------------------------------------------------------------------- jobs */
+
+static struct ps_job *job_start(void *ctx, void *conn, const struct ps_job_part *parts, uint32_t count)
+{
+    struct ps_worker *w = ctx;
+    return ps_jobs_start(&w->jobs, conn, parts, count, w->governor.rules->config);
+}
+
+static const struct ps_job_result *job_results(void *ctx, const struct ps_job *job)
+{
+    (void)ctx;
+    return ps_jobs_results(job);
+}
+
+static void job_end(void *ctx, struct ps_job *job)
+{
+    (void)ctx;
+    ps_jobs_end(job);
+}
+
 /* -------------------------------------------------------------------------------------------------- notices */
 
 static void log_blind(const struct ps_conn *c)
@@ -249,5 +269,8 @@ void ps_worker_env_init(struct ps_worker *w)
                                      .map = map,
                                      .topic_learned = topic_learned,
                                      .topic_name = topic_name,
+                                     .job_start = job_start,
+                                     .job_results = job_results,
+                                     .job_end = job_end,
                                      .notice = notice};
 }

@@ -6,6 +6,7 @@
 #include <stdalign.h>
 
 #include "conn.h"
+#include "job.h"
 #include "notices.h"
 #include "timers.h"
 #include "worker.h"
@@ -62,6 +63,7 @@ struct ps_worker {
     size_t arena_used;
     struct ps_session_env env;
     struct ps_governor governor;
+    struct ps_jobs jobs;
     struct ps_notices notices;        /* on their way to the control thread */
     struct ps_rules no_rules;         /* until the control thread has sent the first */
     struct ps_rules_snapshot *rules;  /* in force; one reference; NULL: no_rules */
@@ -76,6 +78,7 @@ struct ps_worker {
 
     /* Read by others. */
     alignas(PS_CACHE_LINE) struct ps_session_stats stats;
+    struct ps_job_stats job_stats;
     struct ps_slots slots;
     struct ps_name_entry names[PS_NAME_CACHE];
     char name_found[PS_TOPIC_NAME_MAX + 1]; /* what topic_name last gave out */
