@@ -17,6 +17,10 @@
 #define DEMO_SECONDS_MAX 3600
 #define SIMULATE_SEED    7
 #define SIMULATE_RANDOM_MAX 1000000
+#define REPLAY_RATE      1000
+#define REPLAY_RATE_MAX  10000000
+#define REPLAY_BATCH     500
+#define REPLAY_BATCH_MAX 100000
 
 /* What the options of any command may say. */
 struct arguments {
@@ -25,6 +29,8 @@ struct arguments {
     const char *file, *seed, *random, *controllers, *csv, *plot, *overlay; /* simulate */
     bool all, list, goals, trace;                             /* simulate */
     bool keys;                                                /* check --keys, simulate --keys */
+    const char *policy, *rate, *batch, *bootstrap;            /* replay */
+    bool follow, keep_headers, strict;                        /* replay */
     bool help;
 };
 
@@ -117,6 +123,29 @@ static int command_simulate(const struct arguments *a)
     return ps_simulate(&options);
 }
 
+static int command_replay(const struct arguments *a)
+{
+    struct ps_replay_options options = {.config = a->config, .policy = a->policy, .bootstrap = a->bootstrap,
+                                        .json = a->json, .follow = a->follow, .keep_headers = a->keep_headers,
+                                        .strict = a->strict};
+    if (a->config == NULL || a->policy == NULL) {
+        return usage_error("replay", "give it a configuration (-c FILE) and the policy that diverted (--policy NAME)");
+    }
+    if (!whole_number(a->rate, REPLAY_RATE, &options.rate) || options.rate == 0 || options.rate > REPLAY_RATE_MAX) {
+        return usage_error("replay", "--rate takes a whole number of records per second, from 1 to 10000000");
+    }
+    if (!whole_number(a->batch, REPLAY_BATCH, &options.batch) || options.batch == 0 ||
+        options.batch > REPLAY_BATCH_MAX) {
+        return usage_error("replay", "--batch takes a whole number of records, from 1 to 100000");
+    }
+    struct ps_span host;
+    uint16_t port;
+    if (a->bootstrap != NULL && (!ps_host_port_read(a->bootstrap, &host, &port) || port == 0)) {
+        return usage_error("replay", "--bootstrap takes HOST:PORT");
+    }
+    return ps_replay(&options);
+}
+
 /* The values of `val` in the tables below: what an option sets. */
 enum {
     OPTION_CONFIG = 'c',
@@ -139,6 +168,13 @@ enum {
     OPTION_CSV,
     OPTION_PLOT,
     OPTION_OVERLAY,
+    OPTION_POLICY,
+    OPTION_RATE,
+    OPTION_BATCH,
+    OPTION_BOOTSTRAP,
+    OPTION_FOLLOW,
+    OPTION_KEEP_HEADERS,
+    OPTION_STRICT,
     OPTION_LATER
 };
 
@@ -174,6 +210,18 @@ static const struct option simulate_options[] = {{"all", no_argument, NULL, OPTI
                                                 {"overlay", required_argument, NULL, OPTION_OVERLAY},
                                                 {"help", no_argument, NULL, OPTION_HELP},
                                                 {NULL, 0, NULL, 0}};
+
+static const struct option replay_options[] = {{"config", required_argument, NULL, OPTION_CONFIG},
+                                              {"policy", required_argument, NULL, OPTION_POLICY},
+                                              {"rate", required_argument, NULL, OPTION_RATE},
+                                              {"batch", required_argument, NULL, OPTION_BATCH},
+                                              {"bootstrap", required_argument, NULL, OPTION_BOOTSTRAP},
+                                              {"json", required_argument, NULL, OPTION_JSON},
+                                              {"follow", no_argument, NULL, OPTION_FOLLOW},
+                                              {"keep-headers", no_argument, NULL, OPTION_KEEP_HEADERS},
+                                              {"strict", no_argument, NULL, OPTION_STRICT},
+                                              {"help", no_argument, NULL, OPTION_HELP},
+                                              {NULL, 0, NULL, 0}};
 
 static const struct command commands[] = {
     {"run", "carry traffic between clients and brokers, in the foreground",
@@ -244,10 +292,31 @@ static const struct command commands[] = {
      "  penstock simulate mine.yaml --controller drain --plot mine.svg\n"
      "  penstock simulate --all --goals\n",
      simulate_options, "h", command_simulate, true},
+    {"replay", "bring diverted records back to where they came from",
+     "usage: penstock replay -c FILE --policy NAME [OPTIONS]\n"
+     "\n"
+     "  -c, --config FILE          the configuration (YAML) that says the policy's divert.topic and the cluster\n"
+     "      --policy NAME          the policy that diverted\n"
+     "      --rate N               records per second at the most (1000)\n"
+     "      --batch N              records that are on their way or not committed yet at the most (500): so many may\n"
+     "                             come twice if it is killed\n"
+     "      --bootstrap HOST:PORT  send through a Penstock, so that its policies hold for what comes back too\n"
+     "      --follow               go on when everything is back that was there at the start\n"
+     "      --keep-headers         leave the penstock-origin- headers on the records\n"
+     "      --strict               fail at a record that cannot go back, rather than skip and count it\n"
+     "      --json FILE            write the summary in figures\n"
+     "\n"
+     "Goes on where the last replay of the policy ended; offsets are those of the group penstock-replay-NAME.\n"
+     "SIGINT and SIGTERM end it in order. Exit 0: everything that was taken is back and committed.\n"
+     "\n"
+     "examples:\n"
+     "  penstock replay -c penstock.yaml --policy clicks\n"
+     "  penstock replay -c penstock.yaml --policy clicks --rate 200 --bootstrap 127.0.0.1:9192\n",
+     replay_options, "c:h", command_replay, false},
 };
 
 /* Part of the contract of the command line, for a later version. */
-static const char *const later_commands[] = {"top", "explain", "replay"};
+static const char *const later_commands[] = {"top", "explain"};
 
 /* ---- help ---- */
 
@@ -327,6 +396,35 @@ static bool take_simulate_option(struct arguments *a, int option, const char *va
     }
 }
 
+static bool take_replay_option(struct arguments *a, int option, const char *value)
+{
+    switch (option) {
+    case OPTION_POLICY:
+        a->policy = value;
+        return true;
+    case OPTION_RATE:
+        a->rate = value;
+        return true;
+    case OPTION_BATCH:
+        a->batch = value;
+        return true;
+    case OPTION_BOOTSTRAP:
+        a->bootstrap = value;
+        return true;
+    case OPTION_FOLLOW:
+        a->follow = true;
+        return true;
+    case OPTION_KEEP_HEADERS:
+        a->keep_headers = true;
+        return true;
+    case OPTION_STRICT:
+        a->strict = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* One option into its argument; false for those that end the parsing with a message. */
 static bool take_option(struct arguments *a, int option, const char *value)
 {
@@ -362,7 +460,7 @@ static bool take_option(struct arguments *a, int option, const char *value)
         a->help = true;
         return true;
     default:
-        return take_simulate_option(a, option, value);
+        return take_simulate_option(a, option, value) || take_replay_option(a, option, value);
     }
 }
 

@@ -39,6 +39,21 @@ struct ps_simulate_options {
 /* Runs scenarios in virtual time and prints what came of them (simulate.c). */
 int ps_simulate(const struct ps_simulate_options *options);
 
+struct ps_replay_options {
+    const char *config;    /* path of the configuration */
+    const char *policy;    /* whose divert topic is read */
+    const char *bootstrap; /* HOST:PORT to send through; NULL: upstream.bootstrap */
+    const char *json;      /* where the summary is written; NULL: nowhere */
+    uint64_t rate;         /* records/s at the most; not 0 */
+    uint64_t batch;        /* records that may be on their way or not committed; not 0 */
+    bool follow;           /* goes on when it has caught up */
+    bool keep_headers;     /* of where they were */
+    bool strict;           /* a record that cannot go back ends it */
+};
+
+/* Brings diverted records back (replay.c). */
+int ps_replay(const struct ps_replay_options *options);
+
 /* The whole command line: what main returns (cli.c). */
 int ps_cli(int argc, char **argv);
 

@@ -89,7 +89,8 @@ static void batch_end(struct ps_divert_batch *b)
         const struct ps_origin *o = &b->origin;
         atomic_fetch_add(&d->batches_failed, 1);
         note_error(d, text_of(error));
-        ps_log(PS_LOG_WARN, "divert_failed", "policy=%.*s topic=%.*s partition=%d to=%s records=%u stored=%u text=%s",
+        ps_log(PS_LOG_WARN, "divert_failed",
+               "policy=%.*s topic=%.*s partition=%d to=%s records=%u stored=%u text=%s",
                (int)o->policy.len, (const char *)o->policy.base, (int)o->topic.len, (const char *)o->topic.base,
                o->partition, b->to, b->records, atomic_load(&b->stored), text_of(error));
     }
@@ -422,7 +423,7 @@ void ps_divert_status(struct ps_divert *d, struct ps_divert_status *status)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* ----------------------------------------------------------------------------------------------- sending, by anybody */
+/* ---------------------------------------------------------------------------------------------- sending, by anybody */
 
 /* librdkafka copies and does not write, but knows no const. */
 static void *bytes_of(struct ps_span span)

@@ -60,7 +60,8 @@ static void job_free(struct ps_job *job)
 static void fill_result(const struct part *p, struct ps_job_result *result)
 {
     if (p->is.kind == PS_JOB_DIVERT) {
-        *result = (struct ps_job_result){.failed = ps_divert_failed(&p->divert), .kept = atomic_load(&p->divert.stored)};
+        *result = (struct ps_job_result){.failed = ps_divert_failed(&p->divert),
+                                         .kept = atomic_load(&p->divert.stored)};
     } else if (!result->failed) {
         *result = (struct ps_job_result){.put = {p->sampled.batch, p->sampled.len},
                                          .kept = p->sampled.kept,

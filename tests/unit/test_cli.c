@@ -88,7 +88,6 @@ static void test_usage_errors(void **state)
         {"--run", "penstock: unknown option \"--run\": did you mean \"penstock run\"?"},
         {"top", "penstock: \"top\" is not in this version"},
         {"explain", "penstock: \"explain\" is not in this version"},
-        {"replay", "penstock: \"replay\" is not in this version"},
         {"help rum", "penstock: unknown command \"rum\": did you mean \"penstock run\"?"},
         {"run", "penstock run: give it a configuration (-c FILE) or a cluster (--upstream HOST:PORT)"},
         {"run -c x --upstream h:1", "penstock run: -c and --upstream exclude each other: the file names its cluster"},
@@ -116,6 +115,17 @@ static void test_usage_errors(void **state)
         {"simulate /nowhere.yaml", "/nowhere.yaml: cannot read the scenario: No such file or directory"},
         {"simulate --all --seed x", "penstock simulate: --seed and --random take whole numbers, --random at "
                                       "most 1000000"},
+        {"replay", "penstock replay: give it a configuration (-c FILE) and the policy that diverted (--policy NAME)"},
+        {"replay -c x", "penstock replay: give it a configuration (-c FILE) and the policy that diverted (--policy "
+                        "NAME)"},
+        {"replay -c x --policy p --rate 0", "penstock replay: --rate takes a whole number of records per second, from "
+                                            "1 to 10000000"},
+        {"replay -c x --policy p --batch 1k", "penstock replay: --batch takes a whole number of records, from 1 to "
+                                              "100000"},
+        {"replay -c x --policy p --bootstrap h", "penstock replay: --bootstrap takes HOST:PORT"},
+        {"replay -c x --policy p --stict", "penstock replay: unknown option --stict: did you mean --strict?"},
+        {"replay -c /nowhere.yaml --policy p", "/nowhere.yaml: cannot read the configuration: No such file or "
+                                               "directory"},
         {"demo --seconds 0", "penstock demo: --seconds takes a whole number from 1 to 3600"},
         {"demo --seconds 30s", "penstock demo: --seconds takes a whole number from 1 to 3600"},
         {"demo now", "penstock demo: \"now\" is one word too many"},
@@ -138,13 +148,13 @@ static void test_help(void **state)
     for (size_t i = 0; i < PS_ARRAY_LEN(lines); i++) {
         assert_int_equal(call(lines[i]), 0);
         assert_non_null(strstr(out_text, "usage: penstock COMMAND"));
-        assert_null(strstr(out_text, "replay")); /* what is not built is not offered */
+        assert_null(strstr(out_text, "explain")); /* what is not built is not offered */
         assert_string_equal(err_text, "");
     }
     assert_int_equal(call(""), PS_EXIT_USAGE);
     assert_non_null(strstr(err_text, "usage: penstock COMMAND"));
 
-    static const char *const commands[] = {"run", "check", "demo"};
+    static const char *const commands[] = {"run", "check", "demo", "replay"};
     for (size_t i = 0; i < PS_ARRAY_LEN(commands); i++) {
         char line[64], example[64];
         snprintf(example, sizeof(example), "\n  penstock %s", commands[i]);
