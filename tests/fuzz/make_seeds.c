@@ -3,8 +3,9 @@
  *     make_seeds RECORDINGS FOLDER
  *
  * RECORDINGS holds what tests/e2e/hop.py wrote under PENSTOCK_RECORDINGS: NAME.up and NAME.down of each connection. Of
- * each API, version and direction a few small messages become FOLDER/{walk,rewrite,produce,answer}/..., and of each
- * connection its beginning becomes FOLDER/session/... (README.md says how to keep those that reach something new). */
+ * each API, version and direction a few small messages become FOLDER/{walk,rewrite,produce,parcel,answer}/..., and of
+ * each connection its beginning becomes FOLDER/session/... (README.md says how to keep those that reach something
+ * new). */
 #include "message_input.h"
 #include "penstock/bytes.h"
 #include "penstock/rewrite.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-enum { EACH_MAX = 4, BODY_MAX = 3000, FRAME_MAX = 2000, SESSION_MAX = 12000, VERSIONS = 32, WALK_RESPONSE = 1 };
+enum { EACH_MAX = 4, BODY_MAX = 3000, FRAME_MAX = 2000, SESSION_MAX = 12000, VERSIONS = 32, IS_RESPONSE = 1 };
 
 struct frame {
     const uint8_t *at; /* with its length */
@@ -65,7 +66,10 @@ static void keep_message(const struct ps_api *api, int16_t version, bool respons
     }
     unsigned number = written[response][api->key][version]++;
     uint8_t pieces = (uint8_t)(number % 8 * 8);
-    write_message("walk", api, version, (uint8_t)(pieces + (response ? WALK_RESPONSE : 0)), body, number);
+    write_message("walk", api, version, (uint8_t)(pieces + (response ? IS_RESPONSE : 0)), body, number);
+    if (api->key == PS_API_PRODUCE) {
+        write_message("parcel", api, version, (uint8_t)(2 * number + (response ? IS_RESPONSE : 0)), body, number);
+    }
     if (response && ps_rewrite_mode_of(api, version) != PS_REWRITE_NONE) {
         write_message("rewrite", api, version, (uint8_t)(11 + 20 * number), body, number);
     } else if (!response) {
