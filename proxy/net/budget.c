@@ -19,14 +19,14 @@ void ps_budget_deinit(struct ps_budget *b)
     pthread_mutex_destroy(&b->lock);
 }
 
-static uint64_t ceiling_of(struct ps_budget *b, enum ps_line line)
+static uint64_t ceiling_of(struct ps_budget *b, enum ps_budget_line line)
 {
     uint64_t limit = atomic_load(&b->limit);
     return limit - limit / (line == PS_LINE_REQUESTS ? 4 : 8);
 }
 
 /* The first of the line would be granted what it claims. */
-static bool has_room(struct ps_budget *b, enum ps_line line)
+static bool has_room(struct ps_budget *b, enum ps_budget_line line)
 {
     const struct ps_claim *head = b->lines[line].head;
     uint64_t used = atomic_load(&b->used), ceiling = ceiling_of(b, line);
@@ -38,7 +38,7 @@ static bool has_room(struct ps_budget *b, enum ps_line line)
 static void wake_heads(struct ps_budget *b)
 {
     for (unsigned line = 0; line < PS_LINE_COUNT; line++) {
-        if (b->wake != NULL && has_room(b, (enum ps_line)line)) {
+        if (b->wake != NULL && has_room(b, (enum ps_budget_line)line)) {
             b->wake(b->lines[line].head->worker);
         }
     }
@@ -78,7 +78,7 @@ void ps_budget_give(struct ps_budget *b, uint64_t bytes)
 
 /* -------------------------------------------------------------------------------------------------- the lines */
 
-static bool take_for(struct ps_budget *b, enum ps_line line, struct ps_claim *claim)
+static bool take_for(struct ps_budget *b, enum ps_budget_line line, struct ps_claim *claim)
 {
     _Atomic uint64_t *held = &b->lines[line].held;
     if (ps_budget_take(b, claim->bytes, ceiling_of(b, line))) {
@@ -94,7 +94,7 @@ static bool take_for(struct ps_budget *b, enum ps_line line, struct ps_claim *cl
     return true;
 }
 
-static void line_add(struct ps_budget *b, enum ps_line line, struct ps_claim *claim)
+static void line_add(struct ps_budget *b, enum ps_budget_line line, struct ps_claim *claim)
 {
     claim->next = NULL;
     claim->prev = b->lines[line].tail;
@@ -104,14 +104,14 @@ static void line_add(struct ps_budget *b, enum ps_line line, struct ps_claim *cl
     atomic_fetch_add(&b->waiting, 1U);
 }
 
-static void line_remove(struct ps_budget *b, enum ps_line line, struct ps_claim *claim)
+static void line_remove(struct ps_budget *b, enum ps_budget_line line, struct ps_claim *claim)
 {
     *(claim->prev != NULL ? &claim->prev->next : &b->lines[line].head) = claim->next;
     *(claim->next != NULL ? &claim->next->prev : &b->lines[line].tail) = claim->prev;
     atomic_fetch_sub(&b->waiting, 1U);
 }
 
-bool ps_budget_claim(struct ps_budget *b, enum ps_line line, struct ps_claim *claim, uint64_t bytes)
+bool ps_budget_claim(struct ps_budget *b, enum ps_budget_line line, struct ps_claim *claim, uint64_t bytes)
 {
     PS_ASSERT(claim->state != PS_CLAIM_HELD);
     if (claim->state == PS_CLAIM_NONE) {
@@ -134,7 +134,7 @@ bool ps_budget_claim(struct ps_budget *b, enum ps_line line, struct ps_claim *cl
     return granted;
 }
 
-void ps_budget_end(struct ps_budget *b, enum ps_line line, struct ps_claim *claim)
+void ps_budget_end(struct ps_budget *b, enum ps_budget_line line, struct ps_claim *claim)
 {
     if (claim->state == PS_CLAIM_HELD) {
         atomic_fetch_sub(&b->lines[line].held, claim->bytes);
@@ -148,7 +148,7 @@ void ps_budget_end(struct ps_budget *b, enum ps_line line, struct ps_claim *clai
     claim->state = PS_CLAIM_NONE;
 }
 
-struct ps_claim *ps_budget_turn(struct ps_budget *b, enum ps_line line, const void *worker)
+struct ps_claim *ps_budget_turn(struct ps_budget *b, enum ps_budget_line line, const void *worker)
 {
     if (atomic_load(&b->waiting) == 0) {
         return NULL;
@@ -160,7 +160,7 @@ struct ps_claim *ps_budget_turn(struct ps_budget *b, enum ps_line line, const vo
     return is_turn ? head : NULL;
 }
 
-uint64_t ps_budget_wanted(struct ps_budget *b, enum ps_line line)
+uint64_t ps_budget_wanted(struct ps_budget *b, enum ps_budget_line line)
 {
     uint64_t wanted = 0;
     if (atomic_load(&b->waiting) > 0) {

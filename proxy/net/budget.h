@@ -24,7 +24,7 @@
 
 #define PS_READ_MAX (256 * 1024) /* bytes that one recv asks for */
 
-enum ps_line { PS_LINE_REQUESTS = 0, PS_LINE_RESPONSES, PS_LINE_COUNT };
+enum ps_budget_line { PS_LINE_REQUESTS = 0, PS_LINE_RESPONSES, PS_LINE_COUNT };
 
 enum ps_claim_state { PS_CLAIM_NONE = 0, PS_CLAIM_WAITING, PS_CLAIM_HELD };
 
@@ -65,14 +65,15 @@ void ps_budget_give(struct ps_budget *b, uint64_t bytes);
 
 /* True: the claim (whose worker and owner are set) is held. False: it stands in its line; claim again, for as much,
  * when ps_budget_turn names it, or end it. */
-bool ps_budget_claim(struct ps_budget *b, enum ps_line line, struct ps_claim *claim, uint64_t bytes) PS_MUST_CHECK;
+bool ps_budget_claim(struct ps_budget *b, enum ps_budget_line line, struct ps_claim *claim,
+                     uint64_t bytes) PS_MUST_CHECK;
 /* Gives back what is held, or leaves the line. Idempotent. */
-void ps_budget_end(struct ps_budget *b, enum ps_line line, struct ps_claim *claim);
+void ps_budget_end(struct ps_budget *b, enum ps_budget_line line, struct ps_claim *claim);
 /* The first of the line if it is this worker's and there is room for it, else NULL. */
-struct ps_claim *ps_budget_turn(struct ps_budget *b, enum ps_line line, const void *worker);
+struct ps_claim *ps_budget_turn(struct ps_budget *b, enum ps_budget_line line, const void *worker);
 
 /* Bytes that those in the line wait for. */
-uint64_t ps_budget_wanted(struct ps_budget *b, enum ps_line line);
+uint64_t ps_budget_wanted(struct ps_budget *b, enum ps_budget_line line);
 
 /* How much one recv should ask for. */
 size_t ps_budget_read_size(struct ps_budget *b);

@@ -25,7 +25,7 @@ static void block_put(void *ctx, void *block, size_t size)
     ps_pool_put(&w->pool, block, size);
 }
 
-static enum ps_line line_of(enum ps_side side)
+static enum ps_budget_line line_of(enum ps_side side)
 {
     return side == PS_CLIENT ? PS_LINE_REQUESTS : PS_LINE_RESPONSES;
 }
