@@ -67,6 +67,7 @@ struct ps_setting {
     enum ps_level level;
     double lag;              /* L_hat, for the text of a refusal; NAN unknown */
     char group[64];          /* the governing group (cut), for the same text */
+    char policy[48];         /* the policy's name (cut), likewise */
     uint32_t armed;          /* bits 1 << enum ps_action: what may be done beside throttle (ladder.h) */
     double keep;             /* SAMPLE is armed: the share of records that stay */
     enum ps_breaker_state breaker; /* of the policy; 0: it has none */
@@ -75,6 +76,8 @@ struct ps_setting {
     ps_ns answer_within;     /* a Produce without an answer for so long counts as failed; 0: it may take as long as
                               * it likes */
     bool full;               /* the policy's queue is, over all workers (ps_queue_config) */
+    double line_keep;        /* full, with DROP_OLDEST or DROP_RANDOM: the share of the line that may stay; else 1 */
+    enum ps_overflow overflow; /* of the policy's queue; 0: it has no bound */
 };
 
 /* What became of records that a producer brought. Every record that is OFFERED ends as one of the others. */

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "penstock/config.h"
+#include "health.h"
 #include "penstock/governor.h"
 #include "ring.h"
 
@@ -38,7 +39,9 @@ struct ps_notice_text_entry {
 /* What a worker wants of a slot; answers to a setting. */
 struct ps_demand {
     struct ps_demand_tier tiers[PS_PRIORITY_COUNT]; /* held: since the last exchange */
-    uint32_t waiting;                               /* tickets waiting now */
+    uint32_t waiting;                               /* tickets waiting now ... */
+    struct ps_cost cost;                            /* ... what they cost in all ... */
+    ps_ns oldest;                                   /* ... and how long the first of them has waited; 0 none */
 };
 
 struct ps_exchange {
@@ -73,6 +76,8 @@ struct ps_channel {
     const struct ps_session_stats *stats;
     const struct ps_usage *usage; /* [PS_SLOTS_MAX] */
     const struct ps_job_stats *jobs;
+    const struct ps_account *accounts; /* [PS_ACCOUNTS_MAX + 1] */
+    const struct ps_healths *health;   /* of brokers, as this worker sees them */
     _Atomic uint64_t connections[8]; /* open now, by listener index (7: the rest) */
     _Atomic uint64_t memory_bytes;   /* blocks, buffers and gathered frames held by this worker */
     _Atomic uint64_t allocations;    /* blocks that this worker took from the system so far */

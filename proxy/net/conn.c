@@ -204,6 +204,8 @@ static void end_session(struct ps_conn *c)
     ps_session_deinit(c->session, w->now);
     w->pumped = NULL;
     c->session = NULL;
+    ps_health_lost(c->health, c->probes);
+    c->probes = 0;
     w->valves_moved = true;
 }
 
@@ -424,6 +426,7 @@ static void on_dialled(void *arg, int fd, size_t target, const char *why)
         }
     }
     if (fd < 0) {
+        ps_worker_heard(w, c, false);
         unreachable(c, why);
         return;
     }
@@ -493,6 +496,7 @@ static struct ps_conn *conn_new(struct ps_worker *w, const struct ps_accepted *a
     c->worker = w;
     c->listener = a->listener;
     c->broker_id = a->broker;
+    c->health = ps_health_of(&w->health, a->broker, w->now);
     c->state = PS_CONN_CONNECTING;
     c->half[PS_CLIENT].fd = a->fd;
     c->half[PS_BROKER].fd = -1;

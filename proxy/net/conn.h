@@ -23,6 +23,7 @@
 #include "resolve.h"
 #include "timers.h"
 
+struct ps_health;
 struct ps_worker;
 
 enum ps_conn_state {
@@ -72,6 +73,8 @@ struct ps_conn {
     unsigned handles;                  /* of libuv, not closed yet */
     uint32_t counted_at;               /* index in the channel's connections[] */
     int32_t broker_id;                 /* where it goes; -1: the bootstrap servers */
+    uint32_t probes;                   /* of requests that the broker's breaker let through, without an answer */
+    struct ps_health *health;          /* of its broker; NULL: none */
     bool unsettled;                    /* there is more to do than one event may take */
     struct sockaddr_in6 peer;          /* the client, of either family: ps_conn_peer */
     struct ps_session *session;        /* lives behind this struct; NULL once it has ended */

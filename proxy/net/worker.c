@@ -86,6 +86,15 @@ static void on_prepare(uv_prepare_t *prepare)
 
 /* -------------------------------------------------------------------------------------------- the mailboxes */
 
+static bool any_breaks(const struct ps_config *config)
+{
+    bool any = config->breaks;
+    for (size_t i = 0; i < config->policy_count; i++) {
+        any = any || config->policies[i].breaks;
+    }
+    return any;
+}
+
 static void take_config(struct ps_worker *w)
 {
     const struct ps_config *config = atomic_exchange(&w->next_config, NULL);
@@ -96,6 +105,7 @@ static void take_config(struct ps_worker *w)
     w->config = config;
     w->no_rules.config = config;
     w->env.limits = &config->limits;
+    w->answers_judged = any_breaks(config);
     for (size_t i = 0; i < PS_ARRAY_LEN(w->channel.connections); i++) {
         atomic_store_explicit(&w->channel.connections[i], 0, memory_order_relaxed);
     }
@@ -130,6 +140,8 @@ static void take_exchange(struct ps_worker *w)
         const struct ps_valve *valve = &w->slots.valves[slot];
         ps_valve_demand(valve, w->exchanged_at, x->demands[slot].tiers);
         x->demands[slot].waiting = valve->waiting;
+        x->demands[slot].cost = valve->line.cost;
+        x->demands[slot].oldest = ps_line_age(&valve->line, w->now);
     }
     w->exchanged_at = w->now;
     w->valves_moved = true;
@@ -246,6 +258,23 @@ static void tidy_some(struct ps_worker *w)
     w->tidy_next = c;
 }
 
+/* A broker that stands still is seen by what it does not answer. Behind that nothing of ours can be answered either, so
+ * once its breaker is open the connection ends, and its client can go on. */
+static void sweep_overdue(struct ps_worker *w)
+{
+    if (w->config->breaks) {
+        ps_health_tick(&w->health, &w->config->breaker, w->now);
+    }
+    for (struct ps_conn *c = w->conns, *next; c != NULL && w->answers_judged; c = next) {
+        next = c->next;
+        ps_ns within = w->config->breaks ? w->config->breaker.timeout : 0;
+        if (c->state == PS_CONN_RELAYING && ps_session_overdue(c->session, within, w->now) &&
+            ps_health_is_open(c->health)) {
+            ps_conn_close(c, PS_CLOSE_BREAKER, true);
+        }
+    }
+}
+
 static void on_heartbeat(uv_timer_t *timer)
 {
     struct ps_worker *w = timer->data;
@@ -253,6 +282,7 @@ static void on_heartbeat(uv_timer_t *timer)
     atomic_store_explicit(&w->channel.turned_at, w->now, memory_order_relaxed);
     sweep_idle(w);
     sweep_stalled(w);
+    sweep_overdue(w);
     tidy_some(w);
 }
 
@@ -279,6 +309,8 @@ static bool prepare_state(struct ps_worker *w, const struct ps_config *config)
     w->now = w->polled_at = w->polled_before = w->swept_at = ps_now();
     w->release_at = PS_NEVER;
     w->config = ps_config_get(config);
+    w->answers_judged = any_breaks(config);
+    w->health.worker = w->index;
     w->no_rules = (struct ps_rules){.config = w->config};
     ps_pool_init(&w->pool, &w->shared->budget);
     ps_governor_init(&w->governor, &w->no_rules, &w->slots, w->now);
@@ -290,7 +322,9 @@ static bool prepare_state(struct ps_worker *w, const struct ps_config *config)
                                      .worker = w,
                                      .stats = &w->stats,
                                      .usage = w->slots.usage,
-                                     .jobs = &w->job_stats};
+                                     .jobs = &w->job_stats,
+                                     .accounts = w->slots.accounts,
+                                     .health = &w->health};
     ps_notices_init(&w->notices, w->channel.notices, &w->channel.notices_lost);
     atomic_store(&w->channel.turned_at, w->now);
     return w->handed != NULL && w->channel.notices != NULL && w->channel.notice_texts != NULL;

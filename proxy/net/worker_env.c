@@ -204,6 +204,33 @@ static void job_end(void *ctx, struct ps_job *job)
     ps_jobs_end(job);
 }
 
+/* ------------------------------------------------------------------------------------------------- breakers */
+
+void ps_worker_heard(struct ps_worker *w, struct ps_conn *c, bool ok)
+{
+    if (w->config->breaks) {
+        ps_health_heard(&w->health, c->health, &w->config->breaker, ok, w->now);
+    }
+}
+
+static bool broker_admits(void *ctx, void *conn, enum ps_priority priority, bool *probe)
+{
+    struct ps_worker *w = ctx;
+    struct ps_conn *c = conn;
+    *probe = false;
+    bool admits = !w->config->breaks || ps_health_admits(c->health, priority, probe, w->now);
+    c->probes += *probe ? 1 : 0;
+    return admits;
+}
+
+static void broker_answered(void *ctx, void *conn, bool ok, bool probe)
+{
+    struct ps_worker *w = ctx;
+    struct ps_conn *c = conn;
+    c->probes -= probe && c->probes > 0 ? 1 : 0;
+    ps_worker_heard(w, c, ok);
+}
+
 /* -------------------------------------------------------------------------------------------------- notices */
 
 static void log_blind(const struct ps_conn *c)
@@ -272,5 +299,7 @@ void ps_worker_env_init(struct ps_worker *w)
                                      .job_start = job_start,
                                      .job_results = job_results,
                                      .job_end = job_end,
+                                     .broker_admits = broker_admits,
+                                     .broker_answered = broker_answered,
                                      .notice = notice};
 }

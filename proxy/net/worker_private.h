@@ -6,6 +6,7 @@
 #include <stdalign.h>
 
 #include "conn.h"
+#include "health.h"
 #include "job.h"
 #include "notices.h"
 #include "timers.h"
@@ -50,6 +51,7 @@ struct ps_worker {
     struct ps_conn *tidy_next;        /* where tidying goes on; NULL: at the newest */
     ps_ns release_at;                 /* what `release` is armed for; PS_NEVER: not */
     bool valves_moved;                /* a ticket began to wait or settings came: release_at may be another */
+    bool answers_judged;              /* some breaker wants to know of answers that are overdue */
     bool draining, ending;
 
     struct ps_conn *conns;            /* all, newest first */
@@ -80,6 +82,7 @@ struct ps_worker {
     alignas(PS_CACHE_LINE) struct ps_session_stats stats;
     struct ps_job_stats job_stats;
     struct ps_slots slots;
+    struct ps_healths health;
     struct ps_name_entry names[PS_NAME_CACHE];
     char name_found[PS_TOPIC_NAME_MAX + 1]; /* what topic_name last gave out */
     alignas(PS_COPY_ALIGN) uint8_t arena[PS_ARENA_SIZE];
@@ -88,6 +91,8 @@ struct ps_worker {
 
 /* worker_env.c: what sessions see of the worker. */
 void ps_worker_env_init(struct ps_worker *w);
+/* Its broker has answered, or should have, or could not be connected to: for its breaker, if brokers have any. */
+void ps_worker_heard(struct ps_worker *w, struct ps_conn *c, bool ok);
 /* Carries on with the sessions that wait for memory and whose turn it is. */
 void ps_worker_take_turns(struct ps_worker *w);
 /* Ends the claim of this side, if there is one. */
