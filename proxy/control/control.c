@@ -21,6 +21,7 @@ struct ps_control {
     struct ps_core *core;
     struct ps_lag *lag;   /* NULL: none */
     struct ps_cluster *cluster;
+    _Atomic uint64_t flags_version; /* the core's, for those who do not take the lock */
 };
 
 static void hook_engage(void *ctx, size_t policy, bool engaged)
@@ -57,6 +58,7 @@ static void tick(struct ps_control *control)
         m = next;
     }
     ps_core_tick(control->core, ps_now());
+    atomic_store_explicit(&control->flags_version, control->core->flags_version, memory_order_release);
 }
 
 static void *run(void *arg)
@@ -163,6 +165,11 @@ void ps_control_bypass(struct ps_control *control, bool on)
     ps_core_bypass(control->core, on);
     hurry(control);
     pthread_mutex_unlock(&control->lock);
+}
+
+uint64_t ps_control_flags_version(const struct ps_control *control)
+{
+    return atomic_load_explicit(&control->flags_version, memory_order_acquire);
 }
 
 struct ps_control_status *ps_control_status(struct ps_control *control)

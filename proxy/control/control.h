@@ -78,6 +78,18 @@ struct ps_policy_status {
     ps_ns signal_age;
     enum ps_signal_state signal;
     uint32_t waiting;             /* requests waiting over all workers */
+    uint8_t rung;                 /* actions of the ladder that are armed, the first ones ... */
+    uint32_t armed;               /* ... bits 1 << enum ps_action */
+    double keep;                  /* share of records that sampling keeps; 1: it is not armed */
+    double sampling_rate;         /* the flag: what applications should keep that sample by themselves */
+    bool sampled_here;            /* sampling is armed */
+    double arrival_rate;          /* records/s that came for the first time, smoothed; NAN unknown */
+    enum ps_breaker_state breaker; /* 0: the policy has none */
+    ps_ns breaker_for;            /* in this state */
+    uint64_t breaker_opens;
+    bool queue_full;
+    double queue_records, queue_bytes; /* waiting */
+    ps_ns queue_oldest;           /* how long the first of them has waited */
     struct ps_group_status groups[PS_STATUS_GROUPS]; /* the governing one first */
     size_t group_count;           /* of those above */
     size_t group_total;
@@ -95,6 +107,8 @@ struct ps_control_status {
     size_t policy_count;
     struct ps_policy_status policies[];
 };
+/* Grows when some policy's level, sampling_rate or sampled_here may be another than before. Thread-safe, no lock. */
+uint64_t ps_control_flags_version(const struct ps_control *control);
 /* A copy, freed with free(). Thread-safe. */
 struct ps_control_status *ps_control_status(struct ps_control *control);
 

@@ -244,6 +244,7 @@ static void adopt(struct ps_core *core, const struct ps_config *config)
     free(core->engaged);
     core->engaged = ps_alloc(config->policy_count, sizeof(*core->engaged));
     core->rules_stale = true;
+    core->flags_version++;
 }
 
 struct ps_core *ps_core_new(const struct ps_config *config, struct ps_channel *const *channels, size_t channel_count,
@@ -308,5 +309,6 @@ void ps_core_bypass(struct ps_core *core, bool on)
     if (core->bypass != on) {
         core->bypass = on;
         core->rules_stale = true;
+        core->flags_version++;
     }
 }

@@ -23,6 +23,8 @@
 
 #include "control.h"
 #include "control_insight.h"
+#include "penstock/flag.h"
+#include "penstock/ladder.h"
 #include "penstock/session.h"
 #include "penstock/share.h"
 
@@ -52,6 +54,13 @@ struct ps_core_group {
     struct ps_core_insight insight;
 };
 
+/* Those who wait at a valve. */
+struct ps_core_waits {
+    uint32_t requests;
+    struct ps_cost cost;
+    ps_ns oldest;                /* how long the one has waited that came first; 0 none waits */
+};
+
 /* What one worker wants of one slot. */
 struct ps_core_demand {
     struct ps_core_demand_tier {
@@ -61,8 +70,27 @@ struct ps_core_demand {
         struct ps_cost rate;     /* that it lately let pass, per second */
         bool held;
     } tiers[PS_PRIORITY_COUNT];
-    uint32_t waiting;
+    struct ps_core_waits waits;
     bool held;                   /* in any tier */
+};
+
+/* Beyond throttling (control_actions.c). */
+struct ps_core_actions {
+    struct ps_ladder ladder;
+    struct ps_breaker breaker;   /* of a policy that breaks; else closed for ever */
+    uint32_t armed;              /* as the ladder says; bits 1 << enum ps_action */
+    double keep;                 /* of sampling; 1: it is not armed */
+    bool full;                   /* the line is */
+    struct ps_core_waits waits;  /* of all workers */
+    ps_ns beyond_at;             /* lag is beyond what the breaker bears since then; 0: it is not, or nobody knows */
+    struct ps_flag flag;         /* for applications that sample by themselves */
+    uint32_t probes;             /* that one worker may let through until the next tick ... */
+    size_t probes_at;            /* ... this one */
+    uint64_t probes_from, answers_from; /* sums when the breaker came to its state */
+    struct ps_core_seen {
+        uint64_t saturated, waits, wait_ns, offered, rejected, ok, failed, probes, actions[PS_ACTION_COUNT];
+    } seen;                      /* sums over the workers (struct ps_usage), as of ... */
+    ps_ns seen_at;
 };
 
 /* One (policy, topic). Its slot and its state outlive a configuration that does not know it. */
@@ -78,7 +106,13 @@ struct ps_core_instance {
     struct ps_core_demand *demands;        /* [channel_count] */
     struct ps_times *times;                /* [times_count]: when which offset was appended, by partition */
     uint32_t times_count;
+    struct ps_core_actions actions;
     enum ps_level level;
+    struct ps_core_shown {
+        double rate;
+        enum ps_level level;
+        bool sampled_here;
+    } shown;                 /* the flag as last seen by whoever asks for it */
     ps_ns held_at;           /* last tick in which somebody was held back; 0 never */
     double rate, headroom;   /* for all workers */
     double passed;           /* records forwarded since the last tick */
@@ -164,6 +198,7 @@ struct ps_core {
     bool bypass;
     bool rules_stale;                 /* a new snapshot is due */
     uint64_t rules_version;
+    uint64_t flags_version;           /* grows whenever some flag may be another */
     ps_ns ticked_at;
     char lag_error[512];              /* empty: the last round worked */
     ps_ns lag_failed_at;
@@ -206,6 +241,21 @@ void ps_core_admitted(struct ps_core_instance *instance, int32_t partition, doub
 bool ps_core_is_settled(const struct ps_core *core, const struct ps_core_instance *instance, ps_ns now);
 /* Ticks the controllers and decides rate, headroom, level and governing group. */
 void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, double dt_s, ps_ns now);
+
+/* control_actions.c */
+void ps_core_actions_init(struct ps_core_actions *actions, ps_ns now);
+/* The policy is another one, or NULL: state stays as far as it can. */
+void ps_core_actions_bind(struct ps_core_actions *actions, const struct ps_policy_config *policy, ps_ns now);
+/* Every decision, once the rate is known and before the level is. */
+void ps_core_actions_tick(const struct ps_core *core, struct ps_core_instance *instance, ps_ns now);
+/* Once the level is known: the flag, and whether it is another one. */
+void ps_core_actions_flag(struct ps_core *core, struct ps_core_instance *instance, ps_ns now);
+bool ps_core_actions_samples(const struct ps_core *core, const struct ps_core_instance *instance);
+/* Nothing is armed, open or full, nor about to be. */
+bool ps_core_actions_rest(const struct ps_core_instance *instance);
+/* Writes them into a worker's setting. */
+void ps_core_actions_put(const struct ps_core *core, const struct ps_core_instance *instance, size_t channel,
+                         struct ps_setting *setting);
 
 /* control_standing.c */
 /* What the brokers say of it. */

@@ -168,6 +168,7 @@ void ps_core_instance_bind(struct ps_core *core, struct ps_core_instance *instan
     } else {
         bind_groups(core, instance, now);
     }
+    ps_core_actions_bind(&instance->actions, instance->policy, now);
     core->rules_stale = true;
 }
 
@@ -241,6 +242,7 @@ static bool instance_make(struct ps_core *core, const char *policy, struct ps_sp
     instance->demands = ps_alloc(core->channel_count, sizeof(*instance->demands));
     instance->slot = core->slots_used;
     instance->rate = instance->headroom = (double)INFINITY;
+    ps_core_actions_init(&instance->actions, now);
     core->instances[core->slots_used++] = instance;
     if (core->slots_used > core->bucket_count) {
         buckets_grow(core);
@@ -397,7 +399,7 @@ static void tell_level(const struct ps_core_instance *instance, enum ps_level fr
 static bool is_held(const struct ps_core *core, const struct ps_core_instance *instance)
 {
     for (size_t i = 0; i < core->channel_count; i++) {
-        if (instance->demands[i].held || instance->demands[i].waiting > 0) {
+        if (instance->demands[i].held || instance->demands[i].waits.requests > 0) {
             return true;
         }
     }
@@ -417,6 +419,7 @@ static bool settles(const struct ps_core_instance *instance)
     bool caught_up = governing == NULL || !(governing->decision.lag_estimated >= 1.0);
     bool engaged = governing != NULL && governing->decision.engaged;
     return isinf(instance->rate) && caught_up && !engaged && instance->level == PS_LEVEL_OK &&
+           ps_core_actions_rest(instance) &&
            instance->produce_rate < STILL_RATE;
 }
 
@@ -450,6 +453,9 @@ static enum ps_level level_of(const struct ps_core_instance *instance, double gu
     double lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated;
     double limit = governing == NULL ? (double)NAN : governing->decision.limit;
     bool held_lately = instance->held_at != 0 && now - instance->held_at < HELD_LATELY;
+    if (instance->actions.breaker.state == PS_BREAKER_OPEN) {
+        return PS_LEVEL_REJECT;
+    }
     return isinf(guarded) ? ps_level_next(instance->level, lag, limit, held_lately) : PS_LEVEL_REJECT;
 }
 
@@ -491,12 +497,14 @@ void ps_core_decide(struct ps_core *core, struct ps_core_instance *instance, dou
         instance->rate = guarded;
         instance->headroom = guarded * ((double)PS_CONTROL_TICK / (double)PS_SECOND);
     }
+    ps_core_actions_tick(core, instance, now);
     enum ps_level level = level_of(instance, guarded, now);
     if (level != instance->level) {
         enum ps_level from = instance->level;
         instance->level = level;
         tell_level(instance, from);
     }
+    ps_core_actions_flag(core, instance, now);
     ps_core_feasible_decided(instance, now);
     instance->settled = settles(instance);
 }

@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "alloc.h"
+
 #define GROWTH        1.25 /* what a worker may use more than it did, before the next tick */
 #define SLIVER        0.02 /* of the rate, for all workers without traffic together */
 #define RATE_MEMORY_S 1.0
@@ -26,7 +28,7 @@ void ps_core_demand(struct ps_core *core, size_t channel, const struct ps_exchan
     for (uint32_t slot = 0; slot < core->slots_used && slot < x->count; slot++) {
         const struct ps_demand *from = &x->demands[slot];
         struct ps_core_demand *to = &core->instances[slot]->demands[channel];
-        to->waiting = from->waiting;
+        to->waits = (struct ps_core_waits){from->waiting, from->cost, from->oldest};
         to->held = false;
         for (size_t k = 0; k < PS_PRIORITY_COUNT; k++) {
             const struct ps_demand_tier *tier = &from->tiers[k];
@@ -131,9 +133,10 @@ static void put(struct ps_core *core, const struct ps_core_instance *instance, s
         .lag = governing == NULL ? (double)NAN : governing->decision.lag_estimated,
     };
     if (governing != NULL) {
-        size_t len = strnlen(governing->name, sizeof(setting->group) - 1);
-        memcpy(setting->group, governing->name, len);
+        ps_text_copy(setting->group, sizeof(setting->group), governing->name);
     }
+    ps_text_copy(setting->policy, sizeof(setting->policy), instance->policy_name);
+    ps_core_actions_put(core, instance, channel, setting);
 }
 
 static void split_records(struct ps_core *core, const struct ps_core_instance *instance)

@@ -56,6 +56,23 @@ static void fill_groups(struct ps_policy_status *out, const struct ps_core *core
     }
 }
 
+static void add_actions(struct ps_policy_status *out, const struct ps_core_actions *a,
+                        const struct ps_policy_config *policy, ps_ns now)
+{
+    out->rung = a->ladder.rung;
+    out->armed = a->armed;
+    out->keep = a->keep;
+    out->arrival_rate = a->ladder.offered;
+    out->breaker = policy->breaks ? a->breaker.state : (enum ps_breaker_state)0;
+    out->breaker_for = now - a->breaker.since;
+    out->breaker_opens = a->breaker.opens;
+    out->sampling_rate = a->flag.rate;
+    out->queue_full = a->full;
+    out->queue_records = a->waits.cost.records;
+    out->queue_bytes = a->waits.cost.bytes;
+    out->queue_oldest = a->waits.oldest;
+}
+
 static void fill_policy(const struct ps_core *core, struct ps_policy_status *out,
                         const struct ps_core_instance *instance, ps_ns now)
 {
@@ -80,8 +97,10 @@ static void fill_policy(const struct ps_core *core, struct ps_policy_status *out
     out->signal_age = governing == NULL ? PS_NEVER : governing->signal_age;
     out->signal = governing == NULL ? PS_SIGNAL_NONE : governing->signal;
     for (size_t i = 0; i < core->channel_count; i++) {
-        out->waiting += instance->demands[i].waiting;
+        out->waiting += instance->demands[i].waits.requests;
     }
+    add_actions(out, &instance->actions, policy, now);
+    out->sampled_here = ps_core_actions_samples(core, instance);
     fill_groups(out, core, instance, now);
 }
 

@@ -22,6 +22,7 @@ static struct {
 
 static struct ps_core_demand *world_make(void)
 {
+    static char name[] = "p";
     memset(&world, 0, sizeof(world));
     world.config.instances = 1;
     world.policy.mode = PS_MODE_ENFORCE;
@@ -30,6 +31,7 @@ static struct ps_core_demand *world_make(void)
     world.core.exchanges = world.here;
     world.core.shares = world.shares;
     world.instance.policy = &world.policy;
+    world.instance.policy_name = name;
     world.instance.demands = world.demands;
     for (size_t i = 0; i < WORKERS; i++) {
         world.here[i] = &world.exchanges[i];
@@ -50,7 +52,7 @@ static void split(double rate, double headroom)
     ps_core_split(&world.core, &world.instance);
 }
 
-#define OF_TIER(k, ...) {.tiers[k] = {__VA_ARGS__}, .waiting = 3, .held = true}
+#define OF_TIER(k, ...) {.tiers[k] = {__VA_ARGS__}, .waits = {.requests = 3}, .held = true}
 
 static const struct ps_core_demand held = OF_TIER(PS_PRIORITY_NORMAL, .weight = 10, .held = true);
 static const struct ps_core_demand idle = {0};
