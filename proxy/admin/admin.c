@@ -16,16 +16,21 @@
 #include "alloc.h"
 #include "clock.h"
 #include "config_load.h"
+#include "config_units.h"
 #include "log.h"
+#include "waiters.h"
 
 #define BODY_MAX        (64 * 1024)
 #define CONNECTIONS_MAX 64
 #define IDLE_S          10
+#define WAIT_MAX        (60 * PS_SECOND) /* ?wait= of the flags; longer ones are cut */
+#define ETAG_LEN        20               /* of 16 hex digits in quotes */
 #define MESSAGES_MAX    (32 * 1024) /* of a configuration that is refused */
 
 struct ps_admin {
     struct ps_proxy *proxy;
     struct MHD_Daemon *daemon;
+    struct ps_waiters *waiters;
     char *token; /* NULL: none is asked for */
     ps_ns started_at;
     uint16_t port;
@@ -43,6 +48,9 @@ struct exchange {
     const char *type, *allow; /* allow: the methods that the path takes, for 405 */
     char *answer; /* of malloc */
     size_t answer_len;
+    char etag[ETAG_LEN]; /* empty: none */
+    ps_ns wait_until;    /* it waits, or has waited; 0: not asked for yet */
+    bool suspended;      /* no answer yet: it is handled again later */
 };
 
 /* ------------------------------------------------------------------------------------------------------ answers */
@@ -127,6 +135,7 @@ static void get_index(struct exchange *x)
                                "GET  /healthz          200 while every thread turns\n"
                                "GET  /readyz           200 while a broker can be reached and addresses are known\n"
                                "GET  /api/v1/state     everything, as JSON\n"
+                               "GET  /api/v1/flags     how much applications should send that sample by themselves\n"
                                "GET  /api/v1/scale/POLICY   how many consumers are wanted (?topic=, ?group=)\n"
                                "POST /api/v1/bypass    {\"on\": true}: policies off\n"
                                "POST /api/v1/reload    reads the configuration file again\n";
@@ -155,6 +164,61 @@ static void get_state(struct exchange *x)
     gather(&g, x->admin);
     answer_json(x, MHD_HTTP_OK, ps_state_render(&g.view));
     release(&g);
+}
+
+/* True if the client has what it would be given. W/ may stand before a tag that a cache has weakened. */
+static bool has_etag(struct exchange *x)
+{
+    const char *has = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    return has != NULL && (strcmp(has, "*") == 0 || strstr(has, x->etag) != NULL);
+}
+
+/* ?wait=30s: until when an answer may wait for news. False: that is no duration, and the answer says so. */
+static bool read_wait(struct exchange *x)
+{
+    const char *wait = MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, "wait");
+    uint64_t length = 0;
+    if (x->wait_until != 0) {
+        return true;
+    }
+    if (wait != NULL && ps_quantity_read(PS_QUANTITY_DURATION, wait, &length) != PS_QUANTITY_OK) {
+        answer_error(x, MHD_HTTP_BAD_REQUEST, "wait: %s", ps_quantity_help(PS_QUANTITY_DURATION));
+        return false;
+    }
+    x->wait_until = ps_now() + (length < WAIT_MAX ? length : WAIT_MAX);
+    return true;
+}
+
+/* Whoever has the newest may wait for another. */
+static void get_flags(struct exchange *x)
+{
+    uint64_t version = ps_control_flags_version(ps_proxy_control(x->admin->proxy)); /* before what it stands for */
+    struct gathered g;
+    if (!read_wait(x)) {
+        return;
+    }
+    gather(&g, x->admin);
+    json_t *document = ps_flags_render(&g.view);
+    release(&g);
+    char *text = json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+    PS_ASSERT(text != NULL);
+    snprintf(x->etag, sizeof(x->etag), "\"%016llx\"", (unsigned long long)ps_hash(text, strlen(text)));
+    free(text);
+    if (!has_etag(x)) {
+        answer_json(x, MHD_HTTP_OK, document);
+        return;
+    }
+    json_decref(document);
+    if (ps_now() < x->wait_until) {
+        x->suspended = ps_waiters_add(x->admin->waiters, x->connection, version, x->wait_until);
+        if (!x->suspended) {
+            x->etag[0] = '\0';
+            answer_error(x, MHD_HTTP_SERVICE_UNAVAILABLE, "%d requests wait already", PS_WAITERS_MAX);
+        }
+        return;
+    }
+    x->status = MHD_HTTP_NOT_MODIFIED;
+    x->type = "application/json";
 }
 
 static void get_scale(struct exchange *x)
@@ -260,6 +324,7 @@ static const struct route {
     {"/healthz", false, true, get_health},
     {"/readyz", false, true, get_ready},
     {"/api/v1/state", false, false, get_state},
+    {"/api/v1/flags", false, false, get_flags},
     {"/api/v1/scale/", false, false, get_scale},
     {"/api/v1/bypass", true, false, post_bypass},
     {"/api/v1/reload", true, false, post_reload},
@@ -336,14 +401,20 @@ static void serve(struct exchange *x, struct MHD_Connection *connection, const c
 
 static enum MHD_Result send_answer(struct exchange *x, struct MHD_Connection *connection)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(x->answer_len, x->answer, MHD_RESPMEM_MUST_FREE);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        x->answer_len, x->answer, x->answer == NULL ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE);
     if (response == NULL) {
         return MHD_NO;
     }
     x->answer = NULL; /* the response's now */
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, x->type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, x->etag[0] == '\0' ? "no-store" : "no-cache");
+    if (x->etag[0] != '\0') {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, x->etag);
+    }
+    if (x->status == MHD_HTTP_SERVICE_UNAVAILABLE) {
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "5");
+    }
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (x->status == MHD_HTTP_UNAUTHORIZED) {
         MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
@@ -387,8 +458,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         *data_len = 0;
         return MHD_YES;
     }
+    x->suspended = false;
     serve(x, connection, path, method);
-    return send_answer(x, connection);
+    return x->suspended ? MHD_YES : send_answer(x, connection);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *connection, void **request,
@@ -453,6 +525,21 @@ static uint16_t port_of(int fd)
     return (uint16_t)strtoul(port, NULL, 10);
 }
 
+static uint64_t flags_version(void *control)
+{
+    return ps_control_flags_version(control);
+}
+
+static void admin_free(struct ps_admin *admin)
+{
+    if (admin->waiters != NULL) {
+        ps_waiters_stop(admin->waiters);
+        ps_waiters_free(admin->waiters);
+    }
+    free(admin->token);
+    free(admin);
+}
+
 struct ps_admin *ps_admin_start(struct ps_proxy *proxy, const struct ps_config *config, char *error, size_t error_size)
 {
     int fd = open_socket(&config->admin, error, error_size);
@@ -464,16 +551,18 @@ struct ps_admin *ps_admin_start(struct ps_proxy *proxy, const struct ps_config *
     admin->started_at = ps_now();
     admin->port = port_of(fd);
     admin->token = config->admin_token == NULL ? NULL : ps_alloc_text(config->admin_token);
-    admin->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, admin,
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_S, MHD_OPTION_END);
+    admin->waiters = ps_waiters_start(flags_version, ps_proxy_control(proxy));
+    if (admin->waiters != NULL) {
+        admin->daemon = MHD_start_daemon(
+            MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+            NULL, on_request, admin, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+            MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+            MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
+    }
     if (admin->daemon == NULL) {
         snprintf(error, error_size, "cannot start the admin server on port %u", (unsigned)admin->port);
         close(fd);
-        free(admin->token);
-        free(admin);
+        admin_free(admin);
         return NULL;
     }
     return admin;
@@ -482,9 +571,11 @@ struct ps_admin *ps_admin_start(struct ps_proxy *proxy, const struct ps_config *
 void ps_admin_stop(struct ps_admin *admin)
 {
     if (admin != NULL) {
+        ps_waiters_stop(admin->waiters);
         MHD_stop_daemon(admin->daemon);
-        free(admin->token);
-        free(admin);
+        ps_waiters_free(admin->waiters);
+        admin->waiters = NULL;
+        admin_free(admin);
     }
 }
 

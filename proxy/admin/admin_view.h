@@ -14,6 +14,7 @@
 #include "divert.h"
 
 #define PS_VIEW_BROKERS_MAX 256
+#define PS_VIEW_TENANTS_MAX 200 /* told apart, the first ones of the configuration */
 #define PS_LOOP_TURNS_WITHIN (2 * PS_SECOND) /* a thread that has not turned for longer is stuck */
 
 struct ps_admin_view {
@@ -45,10 +46,34 @@ const struct ps_decision *ps_view_governing(const struct ps_policy_status *polic
 /* The first thread that has not turned lately: its name in `name`. False: all turn. */
 bool ps_view_stuck(const struct ps_admin_view *view, char *name, size_t size);
 
+/* NULL: the configuration has no policy of this name. */
+const struct ps_policy_config *ps_view_policy(const struct ps_admin_view *view, const char *name);
+const char *ps_view_overflow(enum ps_overflow overflow); /* as in the configuration */
+
+/* What became of a tenant's records under a policy, over all workers. */
+struct ps_view_account {
+    const char *policy, *tenant; /* names; "other": of those who are not told apart, or are no more */
+    struct ps_account sum;
+};
+/* By the order of policies and tenants; every policy has one of the tenant `default`. Freed with free(). */
+struct ps_view_account *ps_view_accounts(const struct ps_admin_view *view, size_t *count);
+
+/* A broker's breaker over all workers. */
+struct ps_view_health {
+    int32_t broker;
+    enum ps_breaker_state state; /* the worst */
+    ps_ns since;                 /* the worker of that state is in it */
+    uint64_t opens, ok, failed;  /* of all */
+};
+/* out: [PS_HEALTH_MAX]. By id. None if brokers have no breakers. */
+size_t ps_view_brokers_health(const struct ps_admin_view *view, struct ps_view_health *out);
+
 /* metrics.c: Prometheus text format 0.0.4. */
 void ps_metrics_render(FILE *out, const struct ps_admin_view *view);
 /* state.c: the document of GET /api/v1/state; the caller's reference. */
 json_t *ps_state_render(const struct ps_admin_view *view);
+/* flags_view.c: the document of GET /api/v1/flags; the caller's reference. Of topics only those that do not rest. */
+json_t *ps_flags_render(const struct ps_admin_view *view);
 /* scale_view.c: the document of GET /api/v1/scale/POLICY; the caller's reference. topic, group: only these; NULL: all.
  * NULL: there is no such policy. */
 json_t *ps_scale_render(const struct ps_admin_view *view, const char *policy, const char *topic, const char *group);

@@ -2,77 +2,14 @@
  *
  * Series are bounded by what they count: slots (PS_SLOTS_MAX), groups shown per slot (PS_STATUS_GROUPS), policies,
  * APIs, reasons. Names and meanings: docs/metrics.md. */
-#include "admin_view.h"
+#include "metrics_text.h"
 
 #include <math.h>
-#include <stdarg.h>
 
 #include "penstock/api.h"
 #include "penstock/close.h"
 #include "job.h"
 #include "penstock/session.h"
-
-#define TENANT "default" /* the only one that is told apart so far */
-
-/* -------------------------------------------------------------------------------------------------- text format */
-
-static void head(FILE *out, const char *name, const char *type, const char *help)
-{
-    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void write_escaped(FILE *out, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-        case '\\': fputs("\\\\", out); break;
-        case '"': fputs("\\\"", out); break;
-        case '\n': fputs("\\n", out); break;
-        default: fputc(*text, out); break;
-        }
-    }
-}
-
-static void write_value(FILE *out, double value)
-{
-    if (isinf(value)) {
-        fputs(value > 0 ? " +Inf\n" : " -Inf\n", out);
-    } else if (value == floor(value) && fabs(value) < 9e15) {
-        fprintf(out, " %.0f\n", value); /* counters stay exact and readable */
-    } else {
-        fprintf(out, " %.9g\n", value);
-    }
-}
-
-/* One sample; the labels are pairs of name and value, ended by NULL. NAN, the unknown, is left out. */
-static void sample(FILE *out, const char *name, double value, ...)
-{
-    if (isnan(value)) {
-        return;
-    }
-    fputs(name, out);
-    va_list labels;
-    va_start(labels, value);
-    const char *label;
-    char open = '{';
-    while ((label = va_arg(labels, const char *)) != NULL) {
-        fprintf(out, "%c%s=\"", open, label);
-        write_escaped(out, va_arg(labels, const char *));
-        fputc('"', out);
-        open = ',';
-    }
-    va_end(labels);
-    if (open == ',') {
-        fputc('}', out);
-    }
-    write_value(out, value);
-}
-
-static void single(FILE *out, const char *name, const char *type, const char *help, double value)
-{
-    head(out, name, type, help);
-    sample(out, name, value, NULL);
-}
 
 /* --------------------------------------------------------------------------------------------- by group and topic */
 
@@ -145,19 +82,19 @@ static void write_delay(FILE *out, const struct ps_policy_status *policy, const 
     for (uint32_t i = 0; i < PS_DELAY_BUCKETS; i++) {
         total += group->delay.records[i];
         snprintf(bound, sizeof(bound), "%.10g", ps_delay_bound(i));
-        sample(out, "penstock_commit_delay_seconds_bucket", (double)total, "group", group->group, "topic",
-               policy->topic, "le", i + 1 < PS_DELAY_BUCKETS ? bound : "+Inf", NULL);
+        ps_metric_sample(out, "penstock_commit_delay_seconds_bucket", (double)total, "group", group->group, "topic",
+                         policy->topic, "le", i + 1 < PS_DELAY_BUCKETS ? bound : "+Inf", NULL);
     }
-    sample(out, "penstock_commit_delay_seconds_sum", group->delay.sum_s, "group", group->group, "topic", policy->topic,
-           NULL);
-    sample(out, "penstock_commit_delay_seconds_count", (double)total, "group", group->group, "topic", policy->topic,
-           NULL);
+    ps_metric_sample(out, "penstock_commit_delay_seconds_sum", group->delay.sum_s, "group", group->group, "topic",
+                     policy->topic, NULL);
+    ps_metric_sample(out, "penstock_commit_delay_seconds_count", (double)total, "group", group->group, "topic",
+                     policy->topic, NULL);
 }
 
 static void write_delays(FILE *out, const struct ps_control_status *control)
 {
     unsigned written = 0;
-    head(out, "penstock_commit_delay_seconds", "histogram", "Age of records when the group commits them.");
+    ps_metric_head(out, "penstock_commit_delay_seconds", "histogram", "Age of records when the group commits them.");
     for (size_t i = 0; i < control->policy_count; i++) {
         const struct ps_policy_status *policy = &control->policies[i];
         for (size_t g = 0; g < policy->group_count; g++) {
@@ -174,23 +111,24 @@ static void write_groups(FILE *out, const struct ps_admin_view *view)
 {
     const struct ps_control_status *control = view->control;
     for (size_t k = 0; k < PS_ARRAY_LEN(group_gauges); k++) {
-        head(out, group_gauges[k].name, group_gauges[k].type, group_gauges[k].help);
+        ps_metric_head(out, group_gauges[k].name, group_gauges[k].type, group_gauges[k].help);
         for (size_t i = 0; i < control->policy_count; i++) {
             const struct ps_policy_status *policy = &control->policies[i];
             for (size_t g = 0; g < policy->group_count; g++) {
                 const struct ps_group_status *group = &policy->groups[g];
                 if (!shown_before(control, i, group->group)) {
-                    sample(out, group_gauges[k].name, group_gauges[k].value(group), "group", group->group,
-                           "topic", policy->topic, NULL);
+                    ps_metric_sample(out, group_gauges[k].name, group_gauges[k].value(group), "group", group->group,
+                                     "topic", policy->topic, NULL);
                 }
             }
         }
     }
-    head(out, "penstock_produce_rate", "gauge", "Records per second that are forwarded to a topic with a policy.");
+    ps_metric_head(out, "penstock_produce_rate", "gauge",
+                   "Records per second that are forwarded to a topic with a policy.");
     for (size_t i = 0; i < control->policy_count; i++) {
         if (!shown_before(control, i, NULL)) {
-            sample(out, "penstock_produce_rate", control->policies[i].produce_rate, "topic",
-                   control->policies[i].topic, NULL);
+            ps_metric_sample(out, "penstock_produce_rate", control->policies[i].produce_rate, "topic",
+                             control->policies[i].topic, NULL);
         }
     }
     write_delays(out, control);
@@ -264,8 +202,7 @@ static const struct {
     {"penstock_policy_target_records", "Lag that the policy holds.", policy_target},
     {"penstock_policy_limit_records", "Lag that the policy must not reach.", policy_limit},
     {"penstock_policy_feasible_limit_records", "The feasible limit of the governing group.", policy_feasible},
-    {"penstock_offered_rate", "Records per second that producers would write, as far as one can tell.",
-     policy_offered},
+    {"penstock_offered_rate", "Records per second that producers would write, as far as one can tell.", policy_offered},
     {"penstock_suppressed_rate", "Of these, what is held back.", policy_suppressed},
 };
 
@@ -332,8 +269,7 @@ static const struct {
     {"penstock_signal_passive", "1 while commits that pass by tell the lag, 0 while it is polled.", of_group_passive},
     {"penstock_lag_growth_rate", "Records per second by which lag has grown lately.", of_group_growth},
     {"penstock_lag_grows", "1 while lag keeps growing and would reach the limit before long.", of_group_grows},
-    {"penstock_time_to_limit_seconds", "Time until lag reaches the limit, while it keeps growing.",
-     of_group_time_left},
+    {"penstock_time_to_limit_seconds", "Time until lag reaches the limit, while it keeps growing.", of_group_time_left},
     {"penstock_data_loss_risk", "1 while retention is about to delete what the group has not read.", of_group_risky},
     {"penstock_data_loss_seconds", "Time until then; +Inf while the group is faster than retention.", of_group_loss},
     {"penstock_desired_consumers", "Consumers that the group needs for what producers want to write.",
@@ -344,104 +280,39 @@ static void write_policies(FILE *out, const struct ps_admin_view *view)
 {
     const struct ps_control_status *control = view->control;
     for (size_t k = 0; k < PS_ARRAY_LEN(policy_group_gauges); k++) {
-        head(out, policy_group_gauges[k].name, "gauge", policy_group_gauges[k].help);
+        ps_metric_head(out, policy_group_gauges[k].name, "gauge", policy_group_gauges[k].help);
         for (size_t i = 0; i < control->policy_count; i++) {
             const struct ps_policy_status *policy = &control->policies[i];
             for (size_t g = 0; g < policy->group_count; g++) {
-                sample(out, policy_group_gauges[k].name, policy_group_gauges[k].value(&policy->groups[g]), "policy",
-                       policy->policy, "topic", policy->topic, "group", policy->groups[g].group, NULL);
+                ps_metric_sample(out, policy_group_gauges[k].name, policy_group_gauges[k].value(&policy->groups[g]),
+                                 "policy", policy->policy, "topic", policy->topic, "group", policy->groups[g].group,
+                                 NULL);
             }
         }
     }
     for (size_t k = 0; k < PS_ARRAY_LEN(policy_gauges); k++) {
-        head(out, policy_gauges[k].name, "gauge", policy_gauges[k].help);
+        ps_metric_head(out, policy_gauges[k].name, "gauge", policy_gauges[k].help);
         for (size_t i = 0; i < control->policy_count; i++) {
             const struct ps_policy_status *policy = &control->policies[i];
-            sample(out, policy_gauges[k].name, policy_gauges[k].value(view, policy), "policy", policy->policy, "topic",
-                   policy->topic, NULL);
+            ps_metric_sample(out, policy_gauges[k].name, policy_gauges[k].value(view, policy), "policy", policy->policy,
+                             "topic", policy->topic, NULL);
         }
     }
 }
 
-/* --------------------------------------------------------------------------------------------- counters of a policy */
-
-#define USAGE(field) offsetof(struct ps_usage, field)
-#define STAT(field)  offsetof(struct ps_session_stats, field)
-
-static double usage_of(const struct ps_admin_view *view, const char *policy, size_t field)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < view->control->policy_count; i++) {
-        if (strcmp(view->control->policies[i].policy, policy) == 0) {
-            sum += ps_view_usage(view, view->control->policies[i].slot, field);
-        }
-    }
-    return (double)sum;
-}
-
-static void write_outcomes(FILE *out, const struct ps_admin_view *view)
-{
-    static const struct {
-        const char *outcome;
-        size_t records, bytes;
-    } outcomes[] = {
-        {"forwarded", USAGE(records[PS_OUTCOME_FORWARDED]), USAGE(bytes[PS_OUTCOME_FORWARDED])},
-        {"over_limit", USAGE(records[PS_OUTCOME_OVER_LIMIT]), USAGE(bytes[PS_OUTCOME_OVER_LIMIT])},
-        {"rejected", USAGE(records[PS_OUTCOME_REJECTED]), USAGE(bytes[PS_OUTCOME_REJECTED])},
-        {"exempt", USAGE(records[PS_OUTCOME_EXEMPT]), USAGE(bytes[PS_OUTCOME_EXEMPT])},
-    };
-    for (int bytes = 0; bytes <= 1; bytes++) {
-        const char *name = bytes ? "penstock_bytes_total" : "penstock_records_total";
-        head(out, name, "counter",
-             bytes ? "Bytes of Produce requests to topics with a policy, by what became of them."
-                   : "Records produced to topics with a policy, by what became of them.");
-        for (size_t i = 0; i < view->config->policy_count; i++) {
-            const char *policy = view->config->policies[i].name;
-            for (size_t k = 0; k < PS_ARRAY_LEN(outcomes); k++) {
-                size_t field = bytes ? outcomes[k].bytes : outcomes[k].records;
-                sample(out, name, usage_of(view, policy, field), "policy", policy, "tenant", TENANT, "outcome",
-                       outcomes[k].outcome, NULL);
-            }
-        }
-    }
-}
-
-static void write_usage(FILE *out, const struct ps_admin_view *view)
-{
-    static const struct {
-        const char *name, *help;
-        size_t field;
-        double unit;
-    } counters[] = {
-        {"penstock_throttle_seconds_total", "Time that Produce requests waited here.", USAGE(wait_ns), 1e-9},
-        {"penstock_throttle_told_seconds_total", "Sum of the throttle times told to clients.", USAGE(throttle_told_ms),
-         1e-3},
-        {"penstock_waits_total", "Produce requests that waited here.", USAGE(waits), 1.0},
-        {"penstock_shadow_waits_total", "Produce requests that would have waited (mode: shadow).", USAGE(shadow_waits),
-         1.0},
-        {"penstock_refusals_forbidden_total",
-         "Refusals that the client would not bear; the request passed over the limit.", USAGE(cells_forbidden), 1.0},
-    };
-    for (size_t k = 0; k < PS_ARRAY_LEN(counters); k++) {
-        head(out, counters[k].name, "counter", counters[k].help);
-        for (size_t i = 0; i < view->config->policy_count; i++) {
-            const char *policy = view->config->policies[i].name;
-            sample(out, counters[k].name, usage_of(view, policy, counters[k].field) * counters[k].unit, "policy",
-                   policy, "tenant", TENANT, NULL);
-        }
-    }
-}
+#define STAT(field) offsetof(struct ps_session_stats, field)
 
 /* ------------------------------------------------------------------------------------------------- of the process */
 
 static void write_requests(FILE *out, const struct ps_admin_view *view)
 {
-    head(out, "penstock_requests_total", "counter", "Requests of clients, by API.");
+    ps_metric_head(out, "penstock_requests_total", "counter", "Requests of clients, by API.");
     for (int16_t key = 0; key <= PS_API_KEY_MAX + 1; key++) {
         const struct ps_api *api = key <= PS_API_KEY_MAX ? ps_api_find(key) : NULL;
         uint64_t count = ps_view_stat(view, STAT(requests) + (size_t)key * sizeof(uint64_t));
         if (count > 0) {
-            sample(out, "penstock_requests_total", (double)count, "api", api == NULL ? "unknown" : api->name, NULL);
+            ps_metric_sample(out, "penstock_requests_total", (double)count, "api", api == NULL ? "unknown" : api->name,
+                             NULL);
         }
     }
 }
@@ -458,79 +329,82 @@ static void write_histogram(FILE *out, const struct ps_admin_view *view, const c
         total += ps_view_stat(view, at + offsetof(struct ps_histogram, bucket) + i * sizeof(uint64_t));
         if (i + 1 < PS_HISTOGRAM_BUCKETS) { /* the last holds all that is longer */
             snprintf(bound, sizeof(bound), "%.10g", (double)(UINT64_C(1) << i) / 1e6);
-            sample(out, bucket, (double)total, "api", api, "le", bound, NULL);
+            ps_metric_sample(out, bucket, (double)total, "api", api, "le", bound, NULL);
         }
     }
-    sample(out, bucket, (double)total, "api", api, "le", "+Inf", NULL);
-    sample(out, sum, (double)ps_view_stat(view, at + offsetof(struct ps_histogram, sum_ns)) / 1e9, "api", api, NULL);
-    sample(out, count, (double)total, "api", api, NULL);
+    ps_metric_sample(out, bucket, (double)total, "api", api, "le", "+Inf", NULL);
+    ps_metric_sample(out, sum, (double)ps_view_stat(view, at + offsetof(struct ps_histogram, sum_ns)) / 1e9, "api", api,
+                     NULL);
+    ps_metric_sample(out, count, (double)total, "api", api, NULL);
 }
 
 static void write_connections(FILE *out, const struct ps_admin_view *view)
 {
     const size_t places = PS_ARRAY_LEN(view->channels[0]->connections);
     size_t named = view->config->listener_count < places ? view->config->listener_count : places - 1;
-    head(out, "penstock_connections", "gauge", "Open client connections, by listener.");
+    ps_metric_head(out, "penstock_connections", "gauge", "Open client connections, by listener.");
     for (size_t i = 0; i < named; i++) {
-        sample(out, "penstock_connections", (double)ps_view_connections(view, i), "listener",
-               view->config->listeners[i].name, NULL);
+        ps_metric_sample(out, "penstock_connections", (double)ps_view_connections(view, i), "listener",
+                         view->config->listeners[i].name, NULL);
     }
     uint64_t rest = 0; /* of listeners beyond those told apart, and of such as a reload took away */
     for (size_t i = named; i < places; i++) {
         rest += ps_view_connections(view, i);
     }
     if (rest > 0) {
-        sample(out, "penstock_connections", (double)rest, "listener", "other", NULL);
+        ps_metric_sample(out, "penstock_connections", (double)rest, "listener", "other", NULL);
     }
 }
 
 static void write_errors(FILE *out, const struct ps_admin_view *view)
 {
-    head(out, "penstock_errors_total", "counter",
-         "Connections that were ended for a reason other than their ordinary end.");
+    ps_metric_head(out, "penstock_errors_total", "counter",
+                   "Connections that were ended for a reason other than their ordinary end.");
     for (int reason = 0; reason < PS_CLOSE_COUNT; reason++) {
         if (reason != PS_CLOSE_NONE && reason != PS_CLOSE_CLIENT_GONE && reason != PS_CLOSE_DRAINED) {
             uint64_t count = ps_view_stat(view, STAT(closes) + (size_t)reason * sizeof(uint64_t));
-            sample(out, "penstock_errors_total", (double)count, "reason", ps_close_label((enum ps_close)reason), NULL);
+            ps_metric_sample(out, "penstock_errors_total", (double)count, "reason",
+                             ps_close_label((enum ps_close)reason), NULL);
         }
     }
 }
 
 static void write_traffic(FILE *out, const struct ps_admin_view *view)
 {
-    single(out, "penstock_waiting_requests", "gauge", "Produce requests that wait now.",
-           (double)ps_view_stat(view, STAT(waiting)));
-    single(out, "penstock_gathered_bytes", "gauge", "Bytes reserved for frames that are kept whole.",
-           (double)ps_view_stat(view, STAT(gathered_bytes)));
-    single(out, "penstock_memory_bytes", "gauge", "Bytes of buffers and frames that the workers hold.",
-           (double)ps_view_memory(view));
-    single(out, "penstock_worker_allocations_total", "counter",
-           "Blocks that the workers took from the system: connections, and what their pools did not have.",
-           (double)ps_view_allocations(view));
-    head(out, "penstock_received_bytes_total", "counter", "Bytes received, by side.");
-    sample(out, "penstock_received_bytes_total", (double)ps_view_stat(view, STAT(bytes)), "side", "client", NULL);
-    sample(out, "penstock_received_bytes_total", (double)ps_view_stat(view, STAT(bytes) + sizeof(uint64_t)), "side",
-           "broker", NULL);
+    ps_metric_single(out, "penstock_waiting_requests", "gauge", "Produce requests that wait now.",
+                     (double)ps_view_stat(view, STAT(waiting)));
+    ps_metric_single(out, "penstock_gathered_bytes", "gauge", "Bytes reserved for frames that are kept whole.",
+                     (double)ps_view_stat(view, STAT(gathered_bytes)));
+    ps_metric_single(out, "penstock_memory_bytes", "gauge", "Bytes of buffers and frames that the workers hold.",
+                     (double)ps_view_memory(view));
+    ps_metric_single(out, "penstock_worker_allocations_total", "counter",
+                     "Blocks that the workers took from the system: connections, and what their pools did not have.",
+                     (double)ps_view_allocations(view));
+    ps_metric_head(out, "penstock_received_bytes_total", "counter", "Bytes received, by side.");
+    ps_metric_sample(out, "penstock_received_bytes_total", (double)ps_view_stat(view, STAT(bytes)), "side", "client",
+                     NULL);
+    ps_metric_sample(out, "penstock_received_bytes_total", (double)ps_view_stat(view, STAT(bytes) + sizeof(uint64_t)),
+                     "side", "broker", NULL);
     write_requests(out, view);
-    head(out, "penstock_request_seconds", "histogram", "Time from forwarding a request to its response.");
+    ps_metric_head(out, "penstock_request_seconds", "histogram", "Time from forwarding a request to its response.");
     write_histogram(out, view, "penstock_request_seconds", "Produce", STAT(broker_time));
     write_histogram(out, view, "penstock_request_seconds", "other", STAT(broker_time) + sizeof(struct ps_histogram));
     write_connections(out, view);
     write_errors(out, view);
-    single(out, "penstock_unknown_versions_total", "counter",
-           "Requests of a version newer than known, relayed untouched.",
-           (double)ps_view_stat(view, STAT(unknown_versions)));
-    single(out, "penstock_refused_requests_total", "counter", "Requests that Penstock answered itself.",
-           (double)ps_view_stat(view, STAT(refused_ours)));
-    single(out, "penstock_sasl_blind_total", "counter",
-           "Connections that pass unread: raw SASL tokens of a mechanism that does not show where they end.",
-           (double)ps_view_stat(view, STAT(blind)));
-    single(out, "penstock_topic_questions_total", "counter",
-           "Metadata requests of our own, for the names of topic ids.",
-           (double)ps_view_stat(view, STAT(topic_questions)));
-    single(out, "penstock_unresolved_topic_ids_total", "counter",
-           "Topics that were produced to by an id without a name: no policy applied.",
-           (double)ps_view_stat(view, STAT(unresolved_topic_ids)));
+    ps_metric_single(out, "penstock_unknown_versions_total", "counter",
+                     "Requests of a version newer than known, relayed untouched.",
+                     (double)ps_view_stat(view, STAT(unknown_versions)));
+    ps_metric_single(out, "penstock_refused_requests_total", "counter", "Requests that Penstock answered itself.",
+                     (double)ps_view_stat(view, STAT(refused_ours)));
+    ps_metric_single(out, "penstock_sasl_blind_total", "counter",
+                     "Connections that pass unread: raw SASL tokens of a mechanism that does not show where they end.",
+                     (double)ps_view_stat(view, STAT(blind)));
+    ps_metric_single(out, "penstock_topic_questions_total", "counter",
+                     "Metadata requests of our own, for the names of topic ids.",
+                     (double)ps_view_stat(view, STAT(topic_questions)));
+    ps_metric_single(out, "penstock_unresolved_topic_ids_total", "counter",
+                     "Topics that were produced to by an id without a name: no policy applied.",
+                     (double)ps_view_stat(view, STAT(unresolved_topic_ids)));
 }
 
 static void write_jobs(FILE *out, const struct ps_admin_view *view)
@@ -549,40 +423,43 @@ static void write_jobs(FILE *out, const struct ps_admin_view *view)
     };
     static const char *const kinds[] = {[PS_JOB_SAMPLE] = "sample", [PS_JOB_DIVERT] = "divert"};
     for (size_t i = 0; i < PS_ARRAY_LEN(metrics); i++) {
-        head(out, metrics[i].name, metrics[i].type, metrics[i].help);
+        ps_metric_head(out, metrics[i].name, metrics[i].type, metrics[i].help);
         for (size_t kind = PS_JOB_SAMPLE; kind < PS_ARRAY_LEN(kinds); kind++) {
             double value = (double)ps_view_jobs(view, metrics[i].field + kind * sizeof(uint64_t)) * metrics[i].unit;
-            sample(out, metrics[i].name, value, "kind", kinds[kind], NULL);
+            ps_metric_sample(out, metrics[i].name, value, "kind", kinds[kind], NULL);
         }
     }
-    single(out, "penstock_jobs_refused_total", "counter",
-           "Jobs that were not begun, because there were too many or there was no memory.",
-           (double)ps_view_jobs(view, offsetof(struct ps_job_stats, refused)));
-    single(out, "penstock_diverted_records_total", "counter", "Records stored in divert topics.",
-           (double)view->divert.records_stored);
-    single(out, "penstock_diverting_records", "gauge", "Records on their way to divert topics.",
-           (double)view->divert.records_open);
+    ps_metric_single(out, "penstock_jobs_refused_total", "counter",
+                     "Jobs that were not begun, because there were too many or there was no memory.",
+                     (double)ps_view_jobs(view, offsetof(struct ps_job_stats, refused)));
+    ps_metric_single(out, "penstock_diverted_records_total", "counter", "Records stored in divert topics.",
+                     (double)view->divert.records_stored);
+    ps_metric_single(out, "penstock_diverting_records", "gauge", "Records on their way to divert topics.",
+                     (double)view->divert.records_open);
 }
 
 static void write_process(FILE *out, const struct ps_admin_view *view)
 {
     const struct ps_control_status *control = view->control;
-    head(out, "penstock_build_info", "gauge", "Always 1.");
-    sample(out, "penstock_build_info", 1.0, "version", PENSTOCK_VERSION, NULL);
-    single(out, "penstock_uptime_seconds", "gauge", "Time since the start.",
-           (double)(view->now - view->started_at) / (double)PS_SECOND);
-    single(out, "penstock_workers", "gauge", "Event loops that serve connections.", (double)view->channel_count);
-    single(out, "penstock_bypass", "gauge", "1 while policies are switched off.", control->bypass ? 1.0 : 0.0);
-    single(out, "penstock_lag_source_up", "gauge", "1 if the last round of the lag thread worked.",
-           control->lag_error == NULL ? 1.0 : 0.0);
-    single(out, "penstock_slots_used", "gauge", "Pairs of policy and topic that have been seen.",
-           (double)control->slots_used);
-    single(out, "penstock_ungoverned_topics", "gauge",
-           "Pairs of policy and topic beyond the bound: no policy acts there.", (double)control->topics_ungoverned);
-    single(out, "penstock_exempt_clients", "gauge", "Members of governing groups, exempt if they produce.",
-           (double)control->member_count);
-    single(out, "penstock_unplaced_records_total", "counter", "Admitted records whose partition a full queue forgot.",
-           (double)control->records_unplaced);
+    ps_metric_head(out, "penstock_build_info", "gauge", "Always 1.");
+    ps_metric_sample(out, "penstock_build_info", 1.0, "version", PENSTOCK_VERSION, NULL);
+    ps_metric_single(out, "penstock_uptime_seconds", "gauge", "Time since the start.",
+                     (double)(view->now - view->started_at) / (double)PS_SECOND);
+    ps_metric_single(out, "penstock_workers", "gauge", "Event loops that serve connections.",
+                     (double)view->channel_count);
+    ps_metric_single(out, "penstock_bypass", "gauge", "1 while policies are switched off.",
+                     control->bypass ? 1.0 : 0.0);
+    ps_metric_single(out, "penstock_lag_source_up", "gauge", "1 if the last round of the lag thread worked.",
+                     control->lag_error == NULL ? 1.0 : 0.0);
+    ps_metric_single(out, "penstock_slots_used", "gauge", "Pairs of policy and topic that have been seen.",
+                     (double)control->slots_used);
+    ps_metric_single(out, "penstock_ungoverned_topics", "gauge",
+                     "Pairs of policy and topic beyond the bound: no policy acts there.",
+                     (double)control->topics_ungoverned);
+    ps_metric_single(out, "penstock_exempt_clients", "gauge", "Members of governing groups, exempt if they produce.",
+                     (double)control->member_count);
+    ps_metric_single(out, "penstock_unplaced_records_total", "counter",
+                     "Admitted records whose partition a full queue forgot.", (double)control->records_unplaced);
 }
 
 void ps_metrics_render(FILE *out, const struct ps_admin_view *view)
@@ -590,8 +467,7 @@ void ps_metrics_render(FILE *out, const struct ps_admin_view *view)
     write_process(out, view);
     write_groups(out, view);
     write_policies(out, view);
-    write_outcomes(out, view);
-    write_usage(out, view);
+    ps_metrics_of_actions(out, view);
     write_traffic(out, view);
     write_jobs(out, view);
 }

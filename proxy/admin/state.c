@@ -4,6 +4,7 @@
 #include "admin_view.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "penstock/close.h"
 #include "penstock/session.h"
@@ -33,6 +34,15 @@ static json_t *text(const char *value)
     return string != NULL ? string : json_string("(not UTF-8)");
 }
 
+static json_t *render_breaker(enum ps_breaker_state state, ps_ns lasts, uint64_t opens)
+{
+    json_t *one = json_object();
+    json_object_set_new(one, "state", json_string(ps_breaker_label(state)));
+    json_object_set_new(one, "for", seconds(lasts));
+    json_object_set_new(one, "opens", count(opens));
+    return one;
+}
+
 static json_t *render_listeners(const struct ps_admin_view *view)
 {
     json_t *list = json_array();
@@ -50,15 +60,33 @@ static json_t *render_listeners(const struct ps_admin_view *view)
     return list;
 }
 
+static json_t *render_health(const struct ps_admin_view *view, const struct ps_view_health *health, size_t known,
+                             int32_t broker)
+{
+    for (size_t i = 0; i < known; i++) {
+        if (health[i].broker == broker) {
+            ps_ns lasts = view->now > health[i].since ? view->now - health[i].since : 0;
+            json_t *one = render_breaker(health[i].state, lasts, health[i].opens);
+            json_object_set_new(one, "answers_ok", count(health[i].ok));
+            json_object_set_new(one, "answers_failed", count(health[i].failed));
+            return one;
+        }
+    }
+    return json_null();
+}
+
 static json_t *render_brokers(const struct ps_admin_view *view)
 {
     json_t *list = json_array();
+    struct ps_view_health health[PS_HEALTH_MAX];
+    size_t known = ps_view_brokers_health(view, health);
     for (size_t i = 0; i < view->broker_count; i++) {
         json_t *one = json_object();
         json_object_set_new(one, "id", json_integer(view->brokers[i].id));
         json_object_set_new(one, "host", text(view->brokers[i].host));
         json_object_set_new(one, "port", json_integer(view->brokers[i].port));
         json_object_set_new(one, "bound", json_boolean(view->brokers[i].bound));
+        json_object_set_new(one, "breaker", render_health(view, health, known, view->brokers[i].id));
         json_array_append_new(list, one);
     }
     return list;
@@ -179,6 +207,8 @@ static json_t *render_usage(const struct ps_admin_view *view, uint32_t slot)
         {"bytes_exempt", USAGE(bytes[PS_OUTCOME_EXEMPT])},
         {"waits", USAGE(waits)},
         {"shadow_waits", USAGE(shadow_waits)},
+        {"saturated", USAGE(saturated)},
+        {"diverts_failed", USAGE(diverts_failed)},
         {"refusals_forbidden", USAGE(cells_forbidden)},
     };
     json_t *usage = json_object();
@@ -189,6 +219,91 @@ static json_t *render_usage(const struct ps_admin_view *view, uint32_t slot)
     json_object_set_new(usage, "told_seconds",
                         number((double)ps_view_usage(view, slot, USAGE(throttle_told_ms)) / 1e3));
     return usage;
+}
+
+static json_t *render_outcomes(const struct ps_admin_view *view, uint32_t slot, size_t field)
+{
+    json_t *outcomes = json_object();
+    for (int outcome = 0; outcome < PS_OUTCOME_COUNT; outcome++) {
+        uint64_t sum = ps_view_usage(view, slot, field + (size_t)outcome * sizeof(uint64_t));
+        json_object_set_new(outcomes, ps_outcome_label((enum ps_outcome)outcome), count(sum));
+    }
+    return outcomes;
+}
+
+/* What is done beyond throttling. */
+static void render_actions(json_t *one, const struct ps_admin_view *view, const struct ps_policy_status *policy)
+{
+    json_t *armed = json_array(), *done = json_object(), *queue = json_object();
+    for (unsigned action = 0; action < PS_ACTION_COUNT; action++) {
+        const char *name = ps_action_name((enum ps_action)action);
+        if ((policy->armed >> action & 1) != 0) {
+            json_array_append_new(armed, json_string(name));
+        }
+        size_t field = USAGE(actions) + action * sizeof(uint64_t);
+        json_object_set_new(done, name, count(ps_view_usage(view, policy->slot, field)));
+    }
+    json_object_set_new(queue, "requests", json_integer(policy->waiting));
+    json_object_set_new(queue, "records", number(policy->queue_records));
+    json_object_set_new(queue, "bytes", number(policy->queue_bytes));
+    json_object_set_new(queue, "oldest", seconds(policy->queue_oldest));
+    json_object_set_new(queue, "full", json_boolean(policy->queue_full));
+    json_object_set_new(one, "rung", json_integer(policy->rung));
+    json_object_set_new(one, "armed", armed);
+    json_object_set_new(one, "keep", number(policy->keep));
+    json_object_set_new(one, "arrival_rate", number(policy->arrival_rate));
+    json_object_set_new(one, "breaker", policy->breaker == 0
+                                            ? json_null()
+                                            : render_breaker(policy->breaker, policy->breaker_for,
+                                                             policy->breaker_opens));
+    json_object_set_new(one, "queue", queue);
+    json_object_set_new(one, "actions", done);
+    json_object_set_new(one, "records", render_outcomes(view, policy->slot, USAGE(records)));
+    json_object_set_new(one, "bytes", render_outcomes(view, policy->slot, USAGE(bytes)));
+}
+
+static json_t *render_tenants(const struct ps_admin_view *view)
+{
+    json_t *list = json_array();
+    size_t known;
+    struct ps_view_account *accounts = ps_view_accounts(view, &known);
+    for (size_t i = 0; i < known; i++) {
+        json_t *one = json_object(), *records = json_object();
+        for (int outcome = 0; outcome < PS_OUTCOME_COUNT; outcome++) {
+            json_object_set_new(records, ps_outcome_label((enum ps_outcome)outcome),
+                                count(accounts[i].sum.records[outcome]));
+        }
+        json_object_set_new(one, "policy", text(accounts[i].policy));
+        json_object_set_new(one, "tenant", text(accounts[i].tenant));
+        json_object_set_new(one, "records", records);
+        json_object_set_new(one, "wait_seconds", number((double)accounts[i].sum.wait_ns / 1e9));
+        json_object_set_new(one, "told_seconds", number((double)accounts[i].sum.throttle_told_ms / 1e3));
+        json_array_append_new(list, one);
+    }
+    free(accounts);
+    return list;
+}
+
+/* Who obeys: families that have produced. */
+static json_t *render_clients(const struct ps_admin_view *view)
+{
+    json_t *list = json_array();
+    for (size_t family = 0; family < PS_FAMILY_COUNT; family++) {
+        size_t at = STAT(census) + family * sizeof(struct ps_census);
+        uint64_t connections = ps_view_stat(view, at + offsetof(struct ps_census, connections));
+        uint64_t told = ps_view_stat(view, at + offsetof(struct ps_census, told));
+        if (connections + told > 0) {
+            json_t *one = json_object();
+            json_object_set_new(one, "family", json_string(ps_family_label((enum ps_family)family)));
+            json_object_set_new(one, "connections", count(connections));
+            json_object_set_new(one, "told", count(told));
+            json_object_set_new(one, "honoured",
+                                count(ps_view_stat(view, at + offsetof(struct ps_census, honoured))));
+            json_object_set_new(one, "ignored", count(ps_view_stat(view, at + offsetof(struct ps_census, ignored))));
+            json_array_append_new(list, one);
+        }
+    }
+    return list;
 }
 
 static json_t *render_policies(const struct ps_admin_view *view)
@@ -224,6 +339,7 @@ static json_t *render_policies(const struct ps_admin_view *view)
         json_object_set_new(one, "groups", render_groups(policy));
         json_object_set_new(one, "groups_in_all", count(policy->group_total));
         json_object_set_new(one, "usage", render_usage(view, policy->slot));
+        render_actions(one, view, policy);
         json_array_append_new(list, one);
     }
     return list;
@@ -302,6 +418,8 @@ json_t *ps_state_render(const struct ps_admin_view *view)
     json_object_set_new(state, "workers", render_workers(view));
     json_object_set_new(state, "policies", render_policies(view));
     json_object_set_new(state, "divert", render_divert(view));
+    json_object_set_new(state, "tenants", render_tenants(view));
+    json_object_set_new(state, "clients", render_clients(view));
     json_object_set_new(state, "counters", render_counters(view));
     return state;
 }

@@ -120,6 +120,17 @@ class Penstock:
         except OSError:
             return 0
 
+    def flags(self, etag=None, wait=None, timeout=5):
+        """(status, ETag, document) of the flags; a document only with 200."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/api/v1/flags" + (f"?wait={wait}" if wait else ""))
+        if etag:
+            request.add_header("If-None-Match", etag)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return answer.status, answer.headers["ETag"], json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, error.headers["ETag"], None
+
     def state(self):
         with self._open("/api/v1/state") as answer:
             return json.load(answer)

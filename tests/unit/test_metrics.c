@@ -17,6 +17,8 @@
 static struct {
     struct ps_session_stats stats[2];
     struct ps_usage usage[2][PS_SLOTS_MAX];
+    struct ps_account accounts[2][PS_ACCOUNTS_MAX + 1];
+    struct ps_healths health[2];
     struct ps_channel channels[2];
     struct ps_channel *list[2];
     struct ps_admin_view view;
@@ -74,6 +76,7 @@ static int setup(void **state)
     static const char yaml[] =
         "upstream: {bootstrap: [h:1]}\n"
         "listeners:\n  - {name: public, bind: \"127.0.0.1:9192\"}\n  - {name: inner, bind: \"127.0.0.1:9392\"}\n"
+        "tenants:\n  - {name: ads, match: {client_id: \"ads-*\"}}\n"
         "policies:\n"
         "  - {name: one, topics: [\"*\"], signal: {groups: [g], target: 1k, limit: 4k}}\n"
         "  - {name: two, topics: [\"*\"], signal: {groups: [g], target: 1k, limit: 4k}}\n";
@@ -83,6 +86,8 @@ static int setup(void **state)
     for (size_t i = 0; i < 2; i++) {
         world.channels[i].stats = &world.stats[i];
         world.channels[i].usage = world.usage[i];
+        world.channels[i].accounts = world.accounts[i];
+        world.channels[i].health = &world.health[i];
         atomic_store(&world.channels[i].turned_at, 100 * PS_SECOND);
         world.list[i] = &world.channels[i];
     }
@@ -289,17 +294,41 @@ static void test_labels_are_escaped(void **state)
     assert_true(value("penstock_policy_level", "{policy=\"one\",topic=\"we\\\\ird\\\"\\n\"}") == 0.0);
 }
 
+/* The account at this place of a worker's table. */
+static struct ps_account *account(size_t worker, size_t place, const char *policy_name, const char *tenant)
+{
+    struct ps_account *a = &world.accounts[worker][place];
+    a->policy = ps_hash(policy_name, strlen(policy_name));
+    a->tenant = strcmp(tenant, "default") == 0 ? 0 : ps_hash(tenant, strlen(tenant));
+    return a;
+}
+
 static void test_usage_is_summed(void **state)
 {
     (void)state;
-    world.usage[0][0].records[PS_OUTCOME_FORWARDED] = 10;
-    world.usage[1][0].records[PS_OUTCOME_FORWARDED] = 20;
-    world.usage[1][2].records[PS_OUTCOME_FORWARDED] = 3; /* the same policy, another topic */
-    world.usage[0][1].records[PS_OUTCOME_FORWARDED] = 7; /* the other policy */
-    world.usage[0][0].bytes[PS_OUTCOME_REJECTED] = 1000;
-    world.usage[0][0].wait_ns = 1500 * PS_MILLISECOND;
-    world.usage[1][0].throttle_told_ms = 250;
+    struct ps_account *a = account(0, 9, "one", "default"), *b = account(1, 4000, "one", "default");
+    a->records[PS_OUTCOME_FORWARDED] = 10, b->records[PS_OUTCOME_FORWARDED] = 23;
+    account(0, 10, "two", "default")->records[PS_OUTCOME_FORWARDED] = 7;
+    account(0, 11, "gone", "default")->records[PS_OUTCOME_FORWARDED] = 1; /* no policy of this configuration */
+    a->bytes[PS_OUTCOME_REJECTED] = 1000;
+    a->records[PS_OUTCOME_OFFERED] = 40;
+    a->wait_ns = 1500 * PS_MILLISECOND;
+    b->throttle_told_ms = 250;
+    account(1, 1, "one", "ads")->records[PS_OUTCOME_SHED] = 5;
+    account(0, 2, "one", "of an older configuration")->records[PS_OUTCOME_SHED] = 6;
+    account(1, 3, "one", "another such")->records[PS_OUTCOME_SHED] = 7;
+    world.usage[0][0].actions[PS_ACTION_SHED] = 2;
+    world.usage[1][2].actions[PS_ACTION_SHED] = 3; /* the same policy, another topic */
+    world.usage[0][0].queue_full[PS_OVERFLOW_REJECT] = 4;
+    world.usage[0][1].saturated = 9;
     render();
+    assert_true(value("penstock_records_total", "{policy=\"one\",tenant=\"ads\",outcome=\"shed\"}") == 5.0);
+    assert_true(value("penstock_records_total", "{policy=\"one\",tenant=\"other\",outcome=\"shed\"}") == 13.0);
+    assert_true(value("penstock_offered_records_total", "{policy=\"one\",tenant=\"default\"}") == 40.0);
+    assert_int_equal(series("penstock_offered_records_total"), 4);
+    assert_true(value("penstock_actions_total", "{policy=\"one\",action=\"shed\"}") == 5.0);
+    assert_true(value("penstock_queue_full_total", "{policy=\"one\",overflow=\"reject\"}") == 4.0);
+    assert_true(value("penstock_saturated_total", "{policy=\"two\"}") == 9.0);
     assert_true(value("penstock_records_total", "{policy=\"one\",tenant=\"default\",outcome=\"forwarded\"}") == 33.0);
     assert_true(value("penstock_records_total", "{policy=\"two\",tenant=\"default\",outcome=\"forwarded\"}") == 7.0);
     assert_true(value("penstock_records_total", "{policy=\"two\",tenant=\"default\",outcome=\"over_limit\"}") == 0.0);
@@ -342,6 +371,102 @@ static void test_traffic(void **state)
     assert_true(value("penstock_lag_source_up", "") == 1.0);
     assert_non_null(
         strstr(world.text, "penstock_received_bytes_total{side=\"broker\"} 4503599627370496\n")); /* exact */
+}
+
+static void breaker(size_t worker, size_t place, int32_t broker, enum ps_breaker_state at, uint64_t opens)
+{
+    struct ps_health *h = &world.health[worker].v[place];
+    atomic_store(&h->broker, broker);
+    atomic_store(&h->state, (int)at);
+    atomic_store(&h->opens, opens);
+    atomic_store(&h->since, PS_SECOND);
+    atomic_store(&world.health[worker].count, (uint32_t)place + 1);
+}
+
+static void test_actions_and_breakers(void **state)
+{
+    (void)state;
+    union {
+        const struct ps_config *read;
+        struct ps_config *write;
+    } config = {.read = world.view.config};
+    breaker(0, 0, 2, PS_BREAKER_CLOSED, 1);
+    breaker(0, 1, 1, PS_BREAKER_CLOSED, 0);
+    breaker(1, 0, 1, PS_BREAKER_OPEN, 3);
+    render();
+    assert_int_equal(series("penstock_breaker_state"), 0); /* nobody has one */
+    assert_int_equal(series("penstock_policy_armed"), 0);
+    config.write->breaks = true;
+    config.write->policies[0].action_count = 2;
+    config.write->policies[0].actions[0] = PS_ACTION_HOLD;
+    config.write->policies[0].actions[1] = PS_ACTION_SAMPLE;
+    struct ps_policy_status *p = &world.status->policies[0];
+    p->armed = 1u << PS_ACTION_HOLD, p->rung = 1, p->keep = 0.75, p->waiting = 3;
+    p->queue_records = 400, p->queue_bytes = 9000, p->queue_oldest = PS_SECOND / 2, p->queue_full = true;
+    p->breaker = PS_BREAKER_HALF_OPEN, p->breaker_opens = 4;
+    world.stats[0].census[PS_FAMILY_JAVA] = (struct ps_census){.connections = 1, .told = 5, .honoured = 4};
+    world.stats[1].census[PS_FAMILY_JAVA] = (struct ps_census){.connections = 2, .told = 2, .ignored = 1};
+    render();
+    const char *clicks = "{policy=\"one\",topic=\"clicks\"}";
+    assert_true(value("penstock_policy_armed", "{policy=\"one\",topic=\"clicks\",action=\"hold\"}") == 1.0);
+    assert_true(value("penstock_policy_armed", "{policy=\"one\",topic=\"clicks\",action=\"sample\"}") == 0.0);
+    assert_true(value("penstock_policy_keep_ratio", clicks) == 0.75);
+    assert_true(value("penstock_queue_waiting_requests", clicks) == 3.0);
+    assert_true(value("penstock_queue_waiting_records", clicks) == 400.0);
+    assert_true(value("penstock_queue_waiting_bytes", clicks) == 9000.0);
+    assert_true(value("penstock_queue_oldest_seconds", clicks) == 0.5 && value("penstock_queue_full", clicks) == 1.0);
+    assert_true(value("penstock_breaker_state", clicks) == 1.0 && value("penstock_breaker_opens_total", clicks) == 4.0);
+    assert_true(value("penstock_breaker_state", "{broker=\"1\"}") == 2.0); /* one worker says so */
+    assert_true(value("penstock_breaker_state", "{broker=\"2\"}") == 0.0);
+    assert_true(value("penstock_breaker_opens_total", "{broker=\"1\"}") == 3.0);
+    assert_int_equal(series("penstock_breaker_state"), 3);
+    assert_true(value("penstock_client_connections", "{family=\"java\"}") == 3.0);
+    assert_true(value("penstock_throttle_told_total", "{family=\"java\"}") == 7.0);
+    assert_true(value("penstock_throttle_honoured_total", "{family=\"java\"}") == 4.0);
+    assert_true(value("penstock_throttle_ignored_total", "{family=\"java\"}") == 1.0);
+    json_t *document = ps_state_render(&world.view);
+    json_t *first = json_array_get(json_object_get(document, "policies"), 0);
+    json_t *armed = json_object_get(first, "armed");
+    assert_int_equal(json_array_size(armed), 1);
+    assert_string_equal(json_string_value(json_array_get(armed, 0)), "hold");
+    const char *at, *family;
+    json_int_t told;
+    double records;
+    assert_int_equal(json_unpack(first, "{s:{s:s}, s:{s:F}}", "breaker", "state", &at, "queue", "records", &records),
+                     0);
+    assert_string_equal(at, "half_open");
+    assert_true(records == 400.0);
+    assert_true(json_is_null(json_object_get(json_array_get(json_object_get(document, "policies"), 1), "breaker")));
+    assert_int_equal(json_unpack(json_array_get(json_object_get(document, "clients"), 0), "{s:s, s:I}", "family",
+                                 &family, "told", &told),
+                     0);
+    assert_string_equal(family, "java");
+    assert_int_equal(told, 7);
+    assert_int_equal(json_unpack(document, "{s:[{s:{s:s}}]}", "brokers", "breaker", "state", &at), 0);
+    assert_string_equal(at, "open");
+    json_decref(document);
+}
+
+/* Whatever is shown is explained in docs/metrics.md. */
+static void test_metrics_are_documented(void **state)
+{
+    (void)state;
+    char page[65536];
+    FILE *in = fopen(PENSTOCK_SOURCE_DIR "/docs/metrics.md", "r");
+    assert_non_null(in);
+    size_t len = fread(page, 1, sizeof(page) - 1, in);
+    assert_true(len > 0 && len < sizeof(page) - 1);
+    page[len] = '\0';
+    fclose(in);
+    render();
+    for (const char *at = world.text; (at = strstr(at, "# TYPE ")) != NULL; at++) {
+        char name[128], quoted[130];
+        assert_int_equal(sscanf(at, "# TYPE %127s", name), 1);
+        snprintf(quoted, sizeof(quoted), "`%s`", name);
+        if (strstr(page, quoted) == NULL) {
+            fail_msg("%s is not in docs/metrics.md", name);
+        }
+    }
 }
 
 static void test_histogram_adds_up(void **state)
@@ -417,6 +542,33 @@ static void test_what_is_made_of_signals(void **state)
     assert_true(value(bucket, "{group=\"g\",topic=\"clicks\",le=\"50000\"}") == 15.0);
     assert_true(value(bucket, "{group=\"g\",topic=\"clicks\",le=\"+Inf\"}") == 16.0);
     assert_true(value("penstock_commit_delay_seconds_sum", "{group=\"g\",topic=\"clicks\"}") == 60001.5);
+}
+
+static void test_flags(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < world.status->policy_count; i++) {
+        world.status->policies[i].sampling_rate = 1.0;
+    }
+    struct ps_policy_status *p = &world.status->policies[0];
+    p->level = PS_LEVEL_SLOW, p->sampling_rate = 0.5;
+    world.status->policies[2].level = PS_LEVEL_REJECT, world.status->policies[2].sampled_here = true;
+    json_t *document = ps_flags_render(&world.view), *one = json_object_get(document, "one");
+    const char *level;
+    double rate;
+    int sampled;
+    assert_int_equal(json_unpack(one, "{s:s, s:F, s:b}", "level", &level, "sampling_rate", &rate, "sampled_here",
+                                 &sampled),
+                     0);
+    assert_string_equal(level, "reject"); /* the worst of its topics */
+    assert_true(rate == 0.5 && sampled);
+    assert_int_equal(json_unpack(one, "{s:{s:{s:s, s:F}}}", "topics", "clicks", "level", &level, "sampling_rate",
+                                 &rate),
+                     0);
+    assert_string_equal(level, "slow");
+    assert_int_equal(json_object_size(json_object_get(one, "topics")), 2);
+    assert_int_equal(json_object_size(json_object_get(json_object_get(document, "two"), "topics")), 0); /* at rest */
+    json_decref(document);
 }
 
 static void test_scale(void **state)
@@ -524,8 +676,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_labels_are_escaped, setup, teardown),
         cmocka_unit_test_setup_teardown(test_usage_is_summed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_traffic, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_actions_and_breakers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_metrics_are_documented, setup, teardown),
         cmocka_unit_test_setup_teardown(test_histogram_adds_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_made_of_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_scale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_stuck_thread_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(test_state, setup, teardown),

@@ -32,6 +32,7 @@ def controls(context, cluster):
         context.check(f"GET {path} is 200", status == 200, status)
     context.check("GET of nothing is 404", proxy.status("/nothing") == 404)
     judge_throttled(context, proxy)
+    judge_flags(context, proxy)
     judge_reload(context, proxy)
     judge_bypass(context, proxy, producers)
     producers.stop()
@@ -58,6 +59,26 @@ def judge_throttled(context, proxy):
     there = within_seconds(20, lambda: set(METRICS) <= set(proxy.metrics()))
     missing = set(METRICS) - set(proxy.metrics())
     context.check("every metric of the contract is there", there, ", ".join(sorted(missing)))
+
+
+def judge_flags(context, proxy):
+    """What applications are told; who waits for news holds up nobody, and has it at once."""
+    status, etag, flags = proxy.flags()
+    context.check("the flags tell of the policy", status == 200 and flags["first"]["level"] != "ok", flags)
+    again, same, _ = proxy.flags(etag)
+    context.check("with its ETag they are sent only when they changed", again == 304 or same != etag, again)
+    proxy.bypass(True)  # whatever it was: now it comes to rest
+    context.check("the flags come to rest", within_seconds(20, lambda: proxy.flags()[2]["first"]["sampling_rate"] == 1))
+    heard = []
+    _, etag, _ = proxy.flags()
+    waiting = threading.Thread(target=lambda: heard.append(proxy.flags(etag, "20s", 30)))
+    waiting.start()
+    context.check("others are served meanwhile", proxy.status("/healthz") == 200)
+    began = time.monotonic()
+    proxy.bypass(False)
+    waiting.join()
+    took = time.monotonic() - began
+    context.check("news come at once", heard[0][0] == 200 and heard[0][1] != etag and took < 15, f"{took:.1f} s")
 
 
 def judge_reload(context, proxy):
