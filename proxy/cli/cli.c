@@ -25,12 +25,13 @@
 /* What the options of any command may say. */
 struct arguments {
     const char *config, *upstream, *listen, *admin, *workers; /* run, check */
-    const char *seconds, *json, *scenario;                    /* demo; the last two: simulate as well */
+    const char *seconds, *json, *scenario;                    /* demo; json: check --matrix too; simulate */
     const char *file, *seed, *random, *controllers, *csv, *plot, *overlay; /* simulate */
     bool all, list, goals, trace;                             /* simulate */
     bool keys;                                                /* check --keys, simulate --keys */
     const char *policy, *rate, *batch, *bootstrap;            /* replay */
     bool follow, keep_headers, strict;                        /* replay */
+    bool matrix;                                              /* check --matrix */
     bool help;
 };
 
@@ -78,6 +79,12 @@ static int command_check(const struct arguments *a)
     if (a->keys) {
         ps_config_keys_print(stdout);
         return PS_EXIT_OK;
+    }
+    if (a->matrix) {
+        return ps_check_matrix(a->config, a->json, stdout, stderr);
+    }
+    if (a->json != NULL) {
+        return usage_error("check", "--json goes with --matrix");
     }
     if (a->config == NULL) {
         return usage_error("check", "give it a configuration: -c FILE");
@@ -158,6 +165,7 @@ enum {
     OPTION_JSON,
     OPTION_SCENARIO,
     OPTION_KEYS,
+    OPTION_MATRIX,
     OPTION_ALL,
     OPTION_LIST,
     OPTION_GOALS,
@@ -187,8 +195,9 @@ static const struct option run_options[] = {{"config", required_argument, NULL, 
                                             {NULL, 0, NULL, 0}};
 static const struct option check_options[] = {
     {"config", required_argument, NULL, OPTION_CONFIG}, {"keys", no_argument, NULL, OPTION_KEYS},
-    {"connect", no_argument, NULL, OPTION_LATER},       {"matrix", no_argument, NULL, OPTION_LATER},
-    {"help", no_argument, NULL, OPTION_HELP},           {NULL, 0, NULL, 0}};
+    {"connect", no_argument, NULL, OPTION_LATER},       {"matrix", no_argument, NULL, OPTION_MATRIX},
+    {"json", required_argument, NULL, OPTION_JSON},     {"help", no_argument, NULL, OPTION_HELP},
+    {NULL, 0, NULL, 0}};
 static const struct option demo_options[] = {{"seconds", required_argument, NULL, OPTION_SECONDS},
                                              {"json", required_argument, NULL, OPTION_JSON},
                                              {"scenario", required_argument, NULL, OPTION_SCENARIO},
@@ -242,9 +251,12 @@ static const struct command commands[] = {
      run_options, "c:h", command_run, false},
     {"check", "say what a configuration means, or what is wrong with it",
      "usage: penstock check -c FILE\n"
+     "       penstock check --matrix [-c FILE] [--json FILE]\n"
      "       penstock check --keys\n"
      "\n"
      "  -c, --config FILE  the configuration (YAML)\n"
+     "      --matrix       print what each action does to whom: of each policy, or of all there is\n"
+     "      --json FILE    the same as JSON; - is stdout\n"
      "      --keys         print every key with its values, default and meaning, as Markdown\n"
      "\n"
      "Valid: exit 0, with what follows from it (addresses, derived limits). Else exit 2, and for each mistake\n"
@@ -252,6 +264,7 @@ static const struct command commands[] = {
      "\n"
      "examples:\n"
      "  penstock check -c penstock.yaml\n"
+     "  penstock check --matrix -c penstock.yaml\n"
      "  penstock check --keys | less\n",
      check_options, "c:h", command_check, false},
     {"demo", "show it: a broker, producers, consumers and the proxy in one process",
@@ -455,6 +468,9 @@ static bool take_option(struct arguments *a, int option, const char *value)
         return true;
     case OPTION_KEYS:
         a->keys = true;
+        return true;
+    case OPTION_MATRIX:
+        a->matrix = true;
         return true;
     case OPTION_HELP:
         a->help = true;

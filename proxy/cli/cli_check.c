@@ -8,6 +8,7 @@
 #include "config_units.h"
 #include "penstock/controller.h"
 
+#include <errno.h>
 #include <sys/resource.h>
 
 #define COMMIT_PERIOD_S 5.0 /* enable.auto.commit's default; unknown here, so it is said */
@@ -152,6 +153,99 @@ static void print_group_roles(const struct ps_policy_config *policy, FILE *out)
     }
 }
 
+static const char *overflow_name(enum ps_overflow overflow)
+{
+    static const char *const names[] = {[PS_OVERFLOW_BLOCK] = "who comes then waits outside of it",
+                                        [PS_OVERFLOW_REJECT] = "who comes then is refused",
+                                        [PS_OVERFLOW_DROP_NEWEST] = "who comes then is dropped",
+                                        [PS_OVERFLOW_DROP_OLDEST] = "then the oldest are dropped",
+                                        [PS_OVERFLOW_DROP_RANDOM] = "then some of them are dropped"};
+    return names[overflow];
+}
+
+static void print_queue(const struct ps_queue_config *queue, FILE *out)
+{
+    const char *between = "  at most ";
+    if (queue->records > 0.0) {
+        fprintf(out, "%s%.0f records", between, queue->records);
+        between = ", ";
+    }
+    if (queue->bytes > 0) {
+        fprintf(out, "%s%llu bytes", between, (unsigned long long)queue->bytes);
+        between = ", ";
+    }
+    if (queue->time > 0) {
+        fprintf(out, "%s%gs long", between, (double)queue->time / (double)PS_SECOND);
+        between = ", ";
+    }
+    if (strcmp(between, ", ") == 0) {
+        fprintf(out, " may wait; %s\n", overflow_name(queue->overflow));
+    }
+}
+
+static bool lists(const struct ps_policy_config *policy, enum ps_action action)
+{
+    bool found = false;
+    for (size_t i = 0; i < policy->action_count; i++) {
+        found = found || policy->actions[i] == action;
+    }
+    return found;
+}
+
+static void print_actions(const struct ps_policy_config *policy, FILE *out)
+{
+    fprintf(out, "  loss %s; throttle", policy->loss == PS_LOSS_ALLOWED ? "allowed" : "never");
+    for (size_t i = 0; i < policy->action_count; i++) {
+        fprintf(out, "%s%s", i == 0 ? ", then " : ", ", ps_action_name(policy->actions[i]));
+    }
+    fprintf(out, "\n");
+    if (lists(policy, PS_ACTION_SAMPLE)) {
+        fprintf(out, "  sampling keeps at least %g of the records\n", policy->sample.min);
+    }
+    if (lists(policy, PS_ACTION_DIVERT)) {
+        fprintf(out, "  what is diverted goes to %s\n", policy->divert_topic);
+    }
+    if (lists(policy, PS_ACTION_SAMPLE) || lists(policy, PS_ACTION_DIVERT)) {
+        fprintf(out, "  note: idempotent producers are not deduplicated here, because records leave their sequences\n");
+    }
+    print_queue(&policy->queue, out);
+    if (policy->breaks) {
+        fprintf(out, "  a breaker opens for %gs at %g of errors", (double)policy->breaker.open_for / (double)PS_SECOND,
+                policy->breaker.error_rate);
+        if (policy->breaker.lag > 0.0) {
+            fprintf(out, ", or above ");
+            print_lag(policy, policy->breaker.lag, out);
+        }
+        fprintf(out, "\n");
+    }
+}
+
+/* As far as one can tell: a topic or glob of the one that the other's globs match. */
+static bool overlap(const struct ps_policy_config *a, const struct ps_policy_config *b)
+{
+    for (size_t i = 0; i < a->topics.count; i++) {
+        if (ps_strings_match(&b->topics, ps_span_of(a->topics.v[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What one policy may lose, another of the same topic forbids. */
+static void print_forbidden(const struct ps_config *config, const struct ps_policy_config *policy, FILE *out)
+{
+    bool loses = lists(policy, PS_ACTION_SAMPLE) || lists(policy, PS_ACTION_SHED) ||
+                 policy->queue.overflow >= PS_OVERFLOW_DROP_NEWEST;
+    for (size_t i = 0; i < config->policy_count && loses; i++) {
+        const struct ps_policy_config *other = &config->policies[i];
+        if (other->loss == PS_LOSS_NEVER && (overlap(policy, other) || overlap(other, policy))) {
+            fprintf(out, "  note: the policy %s covers some of these topics too, and its loss is never: so there "
+                         "nothing is lost\n",
+                    other->name);
+        }
+    }
+}
+
 static void print_policy(const struct ps_policy_config *policy, FILE *out)
 {
     static const char *const modes[] = {
@@ -166,6 +260,7 @@ static void print_policy(const struct ps_policy_config *policy, FILE *out)
     fprintf(out, "\n");
     print_law(policy, out);
     print_max_rate(policy, out);
+    print_actions(policy, out);
     if (policy->law.kind == PS_LAW_DRAIN && ps_policy_standing_share(policy) >= REJECT_FRACTION) {
         fprintf(out,
                 "  note: the target is above 0.9 of the limit, where produce requests are refused: expect that all "
@@ -212,6 +307,7 @@ static void print_facts(const struct ps_config *config, FILE *out)
     fprintf(out, "\n");
     for (size_t i = 0; i < config->policy_count; i++) {
         print_policy(&config->policies[i], out);
+        print_forbidden(config, &config->policies[i], out);
     }
     if (config->policy_count == 0) {
         fprintf(out, "no policies: only observes\n");
@@ -242,4 +338,27 @@ int ps_check(const char *path, FILE *out, FILE *err)
     print_facts(config, out);
     ps_config_put(config);
     return PS_EXIT_OK;
+}
+
+int ps_check_matrix(const char *path, const char *json, FILE *out, FILE *err)
+{
+    static struct ps_config_errors errors;
+    const struct ps_config *config = path == NULL ? NULL : ps_config_load(path, &errors);
+    if (path != NULL && config == NULL) {
+        ps_config_errors_print(&errors, path, err);
+        return PS_EXIT_USAGE;
+    }
+    bool written = true;
+    if (json == NULL) {
+        ps_matrix_print(config, out);
+    } else {
+        written = ps_matrix_json(config, json);
+        if (!written) {
+            fprintf(err, "penstock check: cannot write %s: %s\n", json, strerror(errno));
+        }
+    }
+    if (config != NULL) {
+        ps_config_put(config);
+    }
+    return written ? PS_EXIT_OK : PS_EXIT_FAILED;
 }

@@ -77,7 +77,8 @@ static void check_queue(const struct ps_config_reader *r, const struct ps_policy
     }
     const struct ps_queue_config *queue = &policy->queue;
     if (queue->records <= 0.0 && queue->bytes == 0 && queue->time == 0) {
-        ps_node_wrong(section, r->errors, "%s bounds nothing: give records, bytes or time", ps_node_path(section, path));
+        ps_node_wrong(section, r->errors, "%s bounds nothing: give records, bytes or time",
+                      ps_node_path(section, path));
     }
     if (queue->low >= queue->high) {
         struct ps_node *place = ps_config_place(section, "high", "low");

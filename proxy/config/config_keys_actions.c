@@ -138,7 +138,8 @@ static const struct ps_key shed_keys[] = {
      .kind = PS_KEY_BOOL,
      AT(shed_silent),
      .fallback = "false",
-     .help = "Answer what is shed as if it were stored, instead of with an error; only to producers without idempotence"},
+     .help = "Answer what is shed as if it were stored, instead of with an error; only to producers that are not "
+             "idempotent"},
     END,
 };
 

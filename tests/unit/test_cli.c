@@ -104,7 +104,8 @@ static void test_usage_errors(void **state)
         {"run -c /nowhere.yaml", "/nowhere.yaml: cannot read the configuration: No such file or directory"},
         {"check", "penstock check: give it a configuration: -c FILE"},
         {"check --connect -c x", "penstock check: --connect is not in this version"},
-        {"check --matrix", "penstock check: --matrix is not in this version"},
+        {"check --json -", "penstock check: --json goes with --matrix"},
+        {"check --matrix -c /nowhere.yaml", "/nowhere.yaml: cannot read the configuration: No such file or directory"},
         {"check -c /nowhere.yaml", "/nowhere.yaml: cannot read the configuration: No such file or directory"},
         {"simulate", "penstock simulate: give it a scenario file, --scenario NAME, or --all"},
         {"simulate x.yaml --all", "penstock simulate: a file and --all exclude each other: --all means the "
@@ -282,6 +283,79 @@ static void test_check_keys(void **state)
     assert_non_null(strstr(out_text, "| `stale_after` |"));
 }
 
+/* What is printed stands in the documentation. */
+static void test_matrix_is_documented(void **state)
+{
+    (void)state;
+    static char document[1 << 17];
+    FILE *file = fopen(PENSTOCK_SOURCE_DIR "/docs/actions.md", "r");
+    assert_non_null(file);
+    document[fread(document, 1, sizeof document - 1, file)] = '\0';
+    fclose(file);
+    assert_int_equal(call("check --matrix"), 0);
+    assert_string_equal(err_text, "");
+    char *from = strstr(document, "```text\n");
+    assert_non_null(from);
+    from += strlen("```text\n");
+    char *to = strstr(from, "```");
+    assert_non_null(to);
+    *to = '\0';
+    assert_string_equal(from, out_text); /* if not: put the output of `penstock check --matrix` between the marks */
+}
+
+static void test_matrix_of_policies(void **state)
+{
+    (void)state;
+    char line[128];
+    write_config("upstream: {bootstrap: [h:1]}\n"
+                 "policies:\n"
+                 "- {name: p, topics: [t], signal: {groups: [g], limit: 20k}, loss: allowed,\n"
+                 "   actions: [shed, hold], shed: {silent: true}}\n"
+                 "- {name: q, topics: [u], signal: {groups: [g], limit: 20k}}\n");
+    snprintf(line, sizeof(line), "check --matrix -c %s", path);
+    assert_int_equal(call(line), 0);
+    const char *p = strstr(out_text, "policy p: throttle, then shed, hold; loss allowed\n");
+    const char *q = strstr(out_text, "policy q: throttle; loss never\n");
+    assert_true(p == out_text && q != NULL);
+    const char *silent = strstr(out_text, "\nshed silently part "), *hold = strstr(out_text, "\nhold ");
+    assert_true(silent != NULL && hold > silent && hold < q);
+    assert_null(strstr(out_text, "divert"));
+    snprintf(line, sizeof(line), "check --matrix --json - -c %s", path);
+    assert_int_equal(call(line), 0);
+    assert_memory_equal(out_text, "{\n  \"policies\": [", 17);
+    assert_non_null(strstr(out_text, "\"client\": \"kafka-python-3\""));
+    assert_non_null(strstr(out_text, "\"done\": \"over_limit\""));
+    assert_int_equal(call("check --matrix --json /nowhere/x"), PS_EXIT_FAILED);
+    assert_string_equal(err_text, "penstock check: cannot write /nowhere/x: No such file or directory\n");
+    assert_int_equal(call("check --matrix --json -"), 0);
+    assert_memory_equal(out_text, "{\n  \"matrix\": [", 15);
+    unlink(path);
+}
+
+static void test_check_actions(void **state)
+{
+    (void)state;
+    char line[128];
+    write_config("upstream: {bootstrap: [h:1]}\n"
+                 "policies:\n"
+                 "- {name: p, topics: [t*], signal: {groups: [g], limit: 20k}, loss: allowed,\n"
+                 "   actions: [sample, divert, shed], sample: {min: 0.25}, divert: {topic: d},\n"
+                 "   queue: {records: 5k, time: 500ms, overflow: drop_oldest}, breaker: {}}\n"
+                 "- {name: q, topics: [t1], signal: {groups: [g], limit: 20k}}\n");
+    snprintf(line, sizeof(line), "check -c %s", path);
+    assert_int_equal(call(line), 0);
+    assert_non_null(strstr(out_text, "  loss allowed; throttle, then sample, divert, shed\n"
+                                     "  sampling keeps at least 0.25 of the records\n"
+                                     "  what is diverted goes to d\n"
+                                     "  note: idempotent producers are not deduplicated here"));
+    assert_non_null(strstr(out_text, "  at most 5000 records, 0.5s long may wait; then the oldest are dropped\n"
+                                     "  a breaker opens for 30s at 0.5 of errors, or above 40000 records\n"
+                                     "  note: the policy q covers some of these topics too, and its loss is never: so "
+                                     "there nothing is lost\n"));
+    assert_non_null(strstr(out_text, "  loss never; throttle\n"));
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,7 +363,8 @@ int main(void)
         cmocka_unit_test(test_version),      cmocka_unit_test(test_run),
         cmocka_unit_test(test_demo),         cmocka_unit_test(test_run_with_a_file),
         cmocka_unit_test(test_check_facts),  cmocka_unit_test(test_check_mistakes),
-        cmocka_unit_test(test_check_keys),
+        cmocka_unit_test(test_check_keys),   cmocka_unit_test(test_matrix_is_documented),
+        cmocka_unit_test(test_check_actions), cmocka_unit_test(test_matrix_of_policies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
