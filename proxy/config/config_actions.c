@@ -24,8 +24,8 @@ static void check_loss(const struct ps_config_reader *r, const struct ps_policy_
     struct ps_node *item = actions == NULL ? NULL : actions->first;
     for (size_t i = 0; i < policy->action_count && item != NULL; i++, item = item->next) {
         if (policy->actions[i] == PS_ACTION_SAMPLE || policy->actions[i] == PS_ACTION_SHED) {
-            ps_node_wrong(item, r->errors, "%s: %s loses records, and loss is never: say \"loss: allowed\", or leave it "
-                                           "out",
+            ps_node_wrong(item, r->errors,
+                          "%s: %s loses records, and loss is never: say \"loss: allowed\", or leave it out",
                           ps_node_path(item, path), ps_action_name(policy->actions[i]));
         }
     }
@@ -61,8 +61,8 @@ static void check_sections(const struct ps_config_reader *r, const struct ps_pol
     if (lists(policy, PS_ACTION_HOLD) && ps_node_good(node, "hold") && ps_node_good(node, "wait") &&
         policy->hold_max > policy->client_timeout) {
         struct ps_node *place = ps_config_place(node, "hold.max", "wait.client_timeout");
-        ps_node_wrong(place, r->errors, "%s: an answer may not be held (max %llums) for longer than "
-                                        "wait.client_timeout (%llums)",
+        ps_node_wrong(place, r->errors,
+                      "%s: an answer may not be held (max %llums) for longer than wait.client_timeout (%llums)",
                       ps_node_path(place, path), (unsigned long long)(policy->hold_max / PS_MILLISECOND),
                       (unsigned long long)(policy->client_timeout / PS_MILLISECOND));
     }
@@ -106,8 +106,8 @@ static void check_divert(const struct ps_config_reader *r, const struct ps_confi
     }
     struct ps_span name = ps_span_of(policy->divert_topic);
     if (ps_strings_match(&policy->topics, name)) {
-        ps_node_wrong(topic, r->errors, "%s: %s is one of the topics of this policy: what is diverted would be diverted "
-                                        "again",
+        ps_node_wrong(topic, r->errors,
+                      "%s: %s is one of the topics of this policy: what is diverted would be diverted again",
                       ps_node_path(topic, path), policy->divert_topic);
         return;
     }
@@ -115,8 +115,8 @@ static void check_divert(const struct ps_config_reader *r, const struct ps_confi
         const struct ps_policy_config *other = &config->policies[i];
         if (i != index && other->name != NULL && lists(other, PS_ACTION_DIVERT) &&
             ps_strings_match(&other->topics, name)) {
-            ps_node_wrong(topic, r->errors, "%s: the policy %s diverts from %s: what is diverted would be diverted "
-                                            "again",
+            ps_node_wrong(topic, r->errors,
+                          "%s: the policy %s diverts from %s: what is diverted would be diverted again",
                           ps_node_path(topic, path), other->name, policy->divert_topic);
             return;
         }
