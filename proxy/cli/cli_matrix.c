@@ -144,8 +144,8 @@ static void print_rows(const struct row *rows, size_t count, FILE *out)
 
 static void print_legend(FILE *out)
 {
-    fprintf(out, "\npart: each partition by itself; whole: the request, or nothing of it; → what is done instead, because"
-                 " the\nclient does not bear it.\n");
+    fprintf(out, "\npart: each partition by itself; whole: the request, or nothing of it; → what is done instead,\n"
+                 "because the client does not bear it.\n");
 }
 
 /* ---- the rows ---- */
