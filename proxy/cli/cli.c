@@ -25,13 +25,13 @@
 /* What the options of any command may say. */
 struct arguments {
     const char *config, *upstream, *listen, *admin, *workers; /* run, check */
-    const char *seconds, *json, *scenario;                    /* demo; json: check --matrix too; simulate */
+    const char *seconds, *json, *scenario;                    /* demo; the last two: simulate as well */
     const char *file, *seed, *random, *controllers, *csv, *plot, *overlay; /* simulate */
     bool all, list, goals, trace;                             /* simulate */
     bool keys;                                                /* check --keys, simulate --keys */
     const char *policy, *rate, *batch, *bootstrap;            /* replay */
     bool follow, keep_headers, strict;                        /* replay */
-    bool matrix;                                              /* check --matrix */
+    bool matrix, as_json;                                     /* check --matrix, --json */
     bool help;
 };
 
@@ -81,9 +81,9 @@ static int command_check(const struct arguments *a)
         return PS_EXIT_OK;
     }
     if (a->matrix) {
-        return ps_check_matrix(a->config, a->json, stdout, stderr);
+        return ps_check_matrix(a->config, a->as_json, stdout, stderr);
     }
-    if (a->json != NULL) {
+    if (a->as_json) {
         return usage_error("check", "--json goes with --matrix");
     }
     if (a->config == NULL) {
@@ -166,6 +166,7 @@ enum {
     OPTION_SCENARIO,
     OPTION_KEYS,
     OPTION_MATRIX,
+    OPTION_AS_JSON,
     OPTION_ALL,
     OPTION_LIST,
     OPTION_GOALS,
@@ -196,7 +197,7 @@ static const struct option run_options[] = {{"config", required_argument, NULL, 
 static const struct option check_options[] = {
     {"config", required_argument, NULL, OPTION_CONFIG}, {"keys", no_argument, NULL, OPTION_KEYS},
     {"connect", no_argument, NULL, OPTION_LATER},       {"matrix", no_argument, NULL, OPTION_MATRIX},
-    {"json", required_argument, NULL, OPTION_JSON},     {"help", no_argument, NULL, OPTION_HELP},
+    {"json", no_argument, NULL, OPTION_AS_JSON},        {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0}};
 static const struct option demo_options[] = {{"seconds", required_argument, NULL, OPTION_SECONDS},
                                              {"json", required_argument, NULL, OPTION_JSON},
@@ -251,12 +252,12 @@ static const struct command commands[] = {
      run_options, "c:h", command_run, false},
     {"check", "say what a configuration means, or what is wrong with it",
      "usage: penstock check -c FILE\n"
-     "       penstock check --matrix [-c FILE] [--json FILE]\n"
+     "       penstock check --matrix [-c FILE] [--json]\n"
      "       penstock check --keys\n"
      "\n"
      "  -c, --config FILE  the configuration (YAML)\n"
      "      --matrix       print what each action does to whom: of each policy, or of all there is\n"
-     "      --json FILE    the same as JSON; - is stdout\n"
+     "      --json         the same as JSON\n"
      "      --keys         print every key with its values, default and meaning, as Markdown\n"
      "\n"
      "Valid: exit 0, with what follows from it (addresses, derived limits). Else exit 2, and for each mistake\n"
@@ -471,6 +472,9 @@ static bool take_option(struct arguments *a, int option, const char *value)
         return true;
     case OPTION_MATRIX:
         a->matrix = true;
+        return true;
+    case OPTION_AS_JSON:
+        a->as_json = true;
         return true;
     case OPTION_HELP:
         a->help = true;

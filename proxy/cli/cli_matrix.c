@@ -150,7 +150,7 @@ static void print_legend(FILE *out)
 
 /* ---- the rows ---- */
 
-#define ROWS_MAX 6
+#define ROWS_MAX 7
 
 /* Of a policy, in the order of its ladder; of none, everything there is. What ends a wait stands last. */
 static size_t make_rows(const struct ps_policy_config *policy, struct row *rows)
@@ -198,56 +198,54 @@ void ps_matrix_print(const struct ps_config *config, FILE *out)
 
 /* ---- as JSON ---- */
 
-static json_t *json_of_row(const struct row *row)
+/* Never: the matrix forbids it, and `done` is done instead. */
+static void append_cells(json_t *cells, const struct row *row)
 {
-    json_t *cells = json_array();
+    static const char *const names[] = {[PS_CELL_NEVER] = "never", [PS_CELL_WHOLE] = "whole", [PS_CELL_PART] = "part"};
     for (int f = 0; f < PS_FAMILY_COUNT; f++) {
         for (size_t i = 0; i < COLUMNS; i++) {
             enum ps_cell cell;
             enum ps_action action = done(row, &columns[i], (enum ps_family)f, &cell);
-            bool over = row->action == PS_ACTION_REJECT && action != PS_ACTION_REJECT;
+            bool forbidden = action != row->action, over = forbidden && row->action == PS_ACTION_REJECT;
             json_array_append_new(
-                cells, json_pack("{s:s, s:s, s:b, s:s, s:s}", "client", ps_family_label((enum ps_family)f), "producer",
-                                 producers[columns[i].producer], "answered", (int)columns[i].answered, "done",
-                                 over ? "over_limit" : ps_action_name(action), "of",
-                                 cell == PS_CELL_PART && !over ? "part" : "whole"));
+                cells, json_pack("{s:s, s:b, s:s, s:b, s:s, s:s, s:s}", "action", ps_action_name(row->action), "silent",
+                                 (int)row->silent, "producer", producers[columns[i].producer], "answered",
+                                 (int)columns[i].answered, "family", ps_family_label((enum ps_family)f), "cell",
+                                 names[forbidden ? PS_CELL_NEVER : cell], "done",
+                                 over ? "over_limit" : ps_action_name(action)));
         }
     }
-    return json_pack("{s:s, s:b, s:o}", "action", ps_action_name(row->action), "silent", (int)row->silent, "cells",
-                     cells);
 }
 
 static json_t *json_of_rows(const struct ps_policy_config *policy)
 {
-    struct row rows[ROWS_MAX];
-    size_t count = make_rows(policy, rows);
-    json_t *list = json_array();
+    struct row rows[ROWS_MAX] = {{PS_ACTION_THROTTLE, false, NULL}};
+    size_t count = 1 + make_rows(policy, rows + 1);
+    json_t *cells = json_array();
     for (size_t i = 0; i < count; i++) {
-        json_array_append_new(list, json_of_row(&rows[i]));
+        append_cells(cells, &rows[i]);
     }
-    return list;
+    return cells;
 }
 
-bool ps_matrix_json(const struct ps_config *config, const char *path)
+static json_t *json_of_policies(const struct ps_config *config)
 {
-    json_t *root;
-    if (config == NULL || config->policy_count == 0) {
-        root = json_pack("{s:o}", "matrix", json_of_rows(NULL));
-    } else {
-        json_t *policies = json_array();
-        for (size_t i = 0; i < config->policy_count; i++) {
-            const struct ps_policy_config *policy = &config->policies[i];
-            json_array_append_new(policies, json_pack("{s:s, s:s, s:o}", "policy", policy->name, "loss",
-                                                      policy->loss == PS_LOSS_ALLOWED ? "allowed" : "never", "matrix",
-                                                      json_of_rows(policy)));
-        }
-        root = json_pack("{s:o}", "policies", policies);
+    json_t *policies = json_array();
+    for (size_t i = 0; i < config->policy_count; i++) {
+        const struct ps_policy_config *policy = &config->policies[i];
+        json_array_append_new(policies, json_pack("{s:s, s:s, s:o}", "policy", policy->name, "loss",
+                                                  policy->loss == PS_LOSS_ALLOWED ? "allowed" : "never", "cells",
+                                                  json_of_rows(policy)));
     }
-    FILE *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
-    bool written = out != NULL && json_dumpf(root, out, JSON_INDENT(2)) == 0 && fputc('\n', out) != EOF;
+    return policies;
+}
+
+void ps_matrix_json(const struct ps_config *config, FILE *out)
+{
+    bool of_policies = config != NULL && config->policy_count > 0;
+    json_t *root = of_policies ? json_pack("{s:o}", "policies", json_of_policies(config))
+                               : json_pack("{s:o}", "cells", json_of_rows(NULL));
+    json_dumpf(root, out, JSON_INDENT(2));
+    fputc('\n', out);
     json_decref(root);
-    if (out != NULL && out != stdout) {
-        written = fclose(out) == 0 && written;
-    }
-    return written;
 }

@@ -25,12 +25,11 @@ int ps_demo(const struct ps_demo_options *options);
 /* Reads and checks a file; what follows from it goes to out, mistakes go to err (cli_check.c). */
 int ps_check(const char *path, FILE *out, FILE *err);
 
-/* The matrix of each policy, or of none: what is done to whom (cli_matrix.c). config: NULL for the general one. JSON
- * goes to a file, "-" for stdout; false: it could not be written, see errno. */
+/* The matrix of each policy, or of none: what is done to whom (cli_matrix.c). config: NULL for the general one. */
 void ps_matrix_print(const struct ps_config *config, FILE *out);
-bool ps_matrix_json(const struct ps_config *config, const char *path);
-/* check --matrix: of a file, or NULL. json: where to; NULL: print it. */
-int ps_check_matrix(const char *path, const char *json, FILE *out, FILE *err);
+void ps_matrix_json(const struct ps_config *config, FILE *out);
+/* check --matrix: of a file, or NULL. */
+int ps_check_matrix(const char *path, bool json, FILE *out, FILE *err);
 
 struct ps_simulate_options {
     const char *file;        /* a scenario file; NULL: the embedded ones */
