@@ -5,9 +5,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "rng.h"
 
 #define TICK (100 * PS_MILLISECOND)
 
@@ -260,6 +263,68 @@ static void a_late_tick_moves_little(void **state)
     assert_true(run.ladder.keep >= keep - PS_KEEP_SLEW - 1e-9);
 }
 
+static uint64_t below(uint64_t *rng, uint64_t end)
+{
+    return ps_rng_next(rng) % end;
+}
+
+static void reconfigure(struct run *run, uint64_t *rng)
+{
+    static const enum ps_action all[] = {PS_ACTION_HOLD, PS_ACTION_SAMPLE, PS_ACTION_DIVERT, PS_ACTION_SHED};
+    size_t from = below(rng, 4);
+    run->policy.action_count = below(rng, PS_LADDER_MAX + 1);
+    for (size_t i = 0; i < run->policy.action_count; i++) {
+        run->policy.actions[i] = all[(from + i) % 4];
+    }
+    run->policy.sample.min = (double)(1 + below(rng, 100)) / 100.0;
+}
+
+static struct ps_ladder_signal any_signal(uint64_t *rng)
+{
+    struct ps_ladder_signal signal = {.saturated = below(rng, 3) == 0,
+                                      .waited = below(rng, 2) * below(rng, 6 * PS_SECOND),
+                                      .offered = below(rng, 10) == 0 ? (double)NAN : (double)below(rng, 5000),
+                                      .rate = below(rng, 10) == 0 ? (double)INFINITY : (double)below(rng, 5000)};
+    for (int a = 0; a < PS_ACTION_COUNT; a++) {
+        signal.acted[a] = below(rng, 20) == 0;
+    }
+    return signal;
+}
+
+/* Whatever comes, at whatever distance: bounds hold, a rung moves alone, and after its dwell. */
+static void whatever_comes(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        uint64_t rng = seed;
+        struct run run = start(NULL, 0);
+        ps_ns moved_at = run.now;
+        for (int i = 0; i < 2000; i++) {
+            bool reconfigured = below(&rng, 200) == 0;
+            if (reconfigured) {
+                reconfigure(&run, &rng);
+            }
+            struct ps_ladder before = run.ladder;
+            struct ps_ladder_signal signal = any_signal(&rng);
+            ps_ns dt = below(&rng, 50) == 0 ? below(&rng, 10 * PS_SECOND) : TICK;
+            run.now += dt;
+            ps_ladder_tick(&run.ladder, &run.policy, &signal, run.now);
+            assert_true(run.ladder.rung <= run.policy.action_count);
+            assert_true(run.ladder.keep <= 1.0 && run.ladder.keep >= run.policy.sample.min - 1e-9);
+            if (!reconfigured && run.ladder.rung != before.rung) {
+                assert_int_equal(abs(run.ladder.rung - before.rung), 1);
+                assert_true(run.now - moved_at >= PS_LADDER_DWELL);
+            }
+            moved_at = run.ladder.rung != before.rung ? run.now : moved_at;
+            bool sampled = (ps_ladder_armed(&run.ladder, &run.policy) & 1u << PS_ACTION_SAMPLE) != 0;
+            if (!reconfigured && sampled) {
+                double most = PS_KEEP_SLEW * fmin((double)dt / (double)PS_SECOND, 1.0);
+                assert_true(fabs(run.ladder.keep - before.keep) <= most + 1e-9);
+            }
+        }
+    }
+}
+
 /* ---- with producers and a valve around it ---- */
 
 /* Producers that bring `demand` a second and wait in a line of five seconds at most; what cannot wait is saturated.
@@ -338,6 +403,7 @@ int main(void)
         cmocka_unit_test(keep_is_one_unless_sampling_is_armed),
         cmocka_unit_test(another_policy_holds_at_once),
         cmocka_unit_test(a_late_tick_moves_little),
+        cmocka_unit_test(whatever_comes),
         cmocka_unit_test(no_flapping_at_a_constant_overload),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
