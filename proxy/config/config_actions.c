@@ -58,12 +58,19 @@ static void check_sections(const struct ps_config_reader *r, const struct ps_pol
         ps_node_wrong(list, r->errors, "%s: divert lacks its topic: add \"divert: {topic: NAME}\"",
                       ps_node_path(list, path));
     }
-    if (lists(policy, PS_ACTION_HOLD) && ps_node_good(node, "hold") && ps_node_good(node, "wait") &&
-        policy->hold_max > policy->client_timeout) {
-        struct ps_node *place = ps_config_place(node, "hold.max", "wait.client_timeout");
-        ps_node_wrong(place, r->errors,
+}
+
+/* A bound that nobody gave follows the one that it must keep to. */
+static void settle_hold(const struct ps_config_reader *r, struct ps_policy_config *policy, struct ps_node *node)
+{
+    char path[PS_NODE_PATH_MAX];
+    struct ps_node *max = ps_node_find(node, "hold.max");
+    if (max == NULL) {
+        policy->hold_max = ps_ns_min(policy->hold_max, policy->client_timeout);
+    } else if (!max->bad && ps_node_good(node, "wait.client_timeout") && policy->hold_max > policy->client_timeout) {
+        ps_node_wrong(max, r->errors,
                       "%s: an answer may not be held (max %llums) for longer than wait.client_timeout (%llums)",
-                      ps_node_path(place, path), (unsigned long long)(policy->hold_max / PS_MILLISECOND),
+                      ps_node_path(max, path), (unsigned long long)(policy->hold_max / PS_MILLISECOND),
                       (unsigned long long)(policy->client_timeout / PS_MILLISECOND));
     }
 }
@@ -128,6 +135,7 @@ void ps_config_settle_actions(const struct ps_config_reader *r, struct ps_config
 {
     struct ps_policy_config *policy = &config->policies[index];
     policy->breaks = ps_node_find(node, "breaker") != NULL;
+    settle_hold(r, policy, node);
     check_queue(r, policy, node);
     if (ps_node_good(node, "actions")) {
         check_loss(r, policy, node);

@@ -30,6 +30,25 @@ static void check_strings(const struct ps_strings *strings)
     }
 }
 
+static void check_actions(const struct ps_policy_config *p)
+{
+    uint32_t seen = 0;
+    PS_ASSERT(p->loss == PS_LOSS_NEVER || p->loss == PS_LOSS_ALLOWED);
+    for (size_t i = 0; i < p->action_count; i++) {
+        enum ps_action action = p->actions[i];
+        PS_ASSERT(action > PS_ACTION_THROTTLE && action < PS_ACTION_REJECT && (seen & 1u << action) == 0);
+        PS_ASSERT(p->loss == PS_LOSS_ALLOWED || (action != PS_ACTION_SAMPLE && action != PS_ACTION_SHED));
+        PS_ASSERT(action != PS_ACTION_DIVERT || strlen(p->divert_topic) > 0);
+        seen |= 1u << action;
+    }
+    PS_ASSERT(p->sample.min > 0 && p->sample.min <= 1 && p->queue.low < p->queue.high);
+    PS_ASSERT(p->loss == PS_LOSS_ALLOWED || p->queue.overflow <= PS_OVERFLOW_REJECT);
+    PS_ASSERT(p->queue.time < p->wait_max);
+    PS_ASSERT((seen & 1u << PS_ACTION_HOLD) == 0 || p->hold_max <= p->client_timeout);
+    check_strings(&p->sample.critical_keys);
+    check_strings(&p->sample.critical_headers);
+}
+
 static void check_config(const struct ps_config *c)
 {
     PS_ASSERT(c->bootstrap_count > 0 && c->listener_count > 0 && c->tenant_count > 0 && c->workers > 0);
@@ -45,12 +64,14 @@ static void check_config(const struct ps_config *c)
     }
     for (size_t i = 0; i < c->policy_count; i++) {
         const struct ps_policy_config *p = &c->policies[i];
-        PS_ASSERT(p->target_records > 0 && p->target_records < p->limit_records);
+        PS_ASSERT(p->target_records + p->target_s > 0 &&
+                  p->target_records + p->target_s < p->limit_records + p->limit_s);
         PS_ASSERT(p->wait_max <= p->client_timeout && p->poll < p->stale_after);
         PS_ASSERT(p->topics.count > 0 && p->groups.count > 0 && p->tenants.count > 0);
         check_strings(&p->topics);
         check_strings(&p->groups);
         check_strings(&p->tenants);
+        check_actions(p);
     }
 }
 

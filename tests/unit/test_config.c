@@ -248,7 +248,7 @@ static void test_every_action_value(void **state)
              "  divert: {topic: t.overflow}\n"
              "  shed: {silent: true}\n"
              "  breaker: {error_rate: 1, min_requests: 5, window: 20s, open_for: 1m, timeout: 3s, lag: 1.5}\n"
-             "- {name: none, topics: [u], signal: {groups: [g], limit: 1M}}\n"
+             "- {name: none, topics: [u], signal: {groups: [g], limit: 1M}, wait: {max: 1s, client_timeout: 3s}}\n"
              "- {name: one, topics: [t.overflow], signal: {groups: [g], limit: 1M}, actions: [hold], queue: {bytes: "
              "1MiB}}\n");
     assert_true(c->breaks && c->breaker.error_rate == 0.25 && c->breaker.timeout == 4 * PS_SECOND);
@@ -277,7 +277,8 @@ static void test_every_action_value(void **state)
     assert_int_equal(p->loss, PS_LOSS_NEVER);
     assert_int_equal(p->action_count, 0);
     assert_true(p->isolate && !p->breaks && !p->shed_silent && p->divert_topic == NULL);
-    assert_true(p->hold_max == 5 * PS_SECOND && p->sample.min == 0.1 && p->sample.by == PS_SAMPLE_KEY);
+    assert_true(p->hold_max == 3 * PS_SECOND); /* no longer than clients wait */
+    assert_true(p->sample.min == 0.1 && p->sample.by == PS_SAMPLE_KEY);
     assert_true(p->queue.records == 0 && p->queue.bytes == 0 && p->queue.time == 0);
     assert_true(p->breaker.lag == 2);
     p = &c->policies[2];

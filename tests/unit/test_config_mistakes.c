@@ -189,8 +189,8 @@ static const struct {
      "7:5: policies[0].sample is without effect: add sample to actions, or remove it\n"
      "8:5: policies[0].shed is without effect: add shed to actions, or remove it\n"
      "9:5: policies[0].divert is without effect: add divert to actions, or remove it\n"},
-    {POLICY "    actions: [hold]\n    hold: {max: 20s, side: request}\n",
-     "7:28: policies[0].hold.side: \"request\" is not known; it is response\n"},
+    {POLICY "    actions: [hold]\n    hold: {max: 2s, side: request}\n",
+     "7:27: policies[0].hold.side: \"request\" is not known; it is response\n"},
     {POLICY "    actions: [hold]\n    hold: {max: 20s}\n",
      "7:17: policies[0].hold.max: an answer may not be held (max 20000ms) for longer than wait.client_timeout "
      "(15000ms)\n"},
