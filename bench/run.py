@@ -232,6 +232,7 @@ def parse():
     parser.add_argument("--cpus", metavar="OTHERS:CONTENDER", help="as in 0-2:3; default: the last one is the contender's, "
                         "generator and broker have the others; all: everything anywhere, which varies most")
     parser.add_argument("--kafka", action="store_true", help="instead: real Kafka and its ProducerPerformance")
+    parser.add_argument("--codec", action="store_true", help="instead: sampling in every codec, on one core; 25 s")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="where the binaries are")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     args = parser.parse_args()
@@ -311,8 +312,17 @@ machine's cores; GB are of the records' values.
     return {"about": about, "kafka": results, "absent": []}, text
 
 
+def measure_codec(args):
+    """Sampling alone: no proxy, no network."""
+    about = facts("bench/run.py")
+    print(f"{about['date']} · commit {about['commit']}\n{about['cpu']}, {about['cores']} cores\n", flush=True)
+    return subprocess.run([args.build / "bench/bench_codec"], check=False).returncode
+
+
 def main():
     args = parse()
+    if args.codec:
+        return measure_codec(args)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that blocks end, and their children with them
     raise_descriptors(args)
     args.placement = Placement.of(args.cpus, args.threads)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURED = ["protocol", "policy", "proxy", "include", "bench"]  # what makes the binaries that are measured
+MEASURED = ["protocol", "policy", "codec", "proxy", "include", "bench"]  # what makes the binaries that are measured
 
 
 def git(*args):

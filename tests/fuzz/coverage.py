@@ -4,8 +4,8 @@
                                               the fuzz drivers, over tests/fuzz/corpus and each FOLDER
     coverage.py unit                          the unit tests and session schedules: no fuzz driver
 
-The folders hold one folder of inputs for each driver. Prints a row for each file of protocol/ and proxy/session/, and
-with --missing the lines that are not reached.
+The folders hold one folder of inputs for each driver. Prints a row for each file of protocol/, codec/
+and proxy/session/, and with --missing the lines that are not reached.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build/coverage"
 COMMITTED = ROOT / "tests/fuzz/corpus"
-LAYERS = ["protocol", "proxy/session"]
+LAYERS = ["protocol", "codec", "proxy/session"]
 SCHEDULES = "3000"
 
 
