@@ -138,8 +138,8 @@ static void measure(const struct form *form, size_t batch_len, size_t record_len
 int main(void)
 {
     static const size_t batches[] = {16 * 1024, 1000 * 1024}, records[] = {100, 1000};
-    puts("| codec | batch, inflated | record | ratio | MB/s inflated | MB/s on the wire | million records/s | µs a batch "
-         "| kept |\n|---|---|---|---|---|---|---|---|---|");
+    puts("| codec | batch, inflated | record | ratio | MB/s inflated | MB/s on the wire | million records/s "
+         "| µs a batch | kept |\n|---|---|---|---|---|---|---|---|---|");
     for (size_t f = 0; f < PS_ARRAY_LEN(forms); f++) {
         for (size_t b = 0; b < PS_ARRAY_LEN(batches); b++) {
             for (size_t r = 0; r < PS_ARRAY_LEN(records); r++) {

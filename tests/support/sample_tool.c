@@ -1,8 +1,8 @@
 /* sample_tool - sampling behind a pipe, for tests/java/SampleCheck.java, which reads what comes back with Kafka's own
  * classes.
  *
- * A question: way (1 byte: 1 key, 2 random, 3 every), share in millionths (4), counter of `every` (8), flags (1: 1 tell,
- * 2 strip, 4 critical), length (4), batch. Critical are records with the header class=gold. An answer: enum
+ * A question: way (1 byte: 1 key, 2 random, 3 every), share in millionths (4), counter of `every` (8), flags (1: 1
+ * tell, 2 strip, 4 critical), length (4), batch. Critical are records with the header class=gold. An answer: the enum
  * ps_codec_result (1), kept (4), dropped (4), length (4), batch. Numbers are big-endian. It ends with its input. */
 #include "penstock/bytes.h"
 #include "penstock/codec.h"
