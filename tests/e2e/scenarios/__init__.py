@@ -11,6 +11,7 @@ BATCHES = {
     "signals": (1, True),
     "lag": (1, False),
     "fairness": (1, False),
+    "divert": (1, False),
     "leaders": (3, True),
     "broker killed": (3, True),
     "sasl": (1, True, True),
@@ -46,6 +47,6 @@ def all_of_them():
     return [one for members in _members.values() for one in members]
 
 
-for _module in ("wire", "admin", "signals", "groups", "passing", "ids", "unknown", "lag", "fairness", "brokers", "sasl",
+for _module in ("wire", "admin", "signals", "groups", "passing", "ids", "unknown", "lag", "fairness", "divert", "brokers", "sasl",
                 "demo", "memory"):
     importlib.import_module(f"scenarios.{_module}")

@@ -1,0 +1,134 @@
+"""Diverted records: every acknowledged one is in its topic or in the divert topic, and `penstock replay` brings it back,
+also if it is killed half way."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+
+from harness import BUILD, until
+from proxy import SANITIZERS, policy, yaml
+from scenarios import scenario
+
+ORIGINS = [("back-a", 0), ("back-a", 1), ("back-a", 2), ("back-b", 0), ("back-b", 1)]
+EACH = 2000         # records of each origin
+RATE, BATCH = 2500, 200
+LATER = 3000        # records of the run that SIGTERM ends
+AT = 1_700_000_000_000  # ms: the first record's timestamp
+
+
+def kcat_write(cluster, topic, partition, lines, *headers):
+    marks = [word for header in headers for word in ("-H", header)]
+    subprocess.run(["kcat", "-P", "-b", cluster.direct, "-t", topic, "-p", str(partition), "-K:", *marks],
+                   input="".join(f"{line}\n" for line in lines), text=True, check=True, timeout=60)
+
+
+def kcat_read(cluster, topic):
+    """[(partition, key, value, timestamp, headers)] in the order of the partitions' offsets."""
+    done = subprocess.run(["kcat", "-C", "-q", "-b", cluster.direct, "-t", topic, "-o", "beginning", "-e",
+                           "-f", r"%p\t%k\t%s\t%T\t%h\n"], capture_output=True, text=True, check=True, timeout=60)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [(int(p), key, value, int(at), headers) for p, key, value, at, headers in rows]
+
+
+class Replay:
+    """One run of `penstock replay`."""
+    number = 0
+
+    def __init__(self, context, path, policy_name, *options):
+        Replay.number += 1
+        self.context = context
+        self.json = context.folder / f"replay-{Replay.number}.json"
+        self.process = context.spawn(f"replay-{Replay.number}", [
+            BUILD / "asan/penstock", "replay", "-c", path, "--policy", policy_name, "--json", self.json, *options],
+            SANITIZERS)
+
+    def told(self):
+        """Records back, as the newest line of progress says."""
+        lines = [line for line in self.process.err().splitlines() if line.startswith("replay ") and " of " in line]
+        return int(lines[-1].split(": ")[1].split()[0]) if lines else 0
+
+    def summary(self):
+        return json.loads(self.json.read_text())
+
+    def ended(self, what, code=0, within=60):
+        found = self.process.wait(within)
+        return self.context.check(what, found == code, f"exit {found}: {self.process.err().splitlines()[-1:]}")
+
+
+def fill(cluster, first, count):
+    """So many records of each origin, in order, as the divert producer would store them."""
+    for index, (topic, partition) in enumerate(ORIGINS):
+        kcat_write(cluster, "over", index % 3, [f"k{n % 7}:{n}" for n in range(first, first + count)],
+                   f"penstock-origin-topic={topic}", f"penstock-origin-partition={partition}",
+                   f"penstock-origin-timestamp={AT + first}", "penstock-origin-policy=over", "mine=kept")
+
+
+def judge_back(context, cluster, expected, bound):
+    """What came back, against what was diverted."""
+    wrong, twice, disorder, missing = [], 0, 0, 0
+    for topic in ("back-a", "back-b"):
+        rows = kcat_read(cluster, topic)
+        wrong += [row for row in rows if row[4] != "mine=kept" or row[3] < AT or row[1] != f"k{int(row[2]) % 7}"]
+        for origin in (o for o in ORIGINS if o[0] == topic):
+            numbers = [int(value) for partition, _, value, _, _ in rows if partition == origin[1]]
+            firsts = list(dict.fromkeys(numbers))
+            twice += len(numbers) - len(firsts)
+            disorder += sum(1 for a, b in zip(firsts, firsts[1:]) if b < a)
+            missing += expected - len(set(firsts) & set(range(expected)))
+    context.check("every diverted record is back in its partition", missing == 0, missing)
+    context.check("... in order", disorder == 0, disorder)
+    context.check("... with its key, timestamp and own headers alone", not wrong, wrong[:2])
+    context.check(f"at most {bound} came twice", twice <= bound, twice)
+    return twice
+
+
+@scenario(batch="divert")
+def replay(context, cluster):
+    cluster.create("back-a", partitions=3)
+    cluster.create("back-b", partitions=2)
+    cluster.create("over", partitions=3)
+    fill(cluster, 0, EACH)
+    path = context.folder / "replay.yaml"
+    path.write_text(yaml({"upstream": {"bootstrap": cluster.bootstrap}, "policies": [
+        policy("over", "back-*", "g-back", actions=["divert"], divert={"topic": "over"})]}))
+    options = ("--rate", str(RATE), "--batch", str(BATCH))
+
+    killed = Replay(context, path, "over", *options)
+    until("a part of it is back", lambda: killed.told() > EACH, 30)
+    time.sleep(random.uniform(0.0, 0.5))
+    killed.process.kill()
+    kcat_write(cluster, "over", 0, ["x:lost"] * 30)
+    kcat_write(cluster, "over", 1, ["x:gone"] * 40, "penstock-origin-topic=gone", "penstock-origin-partition=0")
+    kcat_write(cluster, "over", 2, ["x:gone"] * 50, "penstock-origin-topic=back-b", "penstock-origin-partition=2")
+    second = Replay(context, path, "over", *options)
+    second.ended("the next one goes on and ends by itself")
+    found = second.summary()
+    context.check("it says that it has caught up", found["ended"] == "caught_up" and found["not_committed"] == 0, found)
+    context.check("records without a way back are skipped and counted",
+                  (found["skipped_without_origin"], found["skipped_gone"]) == (30, 90), found)
+    rate = found["replayed"] / found["seconds"]
+    context.check("it keeps to its rate", rate <= 1.05 * RATE, f"{rate:.0f}/s")
+    twice = judge_back(context, cluster, EACH, BATCH)
+    context.figure(f"killed with {killed.told()} of {len(ORIGINS) * EACH} records back: {twice} came twice, of at most {BATCH}")
+
+    fill(cluster, EACH, LATER // len(ORIGINS))
+    stopped = Replay(context, path, "over", "--rate", "1000", "--batch", str(BATCH))
+    until("some of it is back", lambda: stopped.told() > 0, 30)
+    stopped.process.popen.send_signal(signal.SIGTERM)
+    stopped.ended("SIGTERM ends it in order")
+    last = Replay(context, path, "over", *options)
+    last.ended("what was left is brought back")
+    found = [one.summary() for one in (stopped, last)]
+    context.check("after SIGTERM nothing comes twice", sum(one["replayed"] for one in found) == LATER, found)
+    context.check("... and nothing was left open", found[0]["ended"] == "stopped" and found[0]["not_committed"] == 0)
+    judge_back(context, cluster, EACH + LATER // len(ORIGINS), twice)
+
+    kcat_write(cluster, "over", 0, ["x:lost"])
+    strict = Replay(context, path, "over", "--strict")
+    strict.ended("--strict fails at a record without origin", 1)
+    context.check("... and says which", "has no origin" in strict.process.err(), strict.process.err()[-200:])
+    keys = Counter(value for _, _, value, _, _ in kcat_read(cluster, "back-b"))
+    context.check("what could not go back went nowhere", keys["gone"] + keys["lost"] == 0, keys.most_common(1))
