@@ -268,7 +268,10 @@ static void sweep_overdue(struct ps_worker *w)
     for (struct ps_conn *c = w->conns, *next; c != NULL && w->answers_judged; c = next) {
         next = c->next;
         ps_ns within = w->config->breaks ? w->config->breaker.timeout : 0;
-        if (c->state == PS_CONN_RELAYING && ps_session_overdue(c->session, within, w->now) &&
+        if (c->state != PS_CONN_RELAYING || c->half[PS_CLIENT].out.len > 0) {
+            continue; /* the client takes nothing, so the broker is not read: it may have answered */
+        }
+        if (ps_session_overdue(c->session, within, w->now) &&
             ps_health_is_open(c->health)) {
             ps_conn_close(c, PS_CLOSE_BREAKER, true);
         }
