@@ -186,6 +186,39 @@ static void test_the_census_forgets_who_leaves(void **state)
     ps_session_init(t->session, &t->env, t, ps_span_of("10.1.1.1"), t->now); /* for the teardown */
 }
 
+/* Produce v7 of a client that told no name. zeros: as KafkaJS writes batches without a sequence. */
+static void send_nameless(struct story *t, bool zeros, int32_t correlation_id)
+{
+    struct frame f;
+    struct ps_span in = frame_produce(&f, "clicks", 1, correlation_id, -1, -1);
+    ps_store16(f.bytes + 6, 7); /* the version: as 8, which it was */
+    if (zeros) {
+        memset(f.bytes + in.len - 101 + 51, 0, 6); /* epoch and sequence in the head of its batch of 101 bytes */
+    }
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_FORWARD);
+}
+
+static void test_who_tells_no_name_is_known_by_its_batches(void **state)
+{
+    struct story *t = *state;
+    send_nameless(t, false, 1);
+    assert_int_equal(t->stats.census[PS_FAMILY_UNKNOWN].connections, 1);
+    send_nameless(t, true, 2);
+    send_nameless(t, false, 3); /* once is enough; counted at the head of the next */
+    assert_int_equal(t->stats.census[PS_FAMILY_UNKNOWN].connections, 0);
+    assert_int_equal(t->stats.census[PS_FAMILY_KAFKAJS].connections, 1);
+}
+
+static void test_who_told_a_name_is_believed(void **state)
+{
+    struct story *t = *state;
+    story_introduce(t, "somebody-else");
+    send_nameless(t, true, 2);
+    send_nameless(t, true, 3);
+    assert_int_equal(t->stats.census[PS_FAMILY_UNKNOWN].connections, 1);
+    assert_int_equal(t->stats.census[PS_FAMILY_KAFKAJS].connections, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +229,8 @@ int main(void)
         TEST(test_who_ignores),
         TEST(test_nobody_knows),
         TEST(test_the_census_forgets_who_leaves),
+        TEST(test_who_tells_no_name_is_known_by_its_batches),
+        TEST(test_who_told_a_name_is_believed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
