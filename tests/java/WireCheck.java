@@ -116,6 +116,9 @@ final class WireCheck {
         WireCheck check = new WireCheck(tool, seed);
         System.out.println("seed " + seed);
         String only = args.length > 2 && args[2].contains(".") ? args[2] : null;
+        if (only == null || only.startsWith("Parcel.")) {
+            ParcelCheck.run(args[0], seed, only);
+        }
         int first = only == null ? 0 : Integer.parseInt(only.substring(only.lastIndexOf('.') + 1));
         int rounds = only != null ? 1 : args.length > 2 ? Integer.parseInt(args[2]) : MESSAGES / check.perRound() + 1;
         check.askTaps();

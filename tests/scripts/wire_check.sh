@@ -17,5 +17,5 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 classes=$(mktemp -d)
 trap 'rm -rf "$classes"' EXIT
 javac -cp "$jars/*" -d "$classes" "$here"/../java/WireCheck.java "$here"/../java/WireMessages.java \
-    "$here"/../java/WireTree.java
+    "$here"/../java/WireTree.java "$here"/../java/ParcelCheck.java
 java -Xmx1g -cp "$classes:$jars/*" WireCheck "$tool" "$seed" "$@"

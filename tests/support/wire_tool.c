@@ -1,4 +1,5 @@
-/* wire_tool - the protocol layer behind a pipe, for tests/java/WireCheck.java, which asks Kafka's own classes the same.
+/* wire_tool - the protocol layer behind a pipe, for tests/java/WireCheck.java and ParcelCheck.java, which ask Kafka's
+ * own classes the same.
  *
  * A question: operation (1 byte), API key (2), version (2), seed (4), length (4), bytes. An answer: 0 or where it
  * failed (1 byte), length (4), bytes. Numbers are big-endian. It ends with its input; questions may be sent ahead.
@@ -7,6 +8,10 @@
  *     REQUEST   error (2), throttle time (4), length of the message (2, -1 null), message, frame
  *                               -> API key, version, correlation id, client id, hits, default answer, error answer
  *     RESPONSE  frame           -> hits, rewritten frame (of no length if nothing may change)
+ *     PARCEL    request, broker's response, throttle time (4), number of partitions (4); for each its fate (1: enum
+ *               ps_fate, or 4: stripped), error (2), length of the message (2, -1 null), message, length of the new
+ *               records (4), new records
+ *                               -> request as it is sent, response as it is told
  *
  * Client id and frames are preceded by their length (4; -1 null, or no answer); hits by their count (4), and each is
  * the index of its row among those of TAPS (2), number (8), length of the text (2, -1 none), text. */
@@ -16,11 +21,12 @@
 #include "message.h"
 #include "penstock/answer.h"
 #include "penstock/bytes.h"
+#include "penstock/parcel.h"
 #include "penstock/produce.h"
 #include "penstock/reply.h"
 #include "penstock/rewrite.h"
 
-enum { TAPS = 1, REQUEST, RESPONSE };
+enum { TAPS = 1, REQUEST, RESPONSE, PARCEL };
 enum { THROTTLE_TIME_MS = 700, PRODUCE_MAX = 12, KEPT_NODE = 4, FIRST_PORT = 9200, PIECES_MAX = 2000 };
 
 /* Where it failed: the status of the answer, and what WireCheck prints of it. */
@@ -33,7 +39,10 @@ enum {
     CUTS_MATTER,   /* met something else than it */
     BAD_ANSWER,    /* the request could not be answered */
     BAD_REPLY,     /* reply.h and answer.h differ */
-    BAD_REWRITE
+    BAD_REWRITE,
+    BAD_PARTS,     /* the partitions of a request are others */
+    BAD_STRIP,     /* a batch could not be stripped */
+    BAD_MERGE
 };
 
 /* --- bytes that grow ----------------------------------------------------------------------------------------- */
@@ -361,6 +370,100 @@ static int on_response(const struct ps_api *api, int16_t version, struct ps_span
     return GOOD;
 }
 
+/* --- parcels ------------------------------------------------------------------------------------------------- */
+
+enum { STRIPPED = PS_FATE_ANSWER + 1 };
+
+struct parcel {
+    uint8_t *frame; /* of its own, because batches are stripped in it */
+    size_t len, body_at;
+    struct ps_parcel_part *parts;
+    struct ps_span *texts; /* one for each part */
+    uint32_t count;
+};
+
+static struct ps_span read_span(struct ps_reader *r, int64_t len)
+{
+    return (struct ps_span){ps_read_raw(r, len > 0 ? (size_t)len : 0), len > 0 ? (size_t)len : 0};
+}
+
+static int read_plan(struct parcel *parcel, struct ps_reader *r)
+{
+    for (uint32_t i = 0; i < parcel->count; i++) {
+        struct ps_parcel_part *part = &parcel->parts[i];
+        uint8_t fate = *read_span(r, 1).base;
+        part->error = ps_read_i16(r);
+        int16_t text_len = ps_read_i16(r);
+        parcel->texts[i] = read_span(r, text_len);
+        part->message = text_len < 0 ? PS_PARCEL_SILENT : i;
+        part->put = read_span(r, ps_read_i32(r));
+        part->fate = fate == STRIPPED ? PS_FATE_PASS : (enum ps_fate)fate;
+        if (fate == STRIPPED && !ps_batch_strip(parcel->frame + part->records_at)) {
+            return BAD_STRIP;
+        }
+    }
+    return r->bad || r->at != r->end ? BAD_QUESTION : GOOD;
+}
+
+static void send_parcel(struct ps_parcel *p)
+{
+    struct ps_edit edit;
+    uint64_t copied = 0;
+    add_number(&results, (int64_t)p->frame_len + p->delta, 4);
+    while (ps_parcel_next(p, &edit)) {
+        add(&results, p->frame + copied, (size_t)(edit.at - copied));
+        add(&results, edit.put.base, edit.put.len);
+        copied = edit.at + edit.cut;
+    }
+    add(&results, p->frame + copied, (size_t)(p->frame_len - copied));
+}
+
+static int carry_out(const struct parcel *parcel, int16_t version, struct ps_span response, int32_t throttle_time_ms)
+{
+    struct ps_parcel p;
+    struct ps_parcel_texts texts = {parcel->texts, parcel->count};
+    if (!ps_parcel_init(&p, version, parcel->frame, parcel->len, parcel->body_at, parcel->parts, parcel->count)) {
+        return BAD_PARTS;
+    }
+    struct ps_parcel_answer *a = ps_parcel_answer_make(malloc(ps_parcel_answer_size(&p, &texts)), &p, &texts);
+    send_parcel(&p);
+    size_t cap = ps_parcel_merged_max(a, response.len);
+    uint8_t *out = malloc(cap); /* of just its size, so that writing past it is seen */
+    size_t len = ps_parcel_merge(a, version, response.base, response.len, throttle_time_ms, out, cap);
+    add_sized(&results, out, (int64_t)len, 4);
+    free(out);
+    free(a);
+    return len == 0 ? BAD_MERGE : GOOD;
+}
+
+static int on_parcel(int16_t version, struct ps_span in)
+{
+    struct ps_reader r = {in.base, in.base + in.len, false};
+    struct ps_span request = read_span(&r, ps_read_i32(&r)), response = read_span(&r, ps_read_i32(&r));
+    int32_t throttle_time_ms = ps_read_i32(&r);
+    struct parcel parcel = {.len = request.len, .count = (uint32_t)ps_read_i32(&r)};
+    struct ps_reader head = {request.base + 12, request.base + request.len, false};
+    int16_t client_id_len = ps_read_i16(&head);
+    ps_read_raw(&head, client_id_len < 0 ? 0 : (size_t)client_id_len);
+    if (version >= ps_api_table[PS_API_PRODUCE].request->flexible_since) {
+        ps_read_tags(&head);
+    }
+    parcel.body_at = (size_t)(head.at - request.base);
+    parcel.frame = malloc(request.len);
+    parcel.parts = calloc(parcel.count + 1, sizeof *parcel.parts);
+    parcel.texts = calloc(parcel.count + 1, sizeof *parcel.texts);
+    PS_ASSERT(!r.bad && !head.bad && parcel.frame != NULL && parcel.parts != NULL && parcel.texts != NULL);
+    memcpy(parcel.frame, request.base, request.len);
+    bool same = ps_parcel_parts(version, parcel.frame, parcel.len, parcel.body_at, parcel.parts, parcel.count) ==
+                parcel.count;
+    int status = same ? read_plan(&parcel, &r) : BAD_PARTS;
+    status = status == GOOD ? carry_out(&parcel, version, response, throttle_time_ms) : status;
+    free(parcel.frame);
+    free(parcel.parts);
+    free(parcel.texts);
+    return status;
+}
+
 /* --- the pipe ------------------------------------------------------------------------------------------------ */
 
 static int work(uint8_t operation, const struct ps_api *api, int16_t version, struct ps_span in, struct random *random)
@@ -378,6 +481,8 @@ static int work(uint8_t operation, const struct ps_api *api, int16_t version, st
         return on_request(api, version, in, random);
     case RESPONSE:
         return on_response(api, version, in, random);
+    case PARCEL:
+        return on_parcel(version, in);
     default:
         return BAD_QUESTION;
     }
