@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "penstock/family.h"
+#include "penstock/action.h"
 #include "rng.h"
 #include "story.h"
 
@@ -501,18 +501,20 @@ static void test_fifty_connections_at_80000_then_20000(void **state)
 
 /* ---- what is never done ---- */
 
-/* Nothing is sampled or dropped: the only thing done instead of passing is a refusal, to those who were seen to retry.
- */
-static void test_idempotent_and_transactional_are_held_or_refused_only(void **state)
+/* Of a transaction nothing may be missing; whoever writes one is held or refused, by whatever action. */
+static void test_transactional_are_held_or_refused_only(void **state)
 {
     (void)state;
-    static const enum ps_producer kinds[] = {PS_PRODUCER_IDEMPOTENT, PS_PRODUCER_TRANSACTIONAL};
-    for (size_t k = 0; k < PS_ARRAY_LEN(kinds); k++) {
-        assert_true(ps_family_may_refuse(PS_FAMILY_JAVA, kinds[k]));
-        assert_true(ps_family_may_refuse(PS_FAMILY_SARAMA, kinds[k]));
-        assert_false(ps_family_may_refuse(PS_FAMILY_UNKNOWN, kinds[k]));
+    static const enum ps_action lossy[] = {PS_ACTION_SAMPLE, PS_ACTION_DIVERT, PS_ACTION_SHED};
+    for (int family = 0; family < PS_FAMILY_COUNT; family++) {
+        for (size_t k = 0; k < PS_ARRAY_LEN(lossy); k++) {
+            for (int flags = 0; flags < 4; flags++) {
+                assert_int_equal(ps_action_cell(lossy[k], flags & 1, flags & 2, PS_PRODUCER_TRANSACTIONAL,
+                                                (enum ps_family)family),
+                                 PS_CELL_NEVER);
+            }
+        }
     }
-    assert_false(ps_family_may_refuse(PS_FAMILY_SARAMA, PS_PRODUCER_PLAIN));
 }
 
 /* A refused batch leaves no gap: what follows it in sequence is refused too, until it has come back. */
@@ -568,7 +570,7 @@ int main(void)
         cmocka_unit_test(test_rates_that_make_no_sense),
         cmocka_unit_test(test_a_rate_changes_while_they_wait),
         cmocka_unit_test(test_fifty_connections_at_80000_then_20000),
-        cmocka_unit_test(test_idempotent_and_transactional_are_held_or_refused_only),
+        cmocka_unit_test(test_transactional_are_held_or_refused_only),
         STORY(test_a_refusal_leaves_no_gap_in_a_sequence),
         STORY(test_a_retry_is_not_charged_twice),
     };
