@@ -84,7 +84,8 @@ struct ps_parcel {
 bool ps_parcel_init(struct ps_parcel *p, int16_t version, const uint8_t *frame, uint64_t frame_len, uint64_t body_at,
                     const struct ps_parcel_part *parts, uint32_t part_count) PS_MUST_CHECK;
 /* The next edit, as in rewrite.h: in order, apart from each other or side by side, with the frame's size prefix, the
- * counts of topics and partitions and the lengths of records. False when there are no more. */
+ * counts of topics and partitions and the lengths of records. False when there are no more. Nothing before the end of
+ * the last edit is read again, and p->frame may be set anew if the rest has been moved. */
 bool ps_parcel_next(struct ps_parcel *p, struct ps_edit *edit);
 
 /* What is remembered until the broker's answer comes: our partitions, in the order of the request. One piece of memory
