@@ -2,9 +2,9 @@
 
     ./run actions [--client NAME ...] [--action NAME ...] [--seconds 120] [--list] [--json FILE] [--no-store]
 
-Each cell is one topic with a policy of its own and one producer on one connection. Pressure is a rate far below
-what comes; it is switched on and off at random, by reloads. At the end each record is accounted for: what the proxy says of it (penstock_records_total), what the topics hold, what the client was
-told. A cell that the matrix (`penstock check --matrix`) forbids must show the next safer action.
+Each cell is one topic with a policy of its own and one producer on one connection. Pressure is a rate far below what
+comes; it is switched on and off at random, by reloads. At the end each record is accounted for: what the proxy says
+of it (penstock_records_total), what the topics hold, what the client was told. A cell that the matrix (`penstock check --matrix`) forbids must show the next safer action.
 """
 
 import argparse
@@ -59,7 +59,8 @@ ACTIONS = [
     Action("throttle", "throttle", False, {"wait": LONG}, ["rejected"]),
     Action("reject", "reject", False, {"wait": SHORT}, ["rejected"]),
     Action("hold", "hold", False, {"wait": SHORT, "actions": ["hold"], "hold": {"max": "2s"}}, ["rejected"]),
-    Action("sample", "sample", False, {"wait": SHORT, "actions": ["sample"], "sample": {"min": 0.2, "by": "key"}, **LOSS},
+    Action("sample", "sample", False,
+           {"wait": SHORT, "actions": ["sample"], "sample": {"min": 0.2, "by": "key"}, **LOSS},
            ["sampled_out", "rejected"]),
     Action("divert", "divert", False, {"wait": SHORT, "actions": ["divert"], "divert": {"topic": DIVERTED}},
            ["diverted", "rejected"]),
@@ -74,8 +75,9 @@ ACTIONS = [
            ["shed", "rejected"]),
     Action("drop-random", "shed", False, {"wait": LONG, "queue": {**QUEUE, "overflow": "drop_random"}, **LOSS},
            ["shed", "rejected"]),
-    Action("ladder", "hold", False, {"wait": SHORT, "actions": ["hold", "sample", "divert", "shed"], "hold": {"max": "1s"},
-                                     "sample": {"min": 0.5, "by": "random"}, "divert": {"topic": DIVERTED}, **LOSS},
+    Action("ladder", "hold", False,
+           {"wait": SHORT, "actions": ["hold", "sample", "divert", "shed"], "hold": {"max": "1s"},
+            "sample": {"min": 0.5, "by": "random"}, "divert": {"topic": DIVERTED}, **LOSS},
            ["sampled_out", "diverted", "shed", "rejected"]),
 ]
 PASSED = ["forwarded", "over_limit", "exempt"]
@@ -106,7 +108,8 @@ class Cell:
 
     def ordered(self):
         """Kafka promises order to idempotent producers; it is given up where batches lose their sequence."""
-        return self.client.kind == "idempotent" and not {"sample", "divert"} & set(self.action.policy.get("actions", []))
+        stripped = {"sample", "divert"} & set(self.action.policy.get("actions", []))
+        return self.client.kind == "idempotent" and not stripped
 
     def expect(self, what, holds, detail=""):
         if not holds:
@@ -170,16 +173,16 @@ def start_producers(context, bootstrap, cells):
     return started
 
 
-def outcomes(proxy, cells):
-    """{policy: {outcome: records}}"""
-    found = collections.defaultdict(collections.Counter)
-    for labels, value in proxy.metrics().get("penstock_records_total", []):
-        found[labels["policy"]][labels["outcome"]] += int(value)
+def counters(proxy):
+    """{policy: what the proxy counts of it}: records by outcome and "offered", requests by "action X", "waits", and
+    "forbidden"."""
+    metrics, found = proxy.metrics(), collections.defaultdict(collections.Counter)
+    for metric, name in (("penstock_offered_records_total", "offered"), ("penstock_records_total", "{outcome}"),
+                         ("penstock_actions_total", "action {action}"), ("penstock_waits_total", "waits"),
+                         ("penstock_refusals_forbidden_total", "forbidden")):
+        for labels, value in metrics.get(metric, []):
+            found[labels["policy"]][name.format(**labels)] += int(value)
     return found
-
-
-def usage(proxy):
-    return {one["topic"]: one["usage"] for one in proxy.state()["policies"]}
 
 
 # --- judging ------------------------------------------------------------------------------------------------------
@@ -235,27 +238,27 @@ def judge_client(cell, client, numbers, calm_ms):
                 not any(row[4] >= calm_ms for row in failed), f"{len(late)} acknowledged in the last {seconds:.1f} s")
 
 
-def judge_action(cell, used):
+def judge_action(cell):
     """It was done where it is allowed; where not, the next safer one was, and that is counted."""
     shows = SHOWS.get(cell.action.does)
     if cell.action.name in ("throttle", "queue-block"):
-        cell.expect("requests waited", used["waits"] > 0)
+        cell.expect("requests waited", cell.said["waits"] > 0)
     elif not cell.allowed:
         cell.expect(f"no {cell.action.does} towards this client", not shows or cell.said[shows] == 0)
-        cell.expect("that it is forbidden was counted", used["cells_forbidden"] > 0)
+        cell.expect("that it is forbidden was counted", cell.said["forbidden"] > 0)
     elif shows:
         cell.expect(f"{shows} records", cell.said[shows] > 0)
     elif cell.action.name == "hold":
-        cell.expect("answers were held", used["actions"]["hold"] > 0)
+        cell.expect("answers were held", cell.said["action hold"] > 0)
 
 
-def settle(proxy, cells):
-    """Waits until what the workers have counted is told; returns (outcomes, usage)."""
+def settle(proxy):
+    """The counters, once they stand still."""
     def still():
-        first = outcomes(proxy, cells)
+        first = counters(proxy)
         time.sleep(0.3)
-        return first if first == outcomes(proxy, cells) else None
-    return until("the counters stand still", still, 15), usage(proxy)
+        return first if first == counters(proxy) else None
+    return until("the counters stand still", still, 15)
 
 
 def run(context, cluster, chosen, seconds, seed=None):
@@ -277,18 +280,18 @@ def run(context, cluster, chosen, seconds, seed=None):
     time.sleep(2)
     for one in producers.values():
         one.stop()
-    said, used = settle(proxy, cells)
+    said = settle(proxy)
     held = Topics(context, cluster.direct, [*topics, DIVERTED]).records
     moved = collections.defaultdict(list)
     for row in held[DIVERTED]:
         moved[row[2]].append(row)
     for cell in cells:
-        cell.said = collections.Counter(said[cell.name])
+        cell.said = said[cell.name]
         client = producers[cell.client.load].each[cell.name]
         judge_proxy(cell)
         numbers = judge_topics(cell, held[cell.name], moved[cell.stream["origin"]])
         judge_client(cell, client, numbers, calm_ms)
-        judge_action(cell, used[cell.name])
+        judge_action(cell)
         context.check(cell.name, not cell.wrong, "; ".join([*cell.wrong, tell(cell)]))
     proxy.stop()
     return cells

@@ -77,10 +77,9 @@ class Judges(unittest.TestCase):
         self.assertIn("healthy at the end", self.judge(cell(offered=200, forwarded=200), range(200), late=False))
 
     def test_actions_must_be_done_where_allowed_and_only_there(self):
-        used = {"waits": 1, "cells_forbidden": 0, "actions": {"hold": 0}}
         for one in (cell(offered=1, forwarded=1), cell(allowed=False, shed=1), cell(action="hold"),
                     cell(action="sample", forwarded=1)):
-            actions.judge_action(one, used)
+            actions.judge_action(one)
             self.assertTrue(one.wrong, one.name)
 
 

@@ -28,8 +28,9 @@ class Watch(threading.Thread):
                 for broker in self.proxy.state()["brokers"]:
                     if broker.get("breaker") and (not self.seen or self.seen[-1] != broker["breaker"]["state"]):
                         self.seen.append(broker["breaker"]["state"])
-                for labels, value in self.proxy.metrics().get("penstock_broker_breaker_state", []):
-                    self.told.add(value)
+                for labels, value in self.proxy.metrics().get("penstock_breaker_state", []):
+                    if "broker" in labels:
+                        self.told.add(value)
             except OSError:
                 pass
             time.sleep(0.05)
