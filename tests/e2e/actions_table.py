@@ -21,7 +21,7 @@ client: it was not done, the next safer one was, and the number is what that one
 
 def results(cells, seconds):
     return {"date": datetime.date.today().isoformat(), "machine": machine(), "kafka": KAFKA_VERSION, "seconds": seconds,
-            "cells": [{"client": cell.client.name, "action": cell.action.name, "allowed": cell.allowed,
+            "cells": [{"client": cell.client.name, "action": cell.action.name, "allowed": cell.allowed, "armed": cell.armed,
                        "outcomes": dict(cell.said), "acknowledged": cell.acked, "failed": cell.failed,
                        "wrong": cell.wrong} for cell in cells]}
 
@@ -34,6 +34,8 @@ def text(cell):
              (("s", "sampled_out"), ("d", "diverted"), ("x", "shed"), ("r", "rejected"), ("o", "over_limit"))}
     if not cell["allowed"]:
         return "never" + "".join(f" {taken[short]:,} {short}" for short in ("r", "o") if taken[short])
+    if not cell["armed"]:
+        return "ok, not armed"
     return "ok" + "".join(f" {count:,} {short}" for short, count in taken.items() if count)
 
 

@@ -17,6 +17,7 @@ def cell(client="java", action="shed", allowed=True, **said):
     one = actions.Cell(next(c for c in actions.CLIENTS if c.name == client),
                        next(a for a in actions.ACTIONS if a.name == action), allowed)
     one.said = collections.Counter(said)
+    one.armed = True
     return one
 
 
