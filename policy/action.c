@@ -22,9 +22,9 @@ static const struct bears bears[PS_FAMILY_COUNT] = {
     [PS_FAMILY_LIBRDKAFKA] = {{PART, PART, PART}, {PART, PART, NEVER}},
     /* Shed, it gives up all that it has in its buffer for the partition: more is lost, and all of that is told. */
     [PS_FAMILY_FRANZ_GO] = {{PART, PART, PART}, {PART, PART, NEVER}},
-    /* Three retries in 0.3 s: a plain one loses what is rejected. An idempotent one does not if it is told a throttle
-     * time, which stands for the whole answer: so never a part. */
-    [PS_FAMILY_SARAMA] = {{NEVER, WHOLE, WHOLE}, {PART, PART, NEVER}},
+    /* Three retries: 0.3 s, or as many throttle times as it is told. Then records are lost, of an idempotent one
+     * too. */
+    [PS_FAMILY_SARAMA] = {{NEVER, NEVER, NEVER}, {PART, PART, NEVER}},
     /* To an idempotent one, as it is by default, an error that is final is fatal: it never sends again. */
     [PS_FAMILY_KAFKA_PYTHON_3] = {{PART, PART, PART}, {PART, NEVER, NEVER}},
     /* No retries by default. Idempotent only from 2.1 on, which was not measured. */

@@ -23,7 +23,7 @@ static void cells_of_each_family(void **state)
     } rows[] = {
         {PS_FAMILY_UNKNOWN, "---", "W--"},        {PS_FAMILY_JAVA, "PPP", "PP-"},
         {PS_FAMILY_LIBRDKAFKA, "PPP", "PP-"},     {PS_FAMILY_FRANZ_GO, "PPP", "PP-"},
-        {PS_FAMILY_SARAMA, "-WW", "PP-"},         {PS_FAMILY_KAFKA_PYTHON_3, "PPP", "P--"},
+        {PS_FAMILY_SARAMA, "---", "PP-"},         {PS_FAMILY_KAFKA_PYTHON_3, "PPP", "P--"},
         {PS_FAMILY_KAFKA_PYTHON_2, "---", "P--"}, {PS_FAMILY_KAFKAJS, "---", "WW-"},
     };
     assert_int_equal(PS_ARRAY_LEN(rows), PS_FAMILY_COUNT);
