@@ -7,6 +7,8 @@
 #define TICK_LONGEST  PS_SECOND /* what a late tick may move at once */
 #define KEEP_REACHED  0.02 /* so close to its goal sampling has done what it can */
 #define DWELL_SECONDS (PS_LADDER_DWELL / PS_SECOND)
+#define CALM_SECONDS  2 /* in a row end what was saturated */
+#define EMPTY_SECONDS (2 * DWELL_SECONDS) /* likewise: whoever was refused has given up */
 
 void ps_ladder_init(struct ps_ladder *ladder, ps_ns now)
 {
@@ -27,12 +29,13 @@ static void restart_second(struct ps_ladder *ladder, ps_ns now)
 {
     ladder->second_at = now;
     ladder->second_saturated = false;
+    ladder->second_came = false;
 }
 
 static void set_rung(struct ps_ladder *ladder, size_t rung, ps_ns now)
 {
     ladder->rung = (uint8_t)rung;
-    ladder->saturated_seconds = 0;
+    ladder->saturated_seconds = ladder->calm_seconds = ladder->empty_seconds = 0;
     ladder->calm_since = now;
     restart_second(ladder, now);
 }
@@ -92,8 +95,17 @@ static void count_second(struct ps_ladder *ladder, const struct ps_policy_config
     }
     bool settling = samples(ladder, policy) && policy->actions[ladder->rung - 1] == PS_ACTION_SAMPLE &&
                     ladder->keep > ladder->goal + KEEP_REACHED;
-    ladder->saturated_seconds =
-        (uint8_t)(ladder->second_saturated && !settling ? ladder->saturated_seconds + 1 : 0);
+    if (ladder->second_saturated && !settling) {
+        ladder->saturated_seconds++;
+        ladder->calm_seconds = ladder->empty_seconds = 0;
+    } else if (ladder->second_came) {
+        ladder->calm_seconds++;
+    } else {
+        ladder->empty_seconds++;
+    }
+    if (settling || ladder->calm_seconds >= CALM_SECONDS || ladder->empty_seconds >= EMPTY_SECONDS) {
+        ladder->saturated_seconds = ladder->calm_seconds = ladder->empty_seconds = 0;
+    }
     restart_second(ladder, now);
     if (ladder->saturated_seconds >= DWELL_SECONDS) {
         ladder->saturated_seconds = DWELL_SECONDS; /* there may be no next rung */
@@ -114,6 +126,7 @@ void ps_ladder_tick(struct ps_ladder *ladder, const struct ps_policy_config *pol
     smooth(ladder, signal, dt_s);
     move_keep(ladder, policy, signal->rate, dt_s);
     ladder->second_saturated = ladder->second_saturated || signal->saturated > 0;
+    ladder->second_came = ladder->second_came || signal->came > 0;
     count_second(ladder, policy, now);
     if (signal->saturated > 0 || newest_needed(ladder, policy, signal)) {
         ladder->calm_since = now;

@@ -4,8 +4,10 @@
  *              ◄── nothing needed it for as long ──              ◄──
  *
  * Forwards: some request was saturated (it reached wait.max, or found the queue full, and no armed action took it) in
- * each second of the dwell. The dwell begins anew with every rung, and with sampling once it keeps no more than it
- * means to, so that each rung has had its chance before the next. Backwards, in order: nothing was saturated and
+ * each second of the dwell. Who is refused rests before coming again (Java up to 1 s, franz-go 5 s): so a second in
+ * which nobody came says nothing, and one alone without a saturated request nothing either. The dwell begins anew with
+ * every rung, and with sampling once it keeps no more than it means to, so that each rung has had its chance before the
+ * next. Backwards, in order: nothing was saturated and
  * nothing needed the newest rung during the dwell. Sampling is needed as long as it does not keep all; another action
  * as long as it took a request. At a constant overload the rungs stay, because they go on taking what is too much.
  *
@@ -27,6 +29,7 @@ struct ps_ladder_signal {
     uint64_t saturated;  /* requests that no armed action took although they had to be */
     uint64_t acted[PS_ACTION_COUNT]; /* requests that an action took or changed */
     ps_ns waited;        /* how long those had waited that left the line: their mean; 0: nobody had */
+    uint64_t came;       /* records that came, each time they did */
     double offered;      /* records/s that producers bring (first sight of each; smoothed by the ladder) */
     double rate;         /* records/s admitted by the controller; INFINITY open */
 };
@@ -34,7 +37,10 @@ struct ps_ladder_signal {
 struct ps_ladder {
     uint8_t rung;              /* actions[0 .. rung-1] are armed */
     uint8_t saturated_seconds; /* in a row */
+    uint8_t calm_seconds;      /* since the last of them: seconds in which somebody came and nothing was saturated */
+    uint8_t empty_seconds;     /* since the last of them: those in which nobody came */
     bool second_saturated;     /* something was, in the second that runs */
+    bool second_came;          /* somebody came in it */
     ps_ns second_at;           /* when that began */
     ps_ns calm_since;          /* the newest rung has not been needed since then */
     ps_ns at;                  /* of the last tick */

@@ -54,6 +54,7 @@ static struct news take_news(const struct ps_core *core, struct ps_core_instance
     uint64_t waits = sum.waits - last.waits;
     struct news news = {
         .signal = {.saturated = sum.saturated - last.saturated,
+                   .came = sum.offered - last.offered,
                    .waited = waits > 0 ? (sum.wait_ns - last.wait_ns) / waits : 0,
                    .offered = first_s > 0.0 ? fmax(first, 0.0) / first_s : (double)NAN,
                    .rate = instance->rate},

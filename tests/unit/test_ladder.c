@@ -34,12 +34,13 @@ static struct run start(const enum ps_action *actions, size_t count)
 
 static struct ps_ladder_signal quiet(void)
 {
-    return (struct ps_ladder_signal){.offered = 1000, .rate = INFINITY};
+    return (struct ps_ladder_signal){.came = 100, .offered = 1000, .rate = INFINITY};
 }
 
 static struct ps_ladder_signal saturated(void)
 {
-    return (struct ps_ladder_signal){.saturated = 1, .offered = 1000, .rate = 500, .waited = 5 * PS_SECOND};
+    return (struct ps_ladder_signal){
+        .saturated = 1, .came = 100, .offered = 1000, .rate = 500, .waited = 5 * PS_SECOND};
 }
 
 static void play(struct run *run, struct ps_ladder_signal signal, double seconds)
@@ -62,7 +63,7 @@ static void nothing_is_armed_before_the_dwell(void **state)
     assert_int_equal(ps_ladder_armed(&run.ladder, &run.policy), 1u << PS_ACTION_SHED);
 }
 
-/* One request in each second is enough; a second without one begins the dwell anew. */
+/* One request in each second is enough; two seconds without one begin the dwell anew. */
 static void each_second_of_the_dwell_counts(void **state)
 {
     (void)state;
@@ -71,7 +72,7 @@ static void each_second_of_the_dwell_counts(void **state)
         play(&run, quiet(), 0.8);
         play(&run, saturated(), 0.2);
     }
-    play(&run, quiet(), 1.0);
+    play(&run, quiet(), 2.0);
     play(&run, saturated(), 4.5);
     assert_int_equal(run.ladder.rung, 0);
     play(&run, quiet(), 2.0);
@@ -80,6 +81,25 @@ static void each_second_of_the_dwell_counts(void **state)
         play(&run, quiet(), 0.9);
     }
     assert_int_equal(run.ladder.rung, 1);
+}
+
+/* Whoever is refused rests for a while: franz-go comes again after 5 s. */
+static void seconds_in_which_nobody_comes_say_nothing(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SHED}, 1);
+    for (int i = 0; i < 4; i++) {
+        play(&run, saturated(), 0.1);
+        play(&run, (struct ps_ladder_signal){.offered = NAN, .rate = 1}, 4.9);
+    }
+    assert_int_equal(run.ladder.rung, 0);
+    play(&run, saturated(), 1.1);
+    assert_int_equal(run.ladder.rung, 1);
+    run = start((enum ps_action[]){PS_ACTION_SHED}, 1);
+    play(&run, saturated(), 3.5);
+    play(&run, (struct ps_ladder_signal){.offered = NAN, .rate = 1}, 11);
+    play(&run, saturated(), 3.5);
+    assert_int_equal(run.ladder.rung, 0);
 }
 
 static void a_policy_without_actions_stays_at_throttle(void **state)
@@ -393,6 +413,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_armed_before_the_dwell),
         cmocka_unit_test(each_second_of_the_dwell_counts),
+        cmocka_unit_test(seconds_in_which_nobody_comes_say_nothing),
         cmocka_unit_test(a_policy_without_actions_stays_at_throttle),
         cmocka_unit_test(rungs_follow_in_the_order_of_the_policy_and_leave_in_reverse),
         cmocka_unit_test(what_the_newest_rung_takes_keeps_it),
