@@ -23,7 +23,7 @@ struct ps_deflate {
     } with;
 };
 
-/* False, here and below: there is no memory. Close in any case. */
+/* False, here and below: there is no memory. Close in any case; also one that is all zero. */
 PS_MUST_CHECK bool ps_deflate_open(struct ps_deflate *d, enum ps_compression codec, bool framed, struct ps_grow *out);
 PS_MUST_CHECK bool ps_deflate_put(struct ps_deflate *d, const void *data, size_t len);
 /* All that was put is in `out`, which is a whole stream now. */

@@ -143,10 +143,8 @@ static enum ps_codec_result rebuild(struct sampling *s, struct ps_span batch, bo
     }
     s->random = mix(recipe->seed + STEP * s->head.crc);
     s->every = recipe->every != NULL ? *recipe->every : recipe->seed;
-    result = ps_writer_open(&s->writer, &like);
-    if (result == PS_CODEC_OK) {
-        result = sample_records(s, reader, tell);
-    }
+    ps_writer_init(&s->writer, &like);
+    result = sample_records(s, reader, tell);
     *out = (struct ps_sampled){
         .kept = s->writer.count,
         .dropped = (uint32_t)s->head.record_count - s->writer.count,

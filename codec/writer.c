@@ -11,17 +11,17 @@
 /* The numbers of a record before its key: lengths are written when it is known. */
 enum { NUMBERS_MAX = 1 + PS_VARLONG_MAX + PS_VARINT_MAX, CRC_FROM = 21 };
 
-enum ps_codec_result ps_writer_open(struct ps_batch_writer *w, const struct ps_batch_like *like)
+void ps_writer_init(struct ps_batch_writer *w, const struct ps_batch_like *like)
 {
     *w = (struct ps_batch_writer){.like = *like};
-    enum ps_compression codec = (enum ps_compression)(like->attributes & PS_BATCH_CODEC_MASK);
-    bool good = ps_deflate_open(&w->deflate, codec, like->framed, &w->out);
-    good = good && ps_grow_room(&w->out, PS_BATCH_HEADER_LEN) != NULL;
-    if (good) {
-        memset(w->out.base, 0, PS_BATCH_HEADER_LEN);
-        w->out.len = PS_BATCH_HEADER_LEN;
-    }
-    return good ? PS_CODEC_OK : PS_CODEC_MEMORY;
+}
+
+/* With the first record: a batch of which nothing is kept costs no compressor. */
+static bool begin(struct ps_batch_writer *w)
+{
+    enum ps_compression codec = (enum ps_compression)(w->like.attributes & PS_BATCH_CODEC_MASK);
+    static const uint8_t head[PS_BATCH_HEADER_LEN]; /* written at the end */
+    return ps_grow_put(&w->out, head, sizeof(head)) && ps_deflate_open(&w->deflate, codec, w->like.framed, &w->out);
 }
 
 void ps_writer_close(struct ps_batch_writer *w)
@@ -75,7 +75,7 @@ enum ps_codec_result ps_writer_record(struct ps_batch_writer *w, const struct ps
     if (len > PS_INFLATE_MAX - w->records_len) {
         return PS_CODEC_BOMB;
     }
-    if (!put_record(w, record, more)) {
+    if ((w->count == 0 && !begin(w)) || !put_record(w, record, more)) {
         return PS_CODEC_MEMORY;
     }
     if (w->count == 0 || record->timestamp > w->max_timestamp) {
@@ -116,7 +116,8 @@ enum ps_codec_result ps_batch_build(const struct ps_batch_like *like, const stru
     struct ps_batch_writer w;
     *out = (struct ps_built){.batch = NULL};
     PS_ASSERT(count > 0 && (like->attributes & PS_BATCH_CODEC_MASK) < PS_COMPRESSION_COUNT);
-    enum ps_codec_result result = ps_writer_open(&w, like);
+    enum ps_codec_result result = PS_CODEC_OK;
+    ps_writer_init(&w, like);
     for (uint32_t i = 0; i < count && result == PS_CODEC_OK; i++) {
         result = ps_writer_record(&w, &records[i], NULL);
     }

@@ -13,13 +13,13 @@ struct ps_batch_writer {
     int64_t max_timestamp;
 };
 
-/* Close in any case, once. */
-PS_MUST_CHECK enum ps_codec_result ps_writer_open(struct ps_batch_writer *w, const struct ps_batch_like *like);
-/* more: a header behind those of the record; NULL: none. */
+void ps_writer_init(struct ps_batch_writer *w, const struct ps_batch_like *like);
+/* more: a header behind those of the record; NULL: none. After anything but OK only close. */
 PS_MUST_CHECK enum ps_codec_result ps_writer_record(struct ps_batch_writer *w, const struct ps_record *record,
                                                     const struct ps_header *more);
 /* Not without a record. The batch becomes the caller's. */
 PS_MUST_CHECK enum ps_codec_result ps_writer_end(struct ps_batch_writer *w, struct ps_built *out);
+/* Once, whatever came before. */
 void ps_writer_close(struct ps_batch_writer *w);
 
 #endif
