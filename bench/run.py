@@ -232,7 +232,7 @@ def parse():
     parser.add_argument("--cpus", metavar="OTHERS:CONTENDER", help="as in 0-2:3; default: the last one is the contender's, "
                         "generator and broker have the others; all: everything anywhere, which varies most")
     parser.add_argument("--kafka", action="store_true", help="instead: real Kafka and its ProducerPerformance")
-    parser.add_argument("--codec", action="store_true", help="instead: sampling in every codec, on one core; 25 s")
+    parser.add_argument("--codec", action="store_true", help="instead: sampling in every codec, on one core; 20 s")
     parser.add_argument("--build", type=Path, default=ROOT / "build/release", help="where the binaries are")
     parser.add_argument("--json", type=Path, help="write everything that was measured to this file")
     args = parser.parse_args()
