@@ -18,6 +18,7 @@ struct ps_health *ps_health_of(struct ps_healths *all, int32_t broker, ps_ns now
     }
     struct ps_health *h = &all->v[count];
     ps_breaker_init(&h->breaker, now);
+    h->well_at = now;
     atomic_store_explicit(&h->broker, broker, memory_order_relaxed);
     atomic_store_explicit(&h->state, (int)PS_BREAKER_CLOSED, memory_order_relaxed);
     atomic_store_explicit(&h->since, now, memory_order_relaxed);
@@ -66,8 +67,18 @@ void ps_health_heard(struct ps_healths *all, struct ps_health *h, const struct p
     }
     enum ps_breaker_state from = h->breaker.state;
     atomic_fetch_add_explicit(ok ? &h->ok : &h->failed, 1, memory_order_relaxed);
+    h->well_at = ok ? now : h->well_at;
     ps_breaker_answer(&h->breaker, config, ok, now);
     tell(all, h, from, ok ? "what was let through was answered well" : "errors, no answers in time, or no connection");
+}
+
+void ps_health_overdue(struct ps_healths *all, struct ps_health *h, const struct ps_breaker_config *config, ps_ns now)
+{
+    if (h != NULL && now - h->well_at >= config->timeout) {
+        enum ps_breaker_state from = h->breaker.state;
+        ps_breaker_trip(&h->breaker, config, now);
+        tell(all, h, from, "nothing is answered");
+    }
 }
 
 void ps_health_lost(struct ps_health *h, uint32_t probes)

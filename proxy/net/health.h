@@ -13,6 +13,7 @@
 
 struct ps_health {
     struct ps_breaker breaker;
+    ps_ns well_at;                    /* it last answered well, or was first heard of */
     ps_ns came_at[PS_PRIORITY_COUNT]; /* while it was not closed, somebody of this priority last asked; 0 never */
     /* Read by anybody. */
     _Atomic int32_t broker;             /* its id */
@@ -35,6 +36,9 @@ bool ps_health_admits(struct ps_health *h, enum ps_priority priority, bool *prob
 /* An answer, what is overdue, or a connection that failed. */
 void ps_health_heard(struct ps_healths *all, struct ps_health *h, const struct ps_breaker_config *config, bool ok,
                      ps_ns now);
+/* A request is overdue there. If nothing was answered well for as long, the broker stands: its breaker opens, however
+ * few requests there are, because those in flight are all that will come. h may be NULL. */
+void ps_health_overdue(struct ps_healths *all, struct ps_health *h, const struct ps_breaker_config *config, ps_ns now);
 /* So many probes went with a connection that has ended. */
 void ps_health_lost(struct ps_health *h, uint32_t probes);
 /* Time passes. Now and then. */

@@ -271,9 +271,11 @@ static void sweep_overdue(struct ps_worker *w)
         if (c->state != PS_CONN_RELAYING || c->half[PS_CLIENT].out.len > 0) {
             continue; /* the client takes nothing, so the broker is not read: it may have answered */
         }
-        if (ps_session_overdue(c->session, within, w->now) &&
-            ps_health_is_open(c->health)) {
-            ps_conn_close(c, PS_CLOSE_BREAKER, true);
+        if (ps_session_overdue(c->session, within, w->now)) {
+            ps_health_overdue(&w->health, c->health, &w->config->breaker, w->now);
+            if (ps_health_is_open(c->health)) {
+                ps_conn_close(c, PS_CLOSE_BREAKER, true);
+            }
         }
     }
 }

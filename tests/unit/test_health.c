@@ -82,12 +82,32 @@ static void test_silent_probes_have_failed(void **state)
     assert_int_equal(h->opens, 2);
 }
 
+/* One request in flight is enough, if nothing else is answered either. */
+static void test_a_standing_broker(void **state)
+{
+    (void)state;
+    memset(&all, 0, sizeof(all));
+    ps_ns now = PS_SECOND;
+    struct ps_health *h = ps_health_of(&all, 7, now);
+    now += 4 * PS_SECOND;
+    ps_health_heard(&all, h, &config, true, now);
+    now += 4 * PS_SECOND;
+    ps_health_overdue(&all, h, &config, now); /* others were answered meanwhile */
+    assert_int_equal(h->state, PS_BREAKER_CLOSED);
+    now += PS_SECOND;
+    ps_health_overdue(&all, h, &config, now);
+    assert_int_equal(h->state, PS_BREAKER_OPEN);
+    ps_health_overdue(&all, h, &config, now);
+    assert_int_equal(h->opens, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_brokers_keep_their_places),
         cmocka_unit_test(test_the_lowest_are_probes),
         cmocka_unit_test(test_silent_probes_have_failed),
+        cmocka_unit_test(test_a_standing_broker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
