@@ -279,6 +279,13 @@ void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *fl
     moved(g, slot);
 }
 
+bool ps_governor_passes(struct ps_governor *g, uint32_t slot, ps_ns now)
+{
+    bool passes = ps_valve_would_pass(&g->valves[slot], now);
+    moved(g, slot);
+    return passes;
+}
+
 bool ps_governor_engaged(const struct ps_governor *g)
 {
     return g->engaged_count > 0;

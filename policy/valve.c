@@ -361,6 +361,12 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
     return false;
 }
 
+bool ps_valve_would_pass(struct ps_valve *valve, ps_ns now)
+{
+    valve_advance(valve, now);
+    return valve->waiting == 0 && valve_passes(valve);
+}
+
 static void valve_dequeue(struct ps_valve *valve, struct ps_ticket *ticket)
 {
     struct ps_flow *flow = ticket->flow;

@@ -190,6 +190,8 @@ bool ps_governor_ask(struct ps_governor *g, uint32_t slot, struct ps_flow *flow,
 void ps_governor_cancel(struct ps_governor *g, uint32_t slot, struct ps_ticket *ticket, bool keep_place, ps_ns now);
 void ps_governor_charge(struct ps_governor *g, uint32_t slot, struct ps_flow *flow, struct ps_cost paid,
                         struct ps_cost due, ps_ns now);
+/* True if somebody new would pass at the valve of a slot now, whoever it is. Changes nothing but its clock. */
+bool ps_governor_passes(struct ps_governor *g, uint32_t slot, ps_ns now);
 /* True if some valve may hold somebody back (ps_valve_engaged). O(1). */
 bool ps_governor_engaged(const struct ps_governor *g);
 /* Releases one ticket that may go, from the slot where one could for longest; NULL if none. O(log of the slots where

@@ -126,6 +126,8 @@ bool ps_valve_repaid(const struct ps_valve *valve, const struct ps_flow *flow, p
 /* True: admitted now and charged. False: the ticket waits in the queue (ask ps_valve_release_at for a timer). */
 bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket *ticket, struct ps_cost cost,
                   ps_ns now);
+/* True if somebody new would be admitted now: nobody waits, and nothing is owed. */
+bool ps_valve_would_pass(struct ps_valve *valve, ps_ns now);
 /* Releases the next waiting ticket if the budgets allow (now ADMITTED and charged), else NULL. Call until NULL:
  * when the time of ps_valve_release_at has come, and after every ps_valve_set and ps_valve_charge. */
 struct ps_ticket *ps_valve_release(struct ps_valve *valve, ps_ns now);
