@@ -112,6 +112,7 @@ struct ps_order ps_session_fail(struct ps_session *s, enum ps_close reason, ps_n
         s->close_reason = reason;
     }
     ps_produce_abandon(s, now);
+    ps_isolate_end(s, now);
     ps_response_release(s);
     if (s->state != PS_SESSION_CLOSING) {
         set_state(s, PS_SESSION_CLOSING);
@@ -201,6 +202,14 @@ size_t ps_session_read_hint(const struct ps_session *s, enum ps_side side)
 struct ps_session *ps_session_of_ticket(const struct ps_ticket *ticket)
 {
     return ticket->owner;
+}
+
+void ps_session_evict(const struct ps_ticket *ticket)
+{
+    struct ps_session *s = ticket->owner;
+    if (&s->gate->ticket == ticket) { /* else it is of one that is away, and that nobody waits for */
+        s->gate->evicted = true;
+    }
 }
 
 void *ps_session_conn(const struct ps_session *s)

@@ -11,6 +11,8 @@
 
 #include <math.h>
 
+#define REFUSAL_PAUSE_MS 100 /* the least throttle_time_ms of a refusal: as long as clients wait before they retry */
+
 #define CALM (2 * PS_SECOND) /* after the last wait, before heads are read apart from their bodies no longer */
 
 static struct ps_governor *governor_of(const struct ps_session *s)
@@ -50,16 +52,46 @@ void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms
     PS_COUNT(account_of(s, slot)->throttle_told_ms, throttle_ms);
 }
 
+void ps_gate_ended(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes)
+{
+    ps_gate_count(s, slot, PS_OUTCOME_OFFERED, records, bytes);
+    ps_gate_count(s, slot, outcome, records, bytes);
+}
+
+enum ps_outcome ps_gate_outcome(const struct ps_session *s, const struct ps_gate_item *item)
+{
+    return item->exempt ? PS_OUTCOME_EXEMPT : s->gate->over_limit ? PS_OUTCOME_OVER_LIMIT : PS_OUTCOME_FORWARDED;
+}
+
+void ps_gate_did(struct ps_session *s, struct ps_gate_item *item, enum ps_action action)
+{
+    if (item->exempt || item->shadow) {
+        return;
+    }
+    bool armed = action == PS_ACTION_HOLD || action == PS_ACTION_SAMPLE || action == PS_ACTION_DIVERT ||
+                 action == PS_ACTION_SHED;
+    PS_COUNT(usage_of(s, item->slot)->acted, armed && !item->acted ? 1 : 0);
+    item->acted = item->acted || armed;
+    item->action = (uint8_t)action;
+}
+
 /* Of the request in hand, if it has so many records. */
 static struct ps_cost cost_of(const struct ps_session *s, double records)
 {
     return (struct ps_cost){.records = records, .bytes = (double)s->request.frame_len};
 }
 
-static void pay(struct ps_session *s, const struct ps_gate_item *item, struct ps_cost paid, struct ps_cost due,
-                ps_ns now)
+/* What was paid so far is not what is owed: now it is. */
+static void pay(struct ps_session *s, struct ps_gate_item *item, struct ps_cost due, ps_ns now)
 {
-    ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, paid, due, now);
+    ps_governor_charge(governor_of(s), item->slot, &item->flow->flow, item->paid, due, now);
+    item->paid = due;
+}
+
+static void admitted(struct ps_session *s, struct ps_gate_item *item)
+{
+    item->admitted = true;
+    item->paid = cost_of(s, item->cost);
 }
 
 static struct ps_gate *gate_new(struct ps_session *s)
@@ -107,6 +139,9 @@ void ps_gate_reset(struct ps_gate *g)
     g->wait_since = 0;
     g->wait_max = PS_NEVER;
     g->client_timeout = PS_NEVER;
+    g->look_at = 0;
+    g->hold_until = 0;
+    g->waited = g->unlisted = g->queued = g->evicted = false;
     g->over_limit = false;
     g->blocked = false;
 }
@@ -122,18 +157,19 @@ static bool item_uses(struct ps_gate *g, const struct ps_gate_flow *flow)
 }
 
 /* Leaves its party; the last one takes it along. */
-static void flow_leave(struct ps_session *s, struct ps_gate_flow *at)
+static void flow_leave(struct ps_session *s, struct ps_gate_flow *at, ps_ns now)
 {
+    ps_isolate_drop(s, at, now);
     struct ps_party *party = ps_governor_forget(governor_of(s), at->slot, &at->flow);
     if (party != NULL) {
         s->env->block_put(s->env->ctx, party, sizeof *party);
     }
 }
 
-static void flow_free(struct ps_session *s, struct ps_gate_flow *at)
+static void flow_free(struct ps_session *s, struct ps_gate_flow *at, ps_ns now)
 {
     if (at->slot != PS_SLOT_NONE) {
-        flow_leave(s, at);
+        flow_leave(s, at, now);
         at->slot = PS_SLOT_NONE;
     }
 }
@@ -158,7 +194,7 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
     if (oldest == NULL) {
         return NULL;
     }
-    flow_free(s, oldest);
+    flow_free(s, oldest, now);
     oldest->slot = slot;
     oldest->used_at = now;
     ps_flow_init(&oldest->flow, ps_governor_party(governor_of(s), slot, 0));
@@ -166,7 +202,7 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
 }
 
 /* Bound at the first request; looked up again when the configuration may have changed, or a principal is known. */
-static const struct ps_tenant_config *tenant_of(struct ps_session *s)
+const struct ps_tenant_config *ps_gate_tenant(struct ps_session *s)
 {
     const struct ps_rules *rules = governor_of(s)->rules;
     if (s->tenant_version != rules->version) {
@@ -187,7 +223,7 @@ static bool is_exempt(struct ps_session *s, const struct ps_policy_config *polic
 
 bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule)
 {
-    return rule->policy->mode != PS_MODE_SHADOW && !is_exempt(s, rule->policy, tenant_of(s));
+    return rule->policy->mode != PS_MODE_SHADOW && !is_exempt(s, rule->policy, ps_gate_tenant(s));
 }
 
 struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot)
@@ -218,7 +254,7 @@ static struct ps_party *party_of(struct ps_session *s, uint32_t slot, double wei
 
 /* Bound to the connection's tenant and policy as they are now. */
 static void bind_flow(struct ps_session *s, struct ps_gate_flow *at, const struct ps_policy_config *policy,
-                      const struct ps_tenant_config *tenant)
+                      const struct ps_tenant_config *tenant, ps_ns now)
 {
     double weight = tenant == NULL ? 1.0 : tenant->weight;
     enum ps_priority priority = tenant == NULL ? PS_PRIORITY_NORMAL : tenant->priority;
@@ -229,7 +265,7 @@ static void bind_flow(struct ps_session *s, struct ps_gate_flow *at, const struc
         if (party == NULL) {
             return; /* it stays where it is until there is memory */
         }
-        flow_leave(s, at);
+        flow_leave(s, at, now);
         ps_flow_init(&at->flow, party);
     }
     if (party->member.weight < weight || party->member.weight > weight || party->priority != priority) {
@@ -237,57 +273,66 @@ static void bind_flow(struct ps_session *s, struct ps_gate_flow *at, const struc
     }
 }
 
-bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now)
+static ps_ns longest_wait(const struct ps_policy_config *policy)
+{
+    return policy->queue.time > 0 ? ps_ns_min(policy->queue.time, policy->wait_max) : policy->wait_max;
+}
+
+bool ps_gate_add(struct ps_session *s, const struct ps_topic_rules *rules, size_t rule, double records, ps_ns now)
 {
     struct ps_gate *g = s->gate;
-    struct ps_gate_item *item = ps_gate_item(s, rule->slot);
+    uint32_t slot = rules->rule[rule]->slot;
+    struct ps_gate_item *item = ps_gate_item(s, slot);
     if (item != NULL) {
         item->cost += records;
+        item->known += records;
         return true;
     }
-    struct ps_gate_flow *flow = g->item_count < ps_gate_cap(g) ? flow_of(s, rule->slot, now) : NULL;
+    struct ps_gate_flow *flow = g->item_count < ps_gate_cap(g) ? flow_of(s, slot, now) : NULL;
     if (flow == NULL) {
+        g->unlisted = true;
         return false;
     }
-    const struct ps_policy_config *policy = rule->policy;
-    const struct ps_tenant_config *tenant = tenant_of(s);
-    bind_flow(s, flow, policy, tenant);
+    const struct ps_policy_config *policy = rules->rule[rule]->policy;
+    const struct ps_tenant_config *tenant = ps_gate_tenant(s);
+    bind_flow(s, flow, policy, tenant, now);
     item = ps_gate_item_at(g, g->item_count++);
     *item = (struct ps_gate_item){
-        .slot = rule->slot,
+        .slot = slot,
         .flow = flow,
+        .policy = policy,
+        .rules_version = governor_of(s)->rules->version,
+        .topic = rules->hash,
         .cost = records,
+        .known = records,
         .exempt = is_exempt(s, policy, tenant),
         .shadow = policy->mode == PS_MODE_SHADOW,
     };
     if (!item->exempt && !item->shadow) {
-        g->wait_max = ps_ns_min(g->wait_max, policy->wait_max);
+        g->wait_max = ps_ns_min(g->wait_max, longest_wait(policy));
         g->client_timeout = ps_ns_min(g->client_timeout, policy->client_timeout);
     }
     return true;
-}
-
-/* What the request has paid so far at an item is not what it owes: now it is. */
-static void true_up(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now)
-{
-    struct ps_cost paid = cost_of(s, item->cost), due = cost_of(s, records);
-    pay(s, item, paid, due, now);
-    item->cost = records;
 }
 
 void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now)
 {
     item->seen += records;
     if (item->admitted && item->seen > item->cost) {
-        true_up(s, item, item->seen, now);
+        item->cost = item->seen;
+        pay(s, item, cost_of(s, item->seen), now);
     }
+}
+
+void ps_gate_pay_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now)
+{
+    ps_governor_charge(governor_of(s), slot, NULL, ps_records(0.0), ps_records(records), now);
 }
 
 void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now)
 {
-    ps_governor_charge(governor_of(s), slot, NULL, ps_records(0.0), ps_records(records), now);
-    ps_gate_count(s, slot, PS_OUTCOME_OFFERED, records, 0);
-    ps_gate_count(s, slot, PS_OUTCOME_OVER_LIMIT, records, 0);
+    ps_gate_pay_unlisted(s, slot, records, now);
+    ps_gate_ended(s, slot, PS_OUTCOME_OVER_LIMIT, records, 0);
 }
 
 void ps_gate_calm(struct ps_session *s, ps_ns now)
@@ -297,10 +342,11 @@ void ps_gate_calm(struct ps_session *s, ps_ns now)
     }
 }
 
-static void begin_wait(struct ps_session *s, ps_ns now)
+void ps_gate_waits(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     g->waited_at = now;
+    g->waited = true;
     if (g->wait_since == 0) {
         g->wait_since = now;
         PS_COUNT(s->env->stats->waiting, 1);
@@ -324,29 +370,71 @@ static void end_wait(struct ps_session *s, ps_ns now)
     }
 }
 
+static bool is_asked(const struct ps_gate_item *item)
+{
+    return !item->exempt && !item->shadow && !item->spared;
+}
+
+void ps_gate_pause(struct ps_session *s, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->ticket.state == PS_TICKET_WAITING) {
+        ps_governor_cancel(governor_of(s), ps_gate_item_at(g, g->item_next)->slot, &g->ticket, true, now);
+    }
+}
+
+/* What waited there has been decided meanwhile. */
+static void give_back_ticket(struct ps_session *s, struct ps_gate_item *item, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    ps_gate_pause(s, now);
+    if (g->ticket.state == PS_TICKET_ADMITTED) {
+        g->ticket.state = PS_TICKET_IDLE;
+        admitted(s, item); /* what does not pass is paid back when the frame has gone */
+    }
+}
+
+/* The valve of the item in turn. False: the ticket waits there. */
+static bool ask(struct ps_session *s, struct ps_gate_item *item, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->ticket.state == PS_TICKET_ADMITTED) { /* released while it waited here */
+        g->ticket.state = PS_TICKET_IDLE;
+        admitted(s, item);
+        return true;
+    }
+    if (g->away && ps_isolate_redeems(s, item, now)) {
+        if (g->ticket.state == PS_TICKET_WAITING) {
+            ps_governor_cancel(governor_of(s), item->slot, &g->ticket, false, now);
+        }
+        item->admitted = true;
+        return true;
+    }
+    if (g->ticket.state == PS_TICKET_WAITING) {
+        return false;
+    }
+    struct ps_cost cost = cost_of(s, item->cost);
+    if (!ps_governor_ask(governor_of(s), item->slot, &item->flow->flow, &g->ticket, cost, now)) {
+        ps_gate_waits(s, now);
+        return false;
+    }
+    g->ticket.state = PS_TICKET_IDLE;
+    admitted(s, item);
+    ps_isolate_passed(s, item->topic, now);
+    return true;
+}
+
 enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     for (; g->item_next < g->item_count; g->item_next++) {
         struct ps_gate_item *item = ps_gate_item_at(g, g->item_next);
-        if (g->ticket.state == PS_TICKET_WAITING) {
-            return PS_GATE_WAITS;
-        }
-        if (g->ticket.state == PS_TICKET_ADMITTED) { /* released while it waited here */
-            g->ticket.state = PS_TICKET_IDLE;
-            item->admitted = true;
+        if (item->spared) {
+            give_back_ticket(s, item, now);
         } else if (item->shadow) {
-            if (ps_valve_engaged(valve_of(s, item->slot))) {
-                PS_COUNT(usage_of(s, item->slot)->shadow_waits, 1);
-            }
-        } else if (!item->exempt && !item->admitted) {
-            if (!ps_governor_ask(governor_of(s), item->slot, &item->flow->flow, &g->ticket,
-                                 cost_of(s, item->cost), now)) {
-                begin_wait(s, now);
-                return PS_GATE_WAITS;
-            }
-            g->ticket.state = PS_TICKET_IDLE;
-            item->admitted = true;
+            PS_COUNT(usage_of(s, item->slot)->shadow_waits, ps_valve_engaged(valve_of(s, item->slot)) ? 1 : 0);
+        } else if (is_asked(item) && !item->admitted && !ask(s, item, now)) {
+            return PS_GATE_WAITS;
         }
     }
     end_wait(s, now);
@@ -362,13 +450,52 @@ void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now)
     end_wait(s, now);
     for (uint32_t i = 0; i < g->item_count; i++) {
         struct ps_gate_item *item = ps_gate_item_at(g, i);
-        bool released = i == g->item_next && g->ticket.state == PS_TICKET_ADMITTED;
-        if (item->admitted || released) { /* paid, but will not pass: give it back */
-            pay(s, item, cost_of(s, item->cost), ps_records(0.0), now);
+        if (i == g->item_next && g->ticket.state == PS_TICKET_ADMITTED) {
+            admitted(s, item);
+        }
+        if (item->admitted) { /* paid, but will not pass: give it back */
+            pay(s, item, ps_records(0.0), now);
             item->admitted = false;
         }
     }
     g->ticket.state = PS_TICKET_IDLE;
+}
+
+void ps_gate_leave(struct ps_session *s, struct ps_gate_item *item, enum ps_action action, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->ticket.state == PS_TICKET_WAITING) {
+        ps_governor_cancel(governor_of(s), item->slot, &g->ticket, action == PS_ACTION_REJECT, now);
+    }
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        struct ps_gate_item *at = ps_gate_item_at(g, i);
+        if (at->topic == item->topic) {
+            at->spared = true;
+            ps_gate_did(s, at, action);
+        }
+    }
+}
+
+/* Passes although its turn has not come, and pays. */
+static void pass_early(struct ps_session *s, struct ps_gate_item *item, ps_ns now)
+{
+    pay(s, item, cost_of(s, item->cost), now);
+    item->admitted = true;
+}
+
+void ps_gate_hold(struct ps_session *s, struct ps_gate_item *item, ps_ns now)
+{
+    struct ps_gate *g = s->gate;
+    if (g->ticket.state == PS_TICKET_WAITING) {
+        ps_governor_cancel(governor_of(s), item->slot, &g->ticket, false, now);
+    }
+    pass_early(s, item, now);
+    const struct ps_policy_config *policy = ps_verdict_policy(s, item);
+    ps_ns wait = ps_valve_expected_wait(valve_of(s, item->slot), &item->flow->flow, now);
+    ps_ns end = s->read_empty_at[PS_CLIENT] + policy->client_timeout;
+    ps_ns until = ps_ns_min(now + ps_ns_min(wait, policy->hold_max), end);
+    g->hold_until = ps_ns_max(g->hold_until, until);
+    ps_gate_did(s, item, PS_ACTION_HOLD);
 }
 
 void ps_gate_force(struct ps_session *s, ps_ns now)
@@ -378,25 +505,27 @@ void ps_gate_force(struct ps_session *s, ps_ns now)
         ps_governor_cancel(governor_of(s), ps_gate_item_at(g, g->item_next)->slot, &g->ticket, false, now);
     }
     if (g->ticket.state == PS_TICKET_ADMITTED) {
-        ps_gate_item_at(g, g->item_next)->admitted = true;
+        admitted(s, ps_gate_item_at(g, g->item_next));
     }
     g->ticket.state = PS_TICKET_IDLE;
+    g->look_at = 0;
     end_wait(s, now);
     for (; g->item_next < g->item_count; g->item_next++) {
         struct ps_gate_item *item = ps_gate_item_at(g, g->item_next);
-        if (!item->exempt && !item->shadow && !item->admitted) {
-            pay(s, item, ps_records(0.0), cost_of(s, item->cost), now);
-            item->admitted = true;
+        if (is_asked(item) && !item->admitted) {
+            pass_early(s, item, now);
             g->over_limit = true;
         }
     }
 }
 
-/* All that the request brought to a slot ended in one way. */
-static void count_item(struct ps_session *s, const struct ps_gate_item *item, enum ps_outcome outcome)
+/* What was done at last, of all requests to which something was. */
+static void count_action(struct ps_session *s, const struct ps_gate_item *item)
 {
-    ps_gate_count(s, item->slot, PS_OUTCOME_OFFERED, item->seen, s->request.frame_len);
-    ps_gate_count(s, item->slot, outcome, item->seen, s->request.frame_len);
+    bool waited = s->gate->waited && item->action == PS_ACTION_THROTTLE && is_asked(item);
+    if (waited || item->action != PS_ACTION_THROTTLE) {
+        PS_COUNT(usage_of(s, item->slot)->actions[item->action], 1);
+    }
 }
 
 void ps_gate_settle(struct ps_session *s, ps_ns now)
@@ -404,21 +533,37 @@ void ps_gate_settle(struct ps_session *s, ps_ns now)
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; i < g->item_count; i++) {
         struct ps_gate_item *item = ps_gate_item_at(g, i);
-        if (item->admitted && fabs(item->seen - item->cost) >= 0.5) {
-            true_up(s, item, item->seen, now);
+        if (item->admitted && fabs(item->seen - item->paid.records) >= 0.5) {
+            pay(s, item, cost_of(s, item->seen), now);
         }
-        count_item(s, item, item->exempt    ? PS_OUTCOME_EXEMPT
-                            : g->over_limit ? PS_OUTCOME_OVER_LIMIT
-                                            : PS_OUTCOME_FORWARDED);
+        ps_gate_ended(s, item->slot, ps_gate_outcome(s, item), item->seen, s->request.frame_len);
+        count_action(s, item);
     }
     ps_gate_reset(g);
 }
 
-void ps_gate_refused(struct ps_session *s)
+void ps_gate_true_up(struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     for (uint32_t i = 0; i < g->item_count; i++) {
-        count_item(s, ps_gate_item_at(g, i), PS_OUTCOME_REJECTED);
+        struct ps_gate_item *item = ps_gate_item_at(g, i);
+        if (item->admitted) {
+            pay(s, item, (struct ps_cost){item->seen, item->bytes}, now);
+        }
+        count_action(s, item);
+    }
+    ps_gate_reset(g);
+}
+
+void ps_gate_none_passed(struct ps_session *s, enum ps_outcome outcome)
+{
+    struct ps_gate *g = s->gate;
+    for (uint32_t i = 0; i < g->item_count; i++) {
+        const struct ps_gate_item *item = ps_gate_item_at(g, i);
+        bool dropped = outcome == PS_OUTCOME_DROPPED && item->seen < item->known; /* it was never walked */
+        double records = dropped ? item->known : item->seen;
+        ps_gate_ended(s, item->slot, outcome, records, s->request.frame_len);
+        count_action(s, item);
     }
     ps_gate_reset(g);
 }
@@ -457,6 +602,13 @@ int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now
     return 0;
 }
 
+int32_t ps_gate_pause_ms(const struct ps_session *s, ps_ns now)
+{
+    /* Never none: the clients that give up after some retries (Sarama) count on being told. */
+    int32_t told_ms = ps_gate_throttle_ms(s, ps_gate_slot(s, now), now);
+    return told_ms > REFUSAL_PAUSE_MS ? told_ms : REFUSAL_PAUSE_MS;
+}
+
 /* True: it is nobody's now. A place that was kept for a request refused is kept as long as the refusal stands. */
 static bool tidy_flow(struct ps_session *s, struct ps_gate_flow *at, ps_ns now)
 {
@@ -469,7 +621,7 @@ static bool tidy_flow(struct ps_session *s, struct ps_gate_flow *at, ps_ns now)
     if (!ps_valve_repaid(valve_of(s, at->slot), &at->flow, at->used_at, now)) {
         return false;
     }
-    flow_free(s, at);
+    flow_free(s, at, now);
     return true;
 }
 
@@ -502,7 +654,7 @@ void ps_gate_free(struct ps_session *s, ps_ns now)
         ps_gate_cancel(s, false, now);
     }
     for (uint32_t i = 0; i < ps_gate_cap(g); i++) {
-        flow_free(s, ps_gate_flow_at(g, i));
+        flow_free(s, ps_gate_flow_at(g, i), now);
     }
     ps_sticky_free(s);
     if (g->more != NULL) {

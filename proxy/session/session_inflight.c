@@ -73,11 +73,20 @@ struct ps_inflight *ps_inflight_newest(struct ps_session *s)
     return same ? entry : NULL;
 }
 
+/* What nobody will ask for any more. */
+static void entry_end(struct ps_session *s, struct ps_inflight *entry)
+{
+    ps_note_free(s, &entry->note);
+    if (entry->ours != NULL) {
+        s->env->block_put(s->env->ctx, entry->ours, entry->ours->size);
+    }
+}
+
 void ps_inflight_pop(struct ps_session *s)
 {
     struct ps_inflight_ring *r = &s->in_flight;
     PS_ASSERT(r->count > 0);
-    ps_note_free(s, &r->v[r->head].note);
+    entry_end(s, &r->v[r->head]);
     r->maybes -= r->v[r->head].answer == PS_ANSWER_MAYBE ? 1 : 0;
     r->head = (r->head + 1) & (r->cap - 1);
     r->count--;

@@ -87,14 +87,23 @@ static void peek_cost(struct ps_session *s, const struct ps_produce *p, const st
                       struct ps_peek *peek, ps_ns now)
 {
     double records = p->batch_valid ? (double)p->batch.record_count : 0;
+    bool plain = p->batch_valid && p->batch.producer_id >= 0 && s->request.producer != PS_PRODUCER_TRANSACTIONAL;
     for (size_t i = 0; i < rules->rule_count; i++) {
-        if (!ps_gate_add(s, rules->rule[i], records, now)) {
+        if (!ps_gate_add(s, rules, i, records, now)) {
             return; /* more slots than a request can have: the rest passes ungoverned */
         }
+        bool strips = plain && ps_policy_strips(rules->rule[i]->policy) && ps_gate_applies(s, rules->rule[i]);
+        peek->look.strips = peek->look.strips || strips;
     }
     peek->records += records;
     peek->record_bytes += p->records_len > 0 ? (uint64_t)p->records_len : 0;
     peek->seen_to = p->records_end;
+}
+
+/* No policy covers it: it passes whatever others wait for. */
+static bool topic_is_free(const struct ps_session *s, struct ps_span name, bool ruleless)
+{
+    return name.base != NULL && !ruleless && !s->env->governor->rules->bypass;
 }
 
 /* False: no memory for a gate. */
@@ -120,6 +129,9 @@ static bool peek_topic(struct ps_session *s, const struct ps_produce *p, const s
         peek->look.topic_hash = ps_produce_topic_hash(p);
     }
     if (*rules == NULL) {
+        if (s->gate != NULL || peek->look.topic_count > 1) {
+            peek->look.free_topic = topic_is_free(s, name, ruleless) ? ps_hash(name.base, name.len) : 0;
+        }
         return true;
     }
     peek->look.governed = true;

@@ -8,6 +8,7 @@
 
 #include "penstock/ask.h"
 #include "penstock/family.h"
+#include "penstock/parcel.h"
 #include "penstock/produce.h"
 #include "penstock/reply.h"
 #include "penstock/sasl.h"
@@ -28,6 +29,13 @@
 #define PS_MEMBER_INTERVAL  (30 * PS_SECOND)
 #define PS_HEAD_MIN         14                  /* length, key, version, correlation id, length of the client id */
 #define PS_SLOT_NONE        UINT32_MAX
+/* Kafka class Errors: nothing was stored, and whoever may be told so sends it again; final for every client. */
+#define PS_ERROR_NOT_ENOUGH_REPLICAS 19
+#define PS_ERROR_POLICY_VIOLATION    44
+#define PS_ACCEPTED_MAX     8    /* topics that a connection is known to be allowed to write to */
+#define PS_HEALTHY_MAX      4    /* topics that lately passed at once */
+#define PS_ISOLATE_LATELY   (10 * PS_SECOND)
+#define PS_AWAY_MAX         (1200 * PS_MILLISECOND) /* the longest that clients stay away after a refusal, and some */
 #define PS_NOTE_ITEMS_MAX   1024 /* partitions of one request that are remembered until its answer */
 #define PS_NOTES_MAX        32   /* requests in flight of a connection that may hold a block for them */
 
@@ -76,6 +84,10 @@ struct ps_inflight {
     uint8_t *reply;       /* OURS: a block */
     int32_t told_ms;      /* OURS: its throttle_time_ms */
     ps_ns sent_at;
+    ps_ns hold_until;     /* the answer does not pass before; 0: at once */
+    struct ps_parcel_answer *ours; /* partitions that the broker did not get, for its answer; a block of ours->size */
+    int32_t throttle_ms;  /* ... and what they ask for */
+    uint64_t topic;       /* Produce of one batch: hash of the topic's name */
     struct ps_seen seen;  /* Produce of one batch, the first of its slots; slot PS_SLOT_NONE: it is no such */
     struct ps_note *note; /* what else was seen; NULL: nothing */
 };
@@ -134,11 +146,20 @@ struct ps_topics {
 
 /* ---- the gate: what a governed producer needs (session_gate.c) ---- */
 
+/* What was refused at once and will come back (session_isolate.c). */
+struct ps_away {
+    struct ps_ticket ticket; /* waits in its place */
+    struct ps_cost asked;    /* what was refused last */
+    struct ps_cost credit;   /* that the valve has let go meanwhile */
+    ps_ns seen_at;           /* it came last; 0: nothing is kept for it */
+};
+
 struct ps_gate_flow {
     uint32_t slot; /* PS_SLOT_NONE: free */
     ps_ns used_at;
     ps_ns told_max; /* of its policy */
     struct ps_flow flow;
+    struct ps_away away;
 };
 
 /* One slot that the request in hand pays at. Slots in the order met; asked one after the other. */
@@ -147,9 +168,19 @@ struct ps_gate_item {
     bool admitted;   /* asked and charged */
     bool exempt;     /* a member of the governing group, or a tenant that the policy is not about: never asked */
     bool shadow;     /* decided and counted, never asked */
+    bool spared;     /* nothing is left to ask for: its records take another way */
+    bool diverted;   /* that was tried */
+    bool saturated, forbidden, acted; /* was counted */
+    uint8_t action;  /* enum ps_action: what was done to it last */
     struct ps_gate_flow *flow;
-    double cost;     /* records expected from the head; the bytes are those of the frame */
+    const struct ps_policy_config *policy; /* ps_verdict_policy */
+    uint64_t rules_version;                /* ... of these rules */
+    uint64_t topic;  /* hash of its name */
+    double known;    /* records that the head told */
+    double cost;     /* ... and that are expected of the rest */
+    struct ps_cost paid; /* while admitted */
     double seen;     /* records counted as batches passed */
+    double bytes;    /* of those batches, in a request that has a plan */
 };
 
 /* What a connection needs that pays at more than one slot; a block. */
@@ -178,13 +209,21 @@ struct ps_stickies {
 struct ps_look {
     bool governed;        /* a rule covers a topic that was seen */
     bool complete;        /* the whole frame was seen */
+    bool strips;          /* a batch of those that lose their idempotence was seen */
     bool single;          /* one topic, one partition, its batch seen: the rest has nothing to tell */
     bool batch_valid;
     uint32_t unnamed;     /* topics seen that nobody has named */
     int32_t topic_count;
     int32_t partition;    /* of the last batch seen */
     uint64_t topic_hash;  /* of the last topic seen, as the wire names it */
+    uint64_t free_topic;  /* of the last topic seen that no policy covers, by its name; 0: none */
     struct ps_batch batch;
+};
+
+/* A topic that lately passed without a wait. */
+struct ps_healthy {
+    uint64_t topic; /* hash of its name */
+    ps_ns at;       /* 0: none */
 };
 
 struct ps_gate {
@@ -198,10 +237,20 @@ struct ps_gate {
     ps_ns wait_since;         /* the request began to wait; 0: it does not */
     ps_ns wait_max, client_timeout; /* tightest over the items that are asked for; PS_NEVER if none is */
     ps_ns waited_at;          /* something waited then: read in small pieces for a while; 0 never */
+    ps_ns look_at;            /* WAIT: the request is looked at again then */
+    ps_ns hold_until;         /* its answer waits until then; 0: it does not */
+    bool unlisted;            /* it has more slots than items */
+    bool waited;              /* the request in hand did */
+    bool queued;              /* it was asked whether there is room in the queue */
+    bool evicted;             /* ps_session_evict */
+    bool away;                /* some flow waits for what was refused */
     bool over_limit;          /* the request in hand was let through although its turn had not come */
     bool blocked;             /* a sticky refusal stands against a batch of the request in hand */
     struct ps_stickies *sticky; /* a block; NULL while no refusal stands */
     ps_ns sticky_at;            /* the newest of them was made then */
+    struct ps_healthy healthy[PS_HEALTHY_MAX];
+    uint64_t accepted[PS_ACCEPTED_MAX]; /* hashes of names: the broker took a batch of this client for them */
+    uint32_t accepted_next;
 };
 
 static inline uint32_t ps_gate_cap(const struct ps_gate *g)
@@ -245,9 +294,11 @@ enum ps_request_phase {
     PS_REQUEST_RULE,       /* the topic is covered, its rule is being made */
     PS_REQUEST_RESERVE,    /* must be gathered, memory is not there yet */
     PS_REQUEST_GATHER,
+    PS_REQUEST_JOB,        /* its records are being rebuilt, or stored elsewhere */
     PS_REQUEST_WAIT,       /* a ticket waits at a valve; nothing of the frame has passed */
     PS_REQUEST_STREAM,     /* passing, walked to count batches */
     PS_REQUEST_STREAM_WAIT,/* a ticket waits in the middle of a frame too large to gather */
+    PS_REQUEST_EDIT,       /* passing in parts, or with other records */
     PS_REQUEST_SWALLOW,    /* dropped while our answer is being written */
     PS_REQUEST_HANDSHAKE,  /* SaslHandshake v0 is being answered: what follows depends on that */
     PS_REQUEST_TOKENS,     /* between raw SASL tokens, which come one by one until the exchange is over */
@@ -263,6 +314,7 @@ struct ps_request {
     int16_t api_key, api_version;
     int16_t acks;
     enum ps_producer producer;
+    bool probes;           /* a breaker's probe, and not yet in flight */
     bool counted;          /* in requests_total: a frame is looked at more than once */
     bool claims;           /* memory for frame_len is reserved or waited for */
     bool gathered;         /* it is reserved */
@@ -286,7 +338,19 @@ struct ps_request_walk {
     uint32_t rule_slots[PS_TOPIC_RULES_MAX]; /* of the topic being passed */
     bool rule_applies[PS_TOPIC_RULES_MAX];   /* ps_gate_applies, for those that have no item */
     uint32_t rule_slot_count;
+    bool strips;                             /* batches of the topic being passed lose their idempotence */
     int32_t throttle_ms;
+    /* SWALLOW */
+    enum ps_action action;                   /* that befalls all partitions */
+    int16_t error;
+    bool planned;                            /* each has its own, in the plan */
+    uint32_t partitions;                     /* answered */
+    /* STREAM, session_strip.c */
+    bool stripping;                          /* some batch may need another header */
+    bool put;                                /* the new header is out, the old one is not */
+    uint32_t header_len;                     /* of the header to be put; 0: none */
+    uint64_t pass;                           /* bytes that go behind it */
+    uint8_t header[PS_BATCH_HEADER_LEN];
 };
 
 /* ---- the group that this client is a member of (session_group.c) ---- */
@@ -331,6 +395,8 @@ struct ps_response_work {
     uint32_t header_left;     /* TAIL: bytes before the body */
     bool has_edit;
     bool put_done;            /* the edit's bytes are out, its cut is not */
+    uint8_t *merged;          /* EDIT: the frame with our partitions in it, a block; NULL: it is the broker's */
+    size_t merged_len, merged_cap;
 };
 
 struct ps_session {
@@ -343,6 +409,7 @@ struct ps_session {
     struct ps_request request;
     struct ps_request_walk *request_walk;
     struct ps_response_work *response_work;
+    struct ps_plan *plan;             /* of the request in hand: session_actions.h; NULL: none */
     struct ps_gate *gate;
     struct ps_topics *topics;
     struct ps_inflight_ring in_flight;
@@ -358,6 +425,7 @@ struct ps_session {
     ps_ns rule_until;                 /* a rule is awaited until then; 0: none is */
     ps_ns rule_told_at;               /* the control thread was told of a topic last */
     ps_ns rule_missed_until;          /* one did not come: none is awaited until then */
+    ps_ns answer_held_until;          /* the broker's side waits so long; 0: it does not */
     ps_ns map_retry_at;               /* a response waits for an address; 0: none does */
     ps_ns member_noticed_at;
     struct ps_group_seen group;       /* of the member that this connection belongs to */
@@ -532,30 +600,56 @@ ps_ns ps_produce_deadline(const struct ps_session *s);          /* when the requ
 bool ps_produce_held(const struct ps_session *s);               /* it waits for something other than its own bytes */
 void ps_produce_hold(struct ps_session *s, ps_ns now);
 void ps_produce_unhold(struct ps_session *s, ps_ns now);
+ps_ns ps_produce_held_for(const struct ps_session *s, ps_ns length); /* when it will have been held for so long */
 /* The client is gone: true if the request in hand was dropped, or cut in the middle where it waited. */
 bool ps_produce_abandon(struct ps_session *s, ps_ns now);
 /* The proxy drains: what waits and nobody would send again passes, the rest is dropped. */
 void ps_produce_drain(struct ps_session *s, ps_ns now);
 
 /* session_stream.c */
+/* The topic that the walk has come to: how refusals know it, and the slots that its records count at. */
+const struct ps_topic_rules *ps_stream_enter_topic(struct ps_session *s, ps_ns now);
+/* True if the rest of the frame may go on: every valve that the topic is under was asked. */
+bool ps_stream_topic(struct ps_session *s, ps_ns now);
+void ps_stream_partition(struct ps_session *s, ps_ns now);
+/* The last byte of the frame has been ordered: the message must have come to its end too. */
+bool ps_stream_is_whole(struct ps_session *s);
+void ps_stream_end(struct ps_session *s, ps_ns now);
+
 struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns now);
 struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_ns now);
 /* session_gate.c */
 /* Makes it, with room for the slots of this topic; NULL: no memory. */
 struct ps_gate *ps_gate_of(struct ps_session *s, const struct ps_topic_rules *rules);
 void ps_gate_reset(struct ps_gate *g);            /* no items */
-/* Adds records to the item of this rule, making it; false if there are too many slots. */
-bool ps_gate_add(struct ps_session *s, const struct ps_rule *rule, double records, ps_ns now);
+/* Adds records to the item of this rule of a topic, making it; false if there are too many slots. */
+bool ps_gate_add(struct ps_session *s, const struct ps_topic_rules *rules, size_t rule, double records, ps_ns now);
 enum ps_gate_result { PS_GATE_OPEN = 1, PS_GATE_WAITS };
 enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now); /* from item_next on */
 void ps_gate_calm(struct ps_session *s, ps_ns now); /* forgets a wait of long ago */
 void ps_gate_cancel(struct ps_session *s, bool keep_place, ps_ns now);
 void ps_gate_force(struct ps_session *s, ps_ns now); /* admits the rest over the limit */
 void ps_gate_settle(struct ps_session *s, ps_ns now);/* the frame has passed: trues up, counts, forgets the items */
-void ps_gate_refused(struct ps_session *s);          /* the frame was refused: counts, forgets the items */
+void ps_gate_true_up(struct ps_session *s, ps_ns now); /* as planned: pays for what passed, forgets the items */
+/* None of the frame passed: counts what was seen of it, forgets the items. */
+void ps_gate_none_passed(struct ps_session *s, enum ps_outcome outcome);
+enum ps_outcome ps_gate_outcome(const struct ps_session *s, const struct ps_gate_item *item); /* of what passes */
+/* This was done to the request at this item, at last. */
+void ps_gate_did(struct ps_session *s, struct ps_gate_item *item, enum ps_action action);
+void ps_gate_waits(struct ps_session *s, ps_ns now); /* ... for something else than a valve */
+void ps_gate_pause(struct ps_session *s, ps_ns now); /* takes the ticket out; its place is kept */
+/* The topic of the item that waits takes another way: none of its valves is asked any more. */
+void ps_gate_leave(struct ps_session *s, struct ps_gate_item *item, enum ps_action action, ps_ns now);
+/* Passes at the item that waits, and pays; its answer will wait instead. */
+void ps_gate_hold(struct ps_session *s, struct ps_gate_item *item, ps_ns now);
+const struct ps_tenant_config *ps_gate_tenant(struct ps_session *s); /* NULL: none is configured */
+/* throttle_time_ms of a refusal. */
+int32_t ps_gate_pause_ms(const struct ps_session *s, ps_ns now);
 /* The one place where records are counted: by slot, and by policy and tenant. Whatever is OFFERED is counted again as
  * what it ends as. bytes: of the frame, or of the batches. */
 void ps_gate_count(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes);
+/* So many records ended in this way: what has come is counted when it is known what becomes of it. */
+void ps_gate_ended(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes);
 void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms); /* in an answer */
 /* Where the answer asks for throttle_time_ms: at the valve that will hold the next request longest. */
 uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now);
@@ -564,6 +658,7 @@ struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot); /*
 void ps_gate_seen(struct ps_session *s, struct ps_gate_item *item, double records, ps_ns now);
 /* Records of a request that has too many slots: the valve pays for them, but nobody waits there. */
 void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now);
+void ps_gate_pay_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now);
 /* The rule's valve is one that this client has to pay at. */
 bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule);
 int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now);
@@ -590,7 +685,13 @@ void ps_response_free(struct ps_session *s);
 uint64_t ps_response_header_len(const struct ps_api *api, int16_t version, struct ps_span in);
 void ps_response_release(struct ps_session *s); /* the memory that was reserved for it, or its place in the line */
 
-/* session_text.c: the sentence of a refusal, without stdio. Returns its length. */
+/* session_text.c: the sentence of an answer of ours, without stdio. Returns its length. */
 size_t ps_text_refusal(char *out, size_t cap, const struct ps_setting *setting, int32_t retry_ms);
+size_t ps_text_shed(char *out, size_t cap, const struct ps_setting *setting);
+/* Of what befell the request at this slot (PS_SLOT_NONE: nobody knows). */
+size_t ps_text_of(const struct ps_session *s, uint32_t slot, enum ps_action action, int32_t retry_ms, char *out,
+                  size_t cap);
+
+#include "session_actions.h"
 
 #endif

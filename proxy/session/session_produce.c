@@ -11,7 +11,6 @@
 #define UNJUDGED_MAX     (3 * PS_SECOND)
 #define RULE_POLL        (25 * PS_MILLISECOND) /* how often a new snapshot is looked for */
 #define RULE_PATIENCE    (30 * PS_SECOND)      /* after a rule did not come, before one is waited for again */
-#define REFUSAL_PAUSE_MS 100 /* the least throttle_time_ms of a refusal: as long as clients wait before they retry */
 
 static const struct ps_rules *rules_of(const struct ps_session *s)
 {
@@ -32,28 +31,6 @@ static void estimate_rest(struct ps_session *s, const struct ps_peek *peek)
     }
 }
 
-static bool push_in_flight(struct ps_session *s, const struct ps_look *look, ps_ns now)
-{
-    const struct ps_request *r = &s->request;
-    if (r->acks == 0) {
-        return true; /* the broker will not answer (ProduceRequest: acks 0) */
-    }
-    struct ps_inflight *entry = ps_inflight_push(s);
-    if (entry == NULL) {
-        return false;
-    }
-    entry->correlation_id = r->correlation_id;
-    entry->api_key = r->api_key;
-    entry->api_version = r->api_version;
-    entry->slot = look->governed ? ps_gate_slot(s, now) : PS_SLOT_NONE;
-    entry->sent_at = now;
-    entry->tells = rules_of(s)->config->breaks;
-    if (look->governed && look->single && look->batch_valid) {
-        ps_signal_single(s, entry, look);
-    }
-    return true;
-}
-
 void ps_produce_notice(struct ps_session *s, uint32_t slot, int32_t partition, int32_t records)
 {
     s->env->notice(s->env->ctx,
@@ -69,6 +46,12 @@ struct ps_request_walk *ps_produce_walk(struct ps_session *s)
         w->reply_block = NULL;
         w->reply_cap = 0;
         w->rule_slot_count = 0;
+        w->strips = w->stripping = w->planned = w->put = false;
+        w->partitions = w->header_len = 0;
+        w->pass = 0;
+        w->throttle_ms = 0;
+        w->message_len = 0;
+        w->action = PS_ACTION_THROTTLE;
         w->unnamed = 0;
         w->topic_hash = 0;
         ps_produce_init(&w->produce, s->request.api_version, s->request.frame_len - s->request.header_len);
@@ -78,85 +61,11 @@ struct ps_request_walk *ps_produce_walk(struct ps_session *s)
     return w;
 }
 
-/* Nothing in the rest of the frame matters: it passes whole. */
-static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *look, ps_ns now)
-{
-    if (!push_in_flight(s, look, now)) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
-    }
-    struct ps_gate *g = s->gate;
-    if (look->governed) {
-        for (uint32_t i = 0; i < g->item_count; i++) {
-            struct ps_gate_item *item = ps_gate_item_at(g, i);
-            item->seen = look->batch_valid ? (double)look->batch.record_count : 0;
-            ps_produce_notice(s, item->slot, look->partition, look->batch_valid ? look->batch.record_count : 0);
-        }
-        ps_gate_settle(s, now);
-    }
-    if (look->batch_valid) {
-        ps_sticky_passed(s, look->topic_hash, look->partition, &look->batch, now);
-    }
-    PS_COUNT(s->env->stats->unresolved_topic_ids, look->unnamed);
-    uint64_t len = s->request.frame_len;
-    ps_request_done(s);
-    return ps_order_move(PS_ORDER_FORWARD, len);
-}
-
-static struct ps_order admit(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
-{
-    ps_produce_unhold(s, now);
-    if (look->single || (!look->governed && look->topic_count <= 1 && !ps_sticky_any(s, now))) {
-        return pass_whole(s, look, now);
-    }
-    if (!push_in_flight(s, look, now) || ps_produce_walk(s) == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
-    }
-    s->request_phase = PS_REQUEST_STREAM;
-    return ps_produce_stream(s, in, now);
-}
-
-static struct ps_order refuse(struct ps_session *s, struct ps_span in, ps_ns now)
-{
-    struct ps_gate *g = s->gate;
-    uint32_t slot = ps_gate_slot(s, now);
-    ps_gate_cancel(s, true, now);
-    struct ps_request_walk *w = ps_produce_walk(s);
-    if (w == NULL) {
-        return ps_session_fail(s, PS_CLOSE_MEMORY, now);
-    }
-    /* Never none: the clients that give up after some retries (Sarama) count on being told. */
-    int32_t told_ms = ps_gate_throttle_ms(s, slot, now);
-    w->throttle_ms = told_ms > REFUSAL_PAUSE_MS ? told_ms : REFUSAL_PAUSE_MS;
-    w->message_len = ps_text_refusal(w->message, sizeof w->message,
-                                     slot == PS_SLOT_NONE ? NULL : &s->env->governor->settings[slot], w->throttle_ms);
-    g->waited_at = now;
-    s->request_phase = PS_REQUEST_SWALLOW;
-    return ps_produce_swallow(s, in, now);
-}
-
-/* An answer of ours would stand behind one that perhaps never comes, so there is none while that is in flight. */
-static bool may_refuse(const struct ps_session *s)
-{
-    return s->request.acks != 0 && s->in_flight.maybes == 0 && ps_family_may_refuse(s->family, s->request.producer);
-}
-
-/* Its time is over: refused where the client bears it, else let through and counted. */
-static struct ps_order give_up(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
-{
-    if (may_refuse(s)) {
-        return refuse(s, in, now);
-    }
-    if (s->request.acks != 0) {
-        PS_COUNT(s->env->governor->usage[ps_gate_slot(s, now)].cells_forbidden, 1);
-    }
-    ps_gate_force(s, now);
-    return admit(s, look, in, now);
-}
-
 bool ps_produce_held(const struct ps_session *s)
 {
     return s->request_phase == PS_REQUEST_TOPICS || s->request_phase == PS_REQUEST_RULE ||
            s->request_phase == PS_REQUEST_RESERVE || s->request_phase == PS_REQUEST_WAIT ||
+           s->request_phase == PS_REQUEST_JOB ||
            s->request_phase == PS_REQUEST_STREAM_WAIT;
 }
 
@@ -177,15 +86,14 @@ static ps_ns later(ps_ns at, ps_ns by)
     return by < PS_NEVER - at ? at + by : PS_NEVER;
 }
 
-/* When the request in hand will have been held for so long, all in all. */
-static ps_ns held_for(const struct ps_session *s, ps_ns length)
+ps_ns ps_produce_held_for(const struct ps_session *s, ps_ns length)
 {
     return later(s->request.held_at - s->request.held, length);
 }
 
 ps_ns ps_produce_unjudged_until(const struct ps_session *s, ps_ns now)
 {
-    return s->request.held_at == 0 ? now + UNJUDGED_MAX - s->request.held : held_for(s, UNJUDGED_MAX);
+    return s->request.held_at == 0 ? now + UNJUDGED_MAX - s->request.held : ps_produce_held_for(s, UNJUDGED_MAX);
 }
 
 /* Nothing waits beyond wait.max, and no backlog grows older than client_timeout, so that no client times out. */
@@ -193,47 +101,9 @@ ps_ns ps_produce_deadline(const struct ps_session *s)
 {
     const struct ps_gate *g = s->gate;
     if (s->request.acks == 0) {
-        return held_for(s, g->client_timeout); /* no client times out on an answer that does not come */
+        return ps_produce_held_for(s, g->client_timeout); /* no client times out on an answer that does not come */
     }
-    return ps_ns_min(held_for(s, g->wait_max), later(s->read_empty_at[PS_CLIENT], g->client_timeout));
-}
-
-/* True if a predecessor was refused and has not come back; or may have been, of a batch that was not seen because there
- * was no memory to gather the frame: passed, it would leave a gap in the sequence, and refused it only comes again. */
-static bool is_blocked(struct ps_session *s, const struct ps_look *look, ps_ns now)
-{
-    bool unseen = s->request.ungatherable && !look->single && !look->complete;
-    return s->gate != NULL && (s->gate->blocked || (unseen && ps_sticky_any(s, now)));
-}
-
-/* Asks the valves, and acts on what they say. Phase becomes WAIT if the answer is "not now". */
-static struct ps_order judge(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
-{
-    struct ps_gate *g = s->gate;
-    if (is_blocked(s, look, now) && may_refuse(s)) {
-        return refuse(s, in, now);
-    }
-    if (!look->governed || g->item_count == 0) {
-        return admit(s, look, in, now);
-    }
-    if (ps_gate_ask(s, now) == PS_GATE_OPEN) {
-        return admit(s, look, in, now);
-    }
-    s->request_phase = PS_REQUEST_WAIT;
-    ps_produce_hold(s, now);
-    if (s->state == PS_SESSION_DRAINING) {
-        ps_gate_force(s, now);
-        return admit(s, look, in, now);
-    }
-    ps_ns deadline = ps_produce_deadline(s);
-    if (now >= later(s->read_empty_at[PS_CLIENT], g->client_timeout) && s->request.acks != 0) {
-        s->backlog_old = true; /* until the socket is read empty */
-    }
-    if (now >= deadline || (s->backlog_old && s->request.acks != 0)) {
-        return give_up(s, look, in, now);
-    }
-    g->look = *look;
-    return ps_order_wait(deadline);
+    return ps_ns_min(ps_produce_held_for(s, g->wait_max), later(s->read_empty_at[PS_CLIENT], g->client_timeout));
 }
 
 /* True if the verdict needs more of the frame than its head. */
@@ -241,7 +111,13 @@ static bool must_gather(struct ps_session *s, const struct ps_peek *peek, ps_ns 
 {
     const struct ps_request *r = &s->request;
     const struct ps_look *look = &peek->look;
-    if (look->complete || r->gathered || r->ungatherable || r->frame_len > s->env->limits->gather) {
+    if (r->gathered || r->ungatherable || r->frame_len > s->env->limits->gather) {
+        return false;
+    }
+    if (look->governed && ps_job_wanted(s)) {
+        return true;
+    }
+    if (look->complete) {
         return false;
     }
     return ps_produce_needs_whole(s, look->topic_count, peek->by_id) ||
@@ -253,7 +129,7 @@ static struct ps_order reserve(struct ps_session *s, struct ps_span in, ps_ns no
 {
     struct ps_request *r = &s->request;
     ps_produce_hold(s, now);
-    ps_ns end = held_for(s, s->gate == NULL ? RESERVE_WAIT : ps_ns_min(RESERVE_WAIT, s->gate->wait_max));
+    ps_ns end = ps_produce_held_for(s, s->gate == NULL ? RESERVE_WAIT : ps_ns_min(RESERVE_WAIT, s->gate->wait_max));
     r->claims = true;
     if (!s->env->reserve(s->env->ctx, s->conn, PS_CLIENT, r->frame_len)) {
         if (now >= end) {
@@ -268,6 +144,9 @@ static struct ps_order reserve(struct ps_session *s, struct ps_span in, ps_ns no
     ps_produce_unhold(s, now);
     PS_COUNT(s->env->stats->gathered_bytes, r->frame_len);
     r->gathered = true;
+    if (in.len >= r->frame_len) {
+        return ps_produce_begin(s, in, now);
+    }
     s->request_phase = PS_REQUEST_GATHER;
     return ps_order_move(PS_ORDER_GATHER, r->frame_len);
 }
@@ -318,6 +197,7 @@ static bool await_rule(struct ps_session *s, const struct ps_peek *peek, ps_ns n
 struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_peek peek;
+    ps_plan_free(s);
     if (s->gate != NULL) {
         ps_gate_reset(s->gate);
     }
@@ -357,7 +237,13 @@ struct ps_order ps_produce_begin(struct ps_session *s, struct ps_span in, ps_ns 
     if (peek.look.governed) {
         estimate_rest(s, &peek);
     }
-    return judge(s, &peek.look, in, now);
+    return ps_judge(s, &peek.look, in, now);
+}
+
+static struct ps_order judge(struct ps_session *s, struct ps_span in, ps_ns now)
+{
+    struct ps_look look = s->gate->look;
+    return ps_judge(s, &look, in, now);
 }
 
 struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns now)
@@ -377,13 +263,17 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
             return ps_order_move(PS_ORDER_GATHER, s->request.frame_len);
         }
         return ps_produce_begin(s, in, now);
-    case PS_REQUEST_WAIT: {
-        struct ps_look look = s->gate->look;
-        return judge(s, &look, in, now);
-    }
+    case PS_REQUEST_JOB:
+        if (!ps_job_take(s, now >= ps_produce_deadline(s))) {
+            return ps_order_wait(ps_produce_deadline(s));
+        }
+        return judge(s, in, now);
+    case PS_REQUEST_WAIT:
+        return judge(s, in, now);
     case PS_REQUEST_HEAD:
     case PS_REQUEST_STREAM:
     case PS_REQUEST_STREAM_WAIT:
+    case PS_REQUEST_EDIT:
     case PS_REQUEST_SWALLOW:
     case PS_REQUEST_HANDSHAKE:
     case PS_REQUEST_TOKENS:
@@ -394,27 +284,37 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
     return ps_order_wait(PS_NEVER);
 }
 
+/* What was seen of it will not be answered. */
+static void drop(struct ps_session *s, ps_ns now)
+{
+    if (s->gate != NULL) {
+        ps_gate_cancel(s, false, now);
+        ps_gate_none_passed(s, PS_OUTCOME_DROPPED);
+    }
+}
+
 bool ps_produce_abandon(struct ps_session *s, ps_ns now)
 {
     switch (s->request_phase) {
     case PS_REQUEST_WAIT:
-        ps_gate_cancel(s, false, now);
-        ps_gate_reset(s->gate);
-        ps_request_done(s);
-        return true;
+    case PS_REQUEST_JOB:
     case PS_REQUEST_TOPICS:
     case PS_REQUEST_RULE:
     case PS_REQUEST_RESERVE:
     case PS_REQUEST_GATHER:
         s->rule_until = 0;
+        drop(s, now);
         ps_request_done(s);
         return true;
     case PS_REQUEST_STREAM_WAIT:
-        ps_gate_cancel(s, false, now);
+        drop(s, now);
         return true;
-    case PS_REQUEST_HEAD:
     case PS_REQUEST_STREAM:
     case PS_REQUEST_SWALLOW:
+        drop(s, now);
+        break;
+    case PS_REQUEST_HEAD:
+    case PS_REQUEST_EDIT:
     case PS_REQUEST_HANDSHAKE:
     case PS_REQUEST_TOKENS:
     case PS_REQUEST_BLIND:
@@ -426,8 +326,12 @@ bool ps_produce_abandon(struct ps_session *s, ps_ns now)
 void ps_produce_drain(struct ps_session *s, ps_ns now)
 {
     bool begun = s->request_phase == PS_REQUEST_STREAM_WAIT;
-    if (begun || s->request_phase == PS_REQUEST_WAIT) {
+    if (begun || s->request_phase == PS_REQUEST_WAIT || s->request_phase == PS_REQUEST_JOB) {
         if (begun || s->request.acks == 0) {
+            if (s->request_phase == PS_REQUEST_JOB) {
+                ps_job_take(s, true);
+                s->request_phase = PS_REQUEST_WAIT;
+            }
             ps_gate_force(s, now);
             return;
         }

@@ -225,6 +225,9 @@ static bool is_drained(const struct ps_session *s)
 struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     s->answer_awaited = false;
+    if (s->gate != NULL && s->gate->away) {
+        ps_isolate_turns(s, now);
+    }
     switch (s->request_phase) {
     case PS_REQUEST_HEAD:
     case PS_REQUEST_TOKENS:
@@ -245,11 +248,14 @@ struct ps_order ps_request_next(struct ps_session *s, struct ps_span in, ps_ns n
     case PS_REQUEST_RULE:
     case PS_REQUEST_RESERVE:
     case PS_REQUEST_GATHER:
+    case PS_REQUEST_JOB:
     case PS_REQUEST_WAIT:
         return ps_produce_resume(s, in, now);
     case PS_REQUEST_STREAM:
     case PS_REQUEST_STREAM_WAIT:
         return ps_produce_stream(s, in, now);
+    case PS_REQUEST_EDIT:
+        return ps_edit_next(s, in, now);
     case PS_REQUEST_SWALLOW:
         return ps_produce_swallow(s, in, now);
     case PS_REQUEST_BLIND:
@@ -279,9 +285,14 @@ bool ps_request_ready(const struct ps_session *s, ps_ns now)
         return s->env->governor->rules->version != s->rules_seen || now >= s->retry_at;
     case PS_REQUEST_RESERVE:
         return now >= s->retry_at;
+    case PS_REQUEST_JOB:
+        return ps_job_done(s) || now >= ps_produce_deadline(s);
     case PS_REQUEST_WAIT:
+        return s->gate->ticket.state == PS_TICKET_ADMITTED || s->gate->evicted || now >= s->gate->look_at;
     case PS_REQUEST_STREAM_WAIT:
         return s->gate->ticket.state != PS_TICKET_WAITING || now >= ps_produce_deadline(s);
+    case PS_REQUEST_EDIT:
+        return true;
     case PS_REQUEST_GATHER:
     case PS_REQUEST_STREAM:
     case PS_REQUEST_SWALLOW:
@@ -311,6 +322,7 @@ void ps_request_done(struct ps_session *s)
         s->env->block_put(s->env->ctx, walk, sizeof *walk);
         s->request_walk = NULL;
     }
+    ps_plan_free(s);
     ps_request_release(s);
     ps_note_free(s, &s->request.note);
     s->request = (struct ps_request){.acks = -1};

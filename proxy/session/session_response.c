@@ -37,6 +37,7 @@ static struct ps_response_work *work_of(struct ps_session *s)
             struct ps_response_work *w = s->response_work; /* of several KiB, most of it memory for what may be met */
             w->env = (struct ps_rewrite_env){.ctx = s, .map = map, .topic = topic, .produce_max = INT16_MAX};
             w->header_left = 0;
+            w->merged = NULL;
             w->has_edit = w->put_done = false;
         }
     }
@@ -58,6 +59,9 @@ void ps_response_free(struct ps_session *s)
 {
     ps_response_release(s);
     if (s->response_work != NULL) {
+        if (s->response_work->merged != NULL) {
+            s->env->block_put(s->env->ctx, s->response_work->merged, s->response_work->merged_cap);
+        }
         s->env->block_put(s->env->ctx, s->response_work, sizeof *s->response_work);
         s->response_work = NULL;
     }
@@ -73,10 +77,56 @@ static void finish(struct ps_session *s, ps_ns now)
     s->response_phase = PS_RESPONSE_HEAD;
 }
 
+/* The same of a frame that was put together anew, which is in no buffer: all of it is inserted. */
+static struct ps_order merged_next(struct ps_session *s, ps_ns now)
+{
+    struct ps_response_work *w = s->response_work;
+    while (s->response_at < w->merged_len || w->has_edit) {
+        if (!w->has_edit) {
+            w->has_edit = ps_rewrite_next(&w->rewrite, &w->edit);
+            w->put_done = false;
+        }
+        if (w->rewrite.torn) {
+            return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+        }
+        uint64_t from = s->response_at, to = w->has_edit ? w->edit.at : w->merged_len;
+        if (to > from) {
+            s->response_at = to;
+            return (struct ps_order){
+                .kind = PS_ORDER_INSERT, .to = PS_CLIENT, .bytes = {w->merged + from, (size_t)(to - from)}};
+        }
+        if (!w->put_done && w->edit.put.len > 0) {
+            w->put_done = true;
+            return (struct ps_order){.kind = PS_ORDER_INSERT, .to = PS_CLIENT, .bytes = w->edit.put};
+        }
+        s->response_at += w->edit.cut;
+        w->has_edit = false;
+    }
+    uint64_t n = s->response_len;
+    finish(s, now);
+    return ps_order_move(PS_ORDER_DISCARD, n);
+}
+
+/* Our partitions take their places in the broker's answer. */
+static bool merge(struct ps_session *s, struct ps_inflight *entry, struct ps_span in)
+{
+    struct ps_response_work *w = s->response_work;
+    w->merged_cap = ps_parcel_merged_max(entry->ours, s->response_len);
+    w->merged = s->env->block_get(s->env->ctx, w->merged_cap);
+    if (w->merged != NULL) {
+        w->merged_len = ps_parcel_merge(entry->ours, entry->api_version, in.base, s->response_len, entry->throttle_ms,
+                                        w->merged, w->merged_cap);
+    }
+    return w->merged != NULL;
+}
+
 /* The gathered frame as FORWARDs of what stays and INSERTs of what is new. */
 static struct ps_order edit_next(struct ps_session *s, ps_ns now)
 {
     struct ps_response_work *w = s->response_work;
+    if (w->merged != NULL) {
+        return merged_next(s, now);
+    }
     for (;;) {
         if (!w->has_edit) {
             w->has_edit = ps_rewrite_next(&w->rewrite, &w->edit);
@@ -116,13 +166,18 @@ static struct ps_order edit_next(struct ps_session *s, ps_ns now)
 
 static struct ps_order begin_edit(struct ps_session *s, struct ps_span in, ps_ns now)
 {
-    const struct ps_inflight *entry = ps_inflight_head(s);
+    struct ps_inflight *entry = ps_inflight_head(s);
     struct ps_response_work *w = work_of(s);
-    if (w == NULL) {
+    if (w == NULL || (entry->ours != NULL && w->merged == NULL && !merge(s, entry, in))) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
+    if (w->merged != NULL && w->merged_len == 0) {
+        return ps_session_fail(s, PS_CLOSE_MALFORMED_RESPONSE, now);
+    }
     const struct ps_api *api = ps_api_find(entry->api_key);
-    switch (ps_rewrite_init(&w->rewrite, &w->env, api, entry->api_version, in.base, s->response_len)) {
+    const uint8_t *frame = w->merged == NULL ? in.base : w->merged;
+    uint64_t frame_len = w->merged == NULL ? s->response_len : w->merged_len;
+    switch (ps_rewrite_init(&w->rewrite, &w->env, api, entry->api_version, frame, frame_len)) {
     case PS_REWRITE_OK:
         if (w->rewrite.metadata_max >= 0) {
             s->metadata_too_old = w->rewrite.metadata_max < PS_ASK_VERSION;
@@ -335,6 +390,14 @@ static struct ps_inflight *match(struct ps_session *s, int32_t correlation_id)
     return entry;
 }
 
+/* The answer has come and has to wait: hold (action.h). The others queue behind it. A proxy that ends holds nothing. */
+static bool is_held(struct ps_session *s, const struct ps_inflight *entry, ps_ns now)
+{
+    bool held = entry->hold_until > now && s->state != PS_SESSION_DRAINING;
+    s->answer_held_until = held ? entry->hold_until : 0;
+    return held;
+}
+
 static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_inflight *entry = ps_inflight_head(s);
@@ -376,7 +439,10 @@ static struct ps_order head(struct ps_session *s, struct ps_span in, ps_ns now)
     } else if (entry->api_key == PS_API_PRODUCE && throttle_ms == 0) {
         spares = ps_rewrite_spares(version, in.base, in.len, s->response_len);
     }
-    if (spares && throttle_ms == 0) {
+    if (is_held(s, entry, now)) {
+        return ps_order_wait(s->answer_held_until);
+    }
+    if (spares && throttle_ms == 0 && entry->ours == NULL) {
         mode = PS_REWRITE_NONE; /* a Produce: no addresses, and nothing to say */
     }
     switch (mode) {
@@ -434,6 +500,9 @@ bool ps_response_ready(const struct ps_session *s, ps_ns now)
 {
     if (s->response_phase == PS_RESPONSE_HEAD) {
         const struct ps_inflight_ring *r = &s->in_flight;
+        if (s->answer_held_until != 0) {
+            return now >= s->answer_held_until || s->state == PS_SESSION_DRAINING;
+        }
         return r->count > 0 && r->v[r->head].answer == PS_ANSWER_OURS;
     }
     return s->response_phase == PS_RESPONSE_EDIT || (s->map_retry_at != 0 && now >= s->map_retry_at);

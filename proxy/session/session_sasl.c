@@ -88,6 +88,9 @@ static bool adopt_principal(struct ps_session *s)
         return false;
     }
     put_principal(s);
+    if (s->gate != NULL) {
+        memset(s->gate->accepted, 0, sizeof s->gate->accepted); /* that was another one */
+    }
     memcpy(principal, name.base, name.len);
     s->principal = principal;
     s->principal_len = (uint8_t)name.len;

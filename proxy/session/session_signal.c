@@ -107,6 +107,7 @@ void ps_signal_single(struct ps_session *s, struct ps_inflight *entry, const str
     for (uint32_t i = 0; i < g->item_count; i++) {
         seen.slot = ps_gate_item_at(s->gate, i)->slot;
         if (i == 0) {
+            entry->topic = ps_gate_item_at(s->gate, i)->topic;
             entry->seen = seen;
             entry->tells = true;
         } else {
@@ -131,6 +132,9 @@ static void single_answered(struct ps_session *s, const struct ps_inflight *entr
     if (p->partition != entry->seen.partition) {
         return;
     }
+    if (p->error == 0) {
+        ps_job_accepted(s, entry->topic);
+    }
     partition_answered(s, entry, entry->seen.slot, p, entry->seen.value, now);
     for (uint32_t i = 0; entry->note != NULL && i < entry->note->count; i++) {
         partition_answered(s, entry, entry->note->v[i].slot, p, entry->note->v[i].value, now);
@@ -153,6 +157,9 @@ static bool produced(struct ps_session *s, const struct ps_inflight *entry, stru
         if (p.topic.base != topic) {
             topic = p.topic.base;
             rules = topic_rules(s, p.topic, p.by_id);
+        }
+        if (rules != NULL && p.error == 0) {
+            ps_job_accepted(s, rules->hash);
         }
         for (size_t i = 0; rules != NULL && i < rules->rule_count; i++) {
             uint32_t slot = rules->rule[i]->slot;
@@ -395,7 +402,8 @@ static void end_answered(struct ps_session *s, const struct ps_inflight *entry, 
 bool ps_signal_answer(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     struct ps_inflight *entry = ps_inflight_head(s);
-    struct ps_span frame = {in.base, in.len < s->response_len ? in.len : (size_t)s->response_len};
+    size_t most = s->response_len < PS_NEED_MAX ? (size_t)s->response_len : PS_NEED_MAX; /* however much has come */
+    struct ps_span frame = {in.base, in.len < most ? in.len : most};
     entry->tells = false;
     if (entry->api_key == PS_API_PRODUCE) {
         return produced(s, entry, frame, now);

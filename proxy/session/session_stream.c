@@ -5,13 +5,10 @@
  * asked again when something comes that it wants to see. */
 #include "session_private.h"
 
-#define NOT_ENOUGH_REPLICAS                                                                                            \
-    19 /* retried by every client that is refused at all; nothing was written: docs/clients.md */
 #define REPLY_SLACK 1024
 #define REPLY_MAX   (16 * 1024 * 1024) /* of an answer: a request has to be made for it to be longer */
 
-/* The topic that the walk has come to: how sticky refusals know it, and the slots that its records count at. */
-static const struct ps_topic_rules *enter_topic(struct ps_session *s, ps_ns now)
+const struct ps_topic_rules *ps_stream_enter_topic(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     struct ps_span name = ps_produce_topic_name(s, &w->produce);
@@ -26,8 +23,11 @@ static const struct ps_topic_rules *enter_topic(struct ps_session *s, ps_ns now)
     }
     w->topic_hash = ps_produce_topic_hash(&w->produce);
     w->rule_slot_count = 0;
+    w->strips = false;
     for (size_t i = 0; rules != NULL && i < rules->rule_count; i++) {
-        w->rule_applies[w->rule_slot_count] = ps_gate_applies(s, rules->rule[i]);
+        bool applies = ps_gate_applies(s, rules->rule[i]);
+        w->rule_applies[w->rule_slot_count] = applies;
+        w->strips = w->strips || (applies && ps_policy_strips(rules->rule[i]->policy));
         w->rule_slots[w->rule_slot_count++] = rules->rule[i]->slot;
     }
     return rules;
@@ -43,8 +43,7 @@ static size_t begin_chunk(struct ps_session *s, struct ps_span in, size_t *at)
     return len;
 }
 
-/* The last byte of the frame has been ordered: the message must have come to its end too. */
-static bool is_whole(struct ps_session *s)
+bool ps_stream_is_whole(struct ps_session *s)
 {
     size_t used;
     static const uint8_t nothing;
@@ -53,15 +52,14 @@ static bool is_whole(struct ps_session *s)
 
 /* ---- passing, and counting what passes ---- */
 
-/* True if the rest of the frame may go on: every valve that the topic is under was asked. */
-static bool stream_topic(struct ps_session *s, ps_ns now)
+bool ps_stream_topic(struct ps_session *s, ps_ns now)
 {
-    const struct ps_topic_rules *rules = enter_topic(s, now);
+    const struct ps_topic_rules *rules = ps_stream_enter_topic(s, now);
     if (rules == NULL || ps_gate_of(s, rules) == NULL) {
         return true;
     }
     for (size_t i = 0; i < rules->rule_count; i++) {
-        (void)!ps_gate_add(s, rules->rule[i], 0, now);
+        (void)!ps_gate_add(s, rules, i, 0, now);
     }
     if (s->gate->over_limit || s->state == PS_SESSION_DRAINING) {
         ps_gate_force(s, now);
@@ -69,7 +67,7 @@ static bool stream_topic(struct ps_session *s, ps_ns now)
     return ps_gate_ask(s, now) == PS_GATE_OPEN;
 }
 
-static void stream_partition(struct ps_session *s, ps_ns now)
+void ps_stream_partition(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     const struct ps_produce *p = &w->produce;
@@ -91,7 +89,7 @@ static void stream_partition(struct ps_session *s, ps_ns now)
 }
 
 /* The frame has been ordered to its end. */
-static void stream_end(struct ps_session *s, ps_ns now)
+void ps_stream_end(struct ps_session *s, ps_ns now)
 {
     const struct ps_request_walk *w = s->request_walk;
     PS_COUNT(s->env->stats->unresolved_topic_ids, w->unnamed);
@@ -114,19 +112,19 @@ static enum chunk stream_chunk(struct ps_session *s, struct ps_span in, uint64_t
         size_t used = 0;
         step = ps_produce_next(&w->produce, in.base + at, len - at, &used);
         at += used;
-        if (step == PS_PRODUCE_TOPIC && !stream_topic(s, now)) {
+        if (step == PS_PRODUCE_TOPIC && !ps_stream_topic(s, now)) {
             *n = at;
             return CHUNK_WAITS;
         }
         if (step == PS_PRODUCE_PARTITION) {
-            stream_partition(s, now);
+            ps_stream_partition(s, now);
         }
         if (step == PS_PRODUCE_BAD) {
             return CHUNK_BAD;
         }
     }
     *n = len + ps_walk_skip(&w->produce.walk);
-    return *n < s->request.left || is_whole(s) ? CHUNK_PASSES : CHUNK_BAD;
+    return *n < s->request.left || ps_stream_is_whole(s) ? CHUNK_PASSES : CHUNK_BAD;
 }
 
 struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns now)
@@ -142,6 +140,9 @@ struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns
         ps_produce_unhold(s, now);
         s->request_phase = PS_REQUEST_STREAM;
     }
+    if (s->request_walk->stripping) {
+        return ps_strip_next(s, in, now);
+    }
     if (in.len == 0) {
         return ps_order_need(1);
     }
@@ -152,7 +153,7 @@ struct ps_order ps_produce_stream(struct ps_session *s, struct ps_span in, ps_ns
     }
     s->request.left -= n;
     if (s->request.left == 0) {
-        stream_end(s, now);
+        ps_stream_end(s, now);
     } else if (chunk == CHUNK_WAITS) {
         ps_produce_hold(s, now);
         s->request_phase = PS_REQUEST_STREAM_WAIT;
@@ -183,29 +184,56 @@ static bool reply_room(struct ps_session *s)
     return true;
 }
 
+static enum ps_outcome outcome_of(const struct ps_request_walk *w)
+{
+    return w->action == PS_ACTION_SHED ? PS_OUTCOME_SHED : PS_OUTCOME_REJECTED;
+}
+
 /* False: no memory to remember the refusal. */
 static bool swallow_partition(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
     struct ps_produce *p = &w->produce;
-    struct ps_span message = {(const uint8_t *)w->message, w->message_len};
-    ps_reply_partition(&w->reply, p->partition, NOT_ENOUGH_REPLICAS, message);
-    if (!p->batch_valid) {
-        return true;
+    struct ps_span message = {w->message_len == 0 ? NULL : (const uint8_t *)w->message, w->message_len};
+    int16_t error = w->error;
+    if (w->planned) {
+        const struct ps_parcel_part *part = &s->plan->parts[w->partitions++];
+        const struct ps_plan_text *text = part->message == PS_PARCEL_SILENT ? NULL : &s->plan->texts[part->message];
+        message = (struct ps_span){text == NULL ? NULL : (const uint8_t *)text->text, text == NULL ? 0 : text->len};
+        error = part->error;
+    }
+    if (s->request.acks != 0) {
+        ps_reply_partition(&w->reply, p->partition, error, message);
+    }
+    if (!p->batch_valid || w->planned) {
+        return true; /* what was planned has been counted */
     }
     for (uint32_t i = 0; i < w->rule_slot_count; i++) {
         struct ps_gate_item *item = ps_gate_item(s, w->rule_slots[i]);
         if (item != NULL) {
             item->seen += (double)p->batch.record_count;
+        } else if (w->rule_applies[i]) {
+            ps_gate_ended(s, w->rule_slots[i], outcome_of(w), (double)p->batch.record_count, 0);
         }
     }
-    return ps_sticky_refused(s, w->topic_hash, p->partition, &p->batch, now);
+    if (w->action == PS_ACTION_REJECT) {
+        return ps_sticky_refused(s, w->topic_hash, p->partition, &p->batch, now);
+    }
+    ps_sticky_passed(s, w->topic_hash, p->partition, &p->batch, now); /* it will not come back */
+    return true;
 }
 
 /* The answer takes its place behind the requests that are still in flight. */
 static bool swallow_end(struct ps_session *s, ps_ns now)
 {
     struct ps_request_walk *w = s->request_walk;
+    if (s->gate != NULL && !w->planned) {
+        ps_gate_none_passed(s, outcome_of(w));
+    }
+    if (s->request.acks == 0) { /* nobody awaits an answer */
+        ps_request_done(s);
+        return true;
+    }
     size_t len = ps_reply_end(&w->reply, w->throttle_ms);
     struct ps_inflight *entry = len == 0 ? NULL : ps_inflight_push(s);
     if (entry == NULL) {
@@ -221,7 +249,6 @@ static bool swallow_end(struct ps_session *s, ps_ns now)
     entry->told_ms = w->throttle_ms;
     entry->sent_at = now;
     w->reply_block = NULL; /* the entry's now */
-    ps_gate_refused(s);
     ps_request_done(s);
     return true;
 }
@@ -231,15 +258,18 @@ static bool swallow_step(struct ps_session *s, enum ps_produce_step step, enum p
 {
     struct ps_request_walk *w = s->request_walk;
     *reason = step == PS_PRODUCE_BAD ? PS_CLOSE_MALFORMED_REQUEST : PS_CLOSE_MEMORY;
-    if (step == PS_PRODUCE_BAD || !reply_room(s)) {
+    bool answers = s->request.acks != 0;
+    if (step == PS_PRODUCE_BAD || (answers && !reply_room(s))) {
         return false;
     }
-    if (step == PS_PRODUCE_HEAD) {
+    if (step == PS_PRODUCE_HEAD && answers) {
         ps_reply_begin(&w->reply, w->reply_block, w->reply_cap, s->request.api_version, s->request.correlation_id,
                        w->produce.topic_count);
     } else if (step == PS_PRODUCE_TOPIC) {
-        enter_topic(s, now);
-        ps_reply_topic(&w->reply, ps_produce_topic(&w->produce), w->produce.partition_count);
+        ps_stream_enter_topic(s, now);
+        if (answers) {
+            ps_reply_topic(&w->reply, ps_produce_topic(&w->produce), w->produce.partition_count);
+        }
     } else if (step == PS_PRODUCE_PARTITION) {
         return swallow_partition(s, now);
     }
@@ -267,7 +297,7 @@ struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_n
         }
     }
     uint64_t n = len + ps_walk_skip(&w->produce.walk);
-    if (n == s->request.left && !is_whole(s)) {
+    if (n == s->request.left && !ps_stream_is_whole(s)) {
         return ps_session_fail(s, PS_CLOSE_MALFORMED_REQUEST, now);
     }
     s->request.left -= n;

@@ -28,7 +28,7 @@ static struct request *find_request(struct peer *p, int32_t correlation_id)
 static void was_refused(struct world *w, struct request *r)
 {
     if (r->fate != FATE_REFUSED) {
-        CHECK(w, r->fate == FATE_PENDING && r->acks != 0);
+        CHECK(w, r->fate == FATE_PENDING && (r->acks != 0 || r->lossy));
         CHECK(w, r->refusable || r->version_refused);
         r->fate = FATE_REFUSED;
         cover[COVER_REFUSED] += r->refusable;
@@ -54,8 +54,11 @@ void ends_asked(struct world *w, struct peer *p, enum ps_side side, struct ps_sp
 {
     const struct pipe *out = &p->out[PS_BROKER];
     CHECK(w, side == PS_CLIENT && p->pass_left[PS_CLIENT] == 0 && p->drop_left[PS_CLIENT] == 0);
+    if (frame.len < 14 || frame.len != 4 + (size_t)ps_load32(frame.base) || !is_question(frame.base)) {
+        CHECK(w, !p->raw); /* a piece of a request that is changed: it is looked at when all of it has arrived */
+        return;
+    }
     CHECK(w, ps_session_state(p->session) == PS_SESSION_OPEN && !p->raw);
-    CHECK(w, frame.len > 14 && frame.len == 4 + (size_t)ps_load32(frame.base) && is_question(frame.base));
     CHECK(w, ps_load16(frame.base + 4) == PS_API_METADATA && ps_load16(frame.base + 6) == PS_ASK_VERSION);
     if (peer_keeps_rules(p)) {
         const struct request *r = &p->requests[p->current];
@@ -94,7 +97,10 @@ static void broker_got(struct world *w, struct peer *p, const uint8_t *frame, si
         r = find_request(p, (int32_t)ps_load32(frame + 8));
     }
     CHECK(w, r != NULL && r->fate == FATE_PENDING && !r->version_refused);
-    CHECK(w, r->len == len && memcmp(r->frame, frame, len) == 0); /* bytes out equal bytes in */
+    if (r->len != len || memcmp(r->frame, frame, len) != 0) { /* bytes out equal bytes in, but for what is done to it */
+        CHECK(w, r->api_key == PS_API_PRODUCE && !r->may_be_silent);
+        parts_forwarded(w, r, frame, len);
+    }
     size_t index = (size_t)(r - p->requests);
     CHECK(w, index >= p->next_forward); /* in order */
     for (size_t i = p->next_forward; i < index; i++) {

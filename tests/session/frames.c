@@ -138,6 +138,7 @@ static void put_some_topics(struct world *world, struct ps_writer *w, struct pee
         }
         uint32_t partitions = rng_one_in(&world->rng, 3) ? 1 + rng_below(&world->rng, 4) : 1;
         r->refusable = r->refusable || idempotent || topic_governed(topic);
+        r->lossy = r->lossy || topic_lossy(topic);
         put_topic(w, topic, r->api_version);
         put_count(w, partitions, flexible);
         for (uint32_t i = 0; i < partitions; i++) {
@@ -559,7 +560,12 @@ void make_response(struct world *world, struct peer *p, struct request *r)
         ps_write_i32(&w, r->correlation_id);
     }
     bool told = r->told != NULL && !r->told->cut && (r->api_key != PS_API_FETCH || r->api_version < 16);
-    if (told && (r->api_key != PS_API_PRODUCE || rng_one_in(&world->rng, 2))) {
+    if (r->passed != NULL) {
+        if (r->told != NULL) {
+            r->told->cut = true;
+        }
+        parts_put_response(world, r, &w);
+    } else if (told && (r->api_key != PS_API_PRODUCE || rng_one_in(&world->rng, 2))) {
         told_put_response(world, r, &w);
     } else if (r->api_key == PS_API_PRODUCE && !r->may_be_silent) {
         if (r->told != NULL) {
@@ -591,47 +597,6 @@ static bool contains(const uint8_t *bytes, size_t len, const char *text)
     return memmem(bytes, len, text, strlen(text)) != NULL;
 }
 
-/* Counts the partitions of a refusal: every one must carry NOT_ENOUGH_REPLICAS and the sentence, v8+. */
-static void check_refusal(struct world *world, const struct request *r, const uint8_t *frame, size_t len)
-{
-    bool flexible = r->api_version >= 9;
-    struct ps_reader in = {.at = frame + 8 + (flexible ? 1 : 0), .end = frame + len};
-    int32_t partitions = 0;
-    uint32_t topic_count = flexible ? ps_read_uvarint(&in) - 1 : (uint32_t)ps_read_i32(&in);
-    for (uint32_t t = 0; t < topic_count; t++) {
-        if (r->api_version >= 13) {
-            ps_read_raw(&in, 16);
-        } else {
-            ps_read_raw(&in, flexible ? ps_read_uvarint(&in) - 1 : (uint32_t)ps_read_i16(&in));
-        }
-        uint32_t count = flexible ? ps_read_uvarint(&in) - 1 : (uint32_t)ps_read_i32(&in);
-        for (uint32_t p = 0; p < count; p++) {
-            partitions++;
-            ps_read_i32(&in);
-            CHECK(world, ps_read_i16(&in) == 19);
-            ps_read_raw(&in, r->api_version >= 5 ? 24 : 16);
-            if (r->api_version >= 8) {
-                CHECK(world, (flexible ? (int64_t)ps_read_uvarint(&in) - 1 : ps_read_i32(&in)) == 0);
-                uint32_t text = flexible ? ps_read_uvarint(&in) - 1 : (uint32_t)ps_read_i16(&in);
-                const uint8_t *message = ps_read_raw(&in, text);
-                CHECK(world, message != NULL && contains(message, text, "retry in"));
-            }
-            if (flexible) {
-                CHECK(world, ps_read_uvarint(&in) == 0);
-            }
-        }
-        if (flexible) {
-            CHECK(world, ps_read_uvarint(&in) == 0);
-        }
-    }
-    CHECK(world, ps_read_i32(&in) >= 0);
-    if (flexible) {
-        CHECK(world, ps_read_uvarint(&in) == 0);
-    }
-    CHECK(world, !in.bad && in.at == in.end);
-    CHECK(world, partitions == r->partitions);
-}
-
 /* Error 35 in the layout of version 0, with the one range from which the client chooses again. */
 static void check_version_refusal(struct world *world, const uint8_t *frame, size_t len)
 {
@@ -644,8 +609,8 @@ void check_response(struct world *world, const struct request *r, const uint8_t 
     CHECK(world, !contains(frame, len, REAL_HOST));
     if (r->version_refused) {
         check_version_refusal(world, frame, len);
-    } else if (r->fate == FATE_REFUSED) {
-        check_refusal(world, r, frame, len);
+    } else if (r->fate == FATE_REFUSED || r->passed != NULL) {
+        parts_answered(world, r, frame, len);
     } else if (r->api_key == PS_API_METADATA) {
         CHECK(world, contains(frame, len, "proxy.example"));
     } else if (r->api_key == PS_API_FETCH) {

@@ -40,6 +40,7 @@ static void note_wait(struct world *w, struct peer *p, enum ps_side side, ps_ns 
 {
     CHECK(w, until > w->now && (until == PS_NEVER || until <= w->now + CLIENT_TIMEOUT));
     p->wait_until[side] = until;
+    cover[COVER_HELD_ANSWER] += side == PS_BROKER && pipe_len(&p->in[side]) >= 8;
     if (side == PS_CLIENT && until != PS_NEVER && p->current < p->request_count) {
         const struct request *r = &p->requests[p->current];
         p->held_since = p->held_since == 0 ? w->now : p->held_since;

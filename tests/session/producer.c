@@ -126,6 +126,9 @@ void producer_broker_got(struct world *w, struct producer *producer, struct requ
     for (size_t i = 0; i < r->placed_count; i++) {
         struct producer_partition *at = &producer->partitions[r->placed[i].partition];
         const struct batch *batch = batch_of(producer, &r->placed[i]);
+        if (r->placed[i].left_out) {
+            continue;
+        }
         if (batch->sequence != at->expected) {
             CHECK(w, at->gap);
             at->gap_end = is_after(batch->sequence, at->gap_end) ? batch->sequence : at->gap_end;

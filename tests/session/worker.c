@@ -91,8 +91,9 @@ void worker_take_turns(struct world *w)
         enum ps_side side = (enum ps_side)i;
         struct peer *head;
         while ((head = line_head(w, side)) != NULL && has_room(w, side, head->claimed[side])) {
+            uint64_t turn = head->in_line[side];
             io_pump(w, head, side);
-            CHECK(w, head->in_line[side] == 0); /* it was its turn, and it took it */
+            CHECK(w, head->in_line[side] != turn); /* it took its turn: if anything waits, it is the next frame */
             io_settle(w, head);
         }
     }
@@ -183,7 +184,8 @@ static struct ps_tenant_config tenants[2][2] = {
     {{.name = heavy_text, .principal = principal_text, .weight = 0.7, .priority = PS_PRIORITY_HIGH},
      {.name = default_text, .weight = 2.0, .priority = PS_PRIORITY_NORMAL}},
 };
-static struct ps_policy_config policies[2];
+static char divert_text[] = "gov-a";
+static struct ps_policy_config policies[3]; /* that loses nothing, in shadow, that may do everything */
 static struct ps_config configs[2];
 static struct ps_member member;
 static struct ps_rule rule_pool[WORLD_SLOTS];
@@ -198,7 +200,8 @@ static void add_rule(struct ps_topic_rules *table, uint32_t topic, uint32_t slot
     while (table[i].topic.base != NULL && !ps_span_equal(table[i].topic, name)) {
         i = (i + 1) % TABLE;
     }
-    rule_pool[slot] = (struct ps_rule){.policy = &policies[slot == SLOT_SHADOW], .slot = slot, .topic = name};
+    const struct ps_policy_config *policy = &policies[slot == SLOT_SHADOW ? 1 : topic_lossy(topic) ? 2 : 0];
+    rule_pool[slot] = (struct ps_rule){.policy = policy, .slot = slot, .topic = name};
     table[i].topic = name;
     table[i].hash = hash;
     table[i].rule[table[i].rule_count++] = &rule_pool[slot];
@@ -211,19 +214,31 @@ bool slot_is_of(uint32_t slot, const char *topic)
 
 static void make_rules(void)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         policies[i] = (struct ps_policy_config){.name = policy_text,
                                                 .topics = {glob_texts, 1},
                                                 .groups = {group_texts, 1},
-                                                .mode = i == 0 ? PS_MODE_ENFORCE : PS_MODE_SHADOW,
+                                                .mode = i == 1 ? PS_MODE_SHADOW : PS_MODE_ENFORCE,
                                                 .target_records = 1000,
                                                 .limit_records = 2000,
                                                 .wait_max = WAIT_MAX,
                                                 .told_max = WAIT_MAX,
                                                 .client_timeout = CLIENT_TIMEOUT,
-                                                .exempt_members = true};
+                                                .exempt_members = true,
+                                                .loss = i == 2 ? PS_LOSS_ALLOWED : PS_LOSS_NEVER,
+                                                .actions = {PS_ACTION_HOLD},
+                                                .action_count = 1,
+                                                .isolate = true,
+                                                .hold_max = 2 * PS_SECOND,
+                                                .queue = {.overflow = PS_OVERFLOW_REJECT}};
+    }
+    static const enum ps_action all[] = {PS_ACTION_SAMPLE, PS_ACTION_DIVERT, PS_ACTION_SHED, PS_ACTION_HOLD};
+    memcpy(policies[2].actions, all, sizeof all);
+    policies[2].action_count = PS_ARRAY_LEN(all);
+    policies[2].divert_topic = divert_text;
+    for (size_t i = 0; i < 2; i++) {
         configs[i] =
-            (struct ps_config){.policies = policies, .policy_count = 2, .tenants = tenants[i], .tenant_count = 2};
+            (struct ps_config){.policies = policies, .policy_count = 3, .tenants = tenants[i], .tenant_count = 2};
         static uint64_t names[2][512];
         PS_ASSERT(ps_config_names_size(&configs[i]) <= sizeof names[i]);
         ps_config_names_build(&configs[i], names[i]);
@@ -279,6 +294,22 @@ void worker_init(struct world *w)
                                      .topic_learned = topic_learned,
                                      .topic_name = topic_name,
                                      .notice = notice};
+    if (!rng_one_in(&w->rng, 10)) {
+        jobs_offer(w);
+    }
+    policies[2].shed_silent = rng_one_in(&w->rng, 3);
+    policies[2].queue.overflow = (enum ps_overflow)(1 + rng_below(&w->rng, 5));
+}
+
+/* What is armed at a slot: some of what its policy names. */
+static uint32_t some_armed(struct world *w, uint32_t slot)
+{
+    uint32_t all = 1u << PS_ACTION_HOLD;
+    const struct ps_policy_config *policy = rule_pool[slot].policy;
+    if (policy == &policies[2]) {
+        all |= 1u << PS_ACTION_SAMPLE | 1u << PS_ACTION_DIVERT | 1u << PS_ACTION_SHED;
+    }
+    return rng_one_in(&w->rng, 2) ? 0 : (uint32_t)rng_next(&w->rng) & all;
 }
 
 void worker_next_rules(struct world *w)
@@ -290,7 +321,7 @@ void worker_next_rules(struct world *w)
 static void set_all(struct world *w, bool open)
 {
     struct ps_setting settings[WORLD_SLOTS];
-    for (size_t i = 0; i < WORLD_SLOTS; i++) {
+    for (uint32_t i = 0; i < WORLD_SLOTS; i++) {
         static const double rates[] = {0, 1, 20, 300, 5000, (double)INFINITY};
         double rate = open ? (double)INFINITY : rates[rng_below(&w->rng, 6)];
         double headroom = open ? (double)INFINITY : (double)rng_below(&w->rng, 500);
@@ -299,6 +330,9 @@ static void set_all(struct world *w, bool open)
                                           .byte_rate = !open && rng_one_in(&w->rng, 4) ? 3000 : 0,
                                           .level = PS_LEVEL_SLOW,
                                           .lag = 1234,
+                                          .armed = open ? 0 : some_armed(w, i),
+                                          .keep = rng_below(&w->rng, 4) * 0.3,
+                                          .full = !open && rng_one_in(&w->rng, 8),
                                           .group = "g"};
     }
     ps_governor_settings(&w->governor, settings, WORLD_SLOTS, w->now);

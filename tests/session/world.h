@@ -10,6 +10,8 @@
  *     ends.c      clients and brokers: what was sent must arrive, what was asked must be answered
  *     producer.c  an idempotent producer and its broker, who know every sequence
  *     frames.c    the bytes of requests and responses
+ *     parts.c     Produce requests and answers, partition by partition
+ *     jobs.c      work that is done off the loop
  *     told.c      what they tell in passing, and what must be told of it */
 #ifndef PENSTOCK_TEST_WORLD_H
 #define PENSTOCK_TEST_WORLD_H
@@ -22,6 +24,7 @@
 #define WORLD_SESSIONS_MAX 3
 #define WORLD_REQUESTS_MAX 256
 #define WORLD_SLOTS        24
+#define WORLD_PARTS        128 /* partitions of a request */
 #define WORLD_GATHER       4000  /* limits.gather */
 #define WORLD_FRAME        60000 /* limits.frame */
 #define WORLD_RESERVE      500   /* bytes that frames of one side may reserve in all, unless there is only one */
@@ -58,6 +61,11 @@ enum topic { TOPIC_A, TOPIC_B, TOPIC_FREE, TOPIC_LATE, TOPIC_NAMELESS, TOPIC_MAN
 const char *topic_text(uint32_t topic);
 void topic_id(const char *topic, uint8_t id[16]);
 bool slot_is_of(uint32_t slot, const char *topic); /* some rule's of this topic */
+/* A policy on it may drop or divert records. */
+static inline bool topic_lossy(uint32_t topic)
+{
+    return topic == TOPIC_B || (topic >= TOPIC_MANY && topic % 2 == 0);
+}
 static inline bool topic_governed(uint32_t topic)
 {
     return topic != TOPIC_FREE && topic != TOPIC_NAMELESS;
@@ -107,6 +115,7 @@ struct producer {
 struct placed {
     uint8_t partition; /* of the producer */
     uint8_t batch;
+    bool left_out;     /* it did not get there */
     bool appended;     /* by the broker */
 };
 
@@ -135,6 +144,10 @@ struct request {
     bool may_be_silent;    /* of a version nobody knows: perhaps it is not answered */
     bool answered;
     bool refusable;        /* writes to a covered topic, or in a sequence of which something may have been refused */
+    bool lossy;            /* ... or to one whose records may be taken out, or elsewhere */
+    bool partial;          /* parts of it were left out */
+    uint8_t *passed;       /* as it came to the broker, if that is not as it was sent */
+    size_t passed_len;
     bool version_refused;  /* an ApiVersions that we answer ourselves */
     bool token;            /* raw: a length and bytes, no header; the answer likewise */
     int32_t partitions;    /* of a Produce, over all topics */
@@ -210,6 +223,7 @@ struct world {
     struct peer peers[WORLD_SESSIONS_MAX];
     size_t peer_count;
     uint64_t memory, blocks;   /* given out */
+    uint32_t jobs;             /* under way */
     uint64_t waits;            /* for memory that were begun */
     bool named[TOPIC_COUNT];   /* the topic's id has a name in the worker's cache */
     int map_refusals;          /* answers UNKNOWN that many times before a port is "bound" */
@@ -241,7 +255,9 @@ _Noreturn void world_fail(const struct world *w, const char *what, const char *f
                 XX(CLIENT_GONE) XX(BROKER_GONE) XX(LEFT_WAITING) XX(OUTLIVED) XX(BAD_REQUEST) XX(BAD_RESPONSE)         \
                     XX(CORRELATION) XX(MEMORY) XX(RESERVE_WAITED) XX(RESPONSE_WAITED) XX(NAMED) XX(UNNAMED)            \
                         XX(ASKED_SEVERAL) XX(NEVER_NAMED) XX(RAW) XX(PRINCIPAL) XX(PRINCIPAL_REFUSED) XX(APPENDED)     \
-                            XX(COMMITTED) XX(TXN_OFFSET) XX(TXN_END) XX(FETCHED) XX(REBALANCE)
+                            XX(COMMITTED) XX(TXN_OFFSET) XX(TXN_END) XX(FETCHED) XX(REBALANCE)    \
+                                XX(PARTIAL) XX(STRIPPED) XX(SAMPLED) XX(SHED) XX(TAKEN) XX(DIVERTED) XX(JOB_ABANDONED) \
+                                    XX(HELD_ANSWER) XX(AWAY)
 enum cover {
 #define XX(name) COVER_##name,
     COVER_MAP(XX)
@@ -305,6 +321,18 @@ void told_produced(struct world *w, struct request *r, uint32_t topic, int32_t p
 void told_put_request(struct world *w, struct request *r, struct ps_writer *out);
 void told_put_response(struct world *w, struct request *r, struct ps_writer *out);
 void told_notice(struct world *w, const struct ps_notice *n);
+
+/* parts.c */
+/* The Produce came to the broker otherwise than it was sent: only as it may be. */
+void parts_forwarded(struct world *w, struct request *r, const uint8_t *frame, size_t len);
+/* ... and its answer to the client, or one of ours. */
+void parts_answered(struct world *w, const struct request *r, const uint8_t *frame, size_t len);
+void parts_put_response(struct world *w, const struct request *r, struct ps_writer *out);
+/* The batch with so many records, as jobs.c rebuilds it. out: as long as the batch. Returns its length. */
+size_t parts_sample(struct ps_span batch, uint32_t kept, uint8_t *out);
+
+/* jobs.c */
+void jobs_offer(struct world *w);
 
 /* frames.c */
 void make_request(struct world *w, struct peer *p, struct request *r, int32_t correlation_id);

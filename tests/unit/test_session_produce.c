@@ -116,6 +116,7 @@ static void test_a_refusal_gives_back_what_was_paid(void **state)
     story_set_rate(t, 1, 1000.0, 1000.0);
     t->now += PS_SECOND;
     story_introduce(t, "librdkafka");
+    t->limits.gather = 0; /* all or nothing */
     story_refused_at_valve(t, frame_parts(&f, 1, 2, parts, 2));
     assert_true(t->slots.valves[1].admitted < 0.1);
     assert_int_equal(t->slots.usage[1].records[PS_OUTCOME_REJECTED], 10);
