@@ -420,6 +420,7 @@ static bool ask(struct ps_session *s, struct ps_gate_item *item, ps_ns now)
     }
     g->ticket.state = PS_TICKET_IDLE;
     admitted(s, item);
+    item->flow->away.since = 0;
     ps_isolate_passed(s, item->topic, now);
     return true;
 }

@@ -78,6 +78,7 @@ void ps_isolate_refused(struct ps_session *s, struct ps_gate_item *item, ps_ns n
 {
     struct ps_away *away = &item->flow->away;
     away->seen_at = now;
+    away->since = away->since == 0 ? now : away->since;
     away->asked = (struct ps_cost){item->cost > 1.0 ? item->cost : 1.0, (double)s->request.frame_len};
     s->gate->away = true;
     ask(s, item->flow, now);
@@ -98,6 +99,7 @@ bool ps_isolate_redeems(struct ps_session *s, struct ps_gate_item *item, ps_ns n
     away->credit.records -= item->cost;
     away->credit.bytes -= bytes;
     away->seen_at = now;
+    away->since = 0;
     ask(s, item->flow, now);
     return true;
 }

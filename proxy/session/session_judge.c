@@ -7,6 +7,14 @@
 
 #define BARRED_LOOK (50 * PS_MILLISECOND) /* how often an open breaker is looked at by those who wait for it */
 
+/* Where its answer asks for throttle_time_ms. An isolated topic asks for none: clients pause the whole connection. */
+static uint32_t told_slot(const struct ps_session *s, ps_ns now)
+{
+    uint32_t slot = ps_gate_slot(s, now);
+    const struct ps_gate_item *item = slot == PS_SLOT_NONE ? NULL : ps_gate_item(s, slot);
+    return item == NULL || item->spared || item->flow->away.seen_at != 0 ? PS_SLOT_NONE : slot;
+}
+
 /* The request passes: its entry in the ring. False: no memory. */
 static bool push_in_flight(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
@@ -21,7 +29,7 @@ static bool push_in_flight(struct ps_session *s, const struct ps_look *look, ps_
     entry->correlation_id = r->correlation_id;
     entry->api_key = r->api_key;
     entry->api_version = r->api_version;
-    entry->slot = look->governed ? ps_gate_slot(s, now) : PS_SLOT_NONE;
+    entry->slot = look->governed ? told_slot(s, now) : PS_SLOT_NONE;
     entry->sent_at = now;
     entry->hold_until = look->governed ? s->gate->hold_until : 0;
     entry->probe = r->probes;
@@ -307,6 +315,7 @@ static bool ask_valves(struct ps_session *s, const struct ps_look *look, struct 
         (void)ps_plan_of(s, in);
         struct ps_verdict v = ps_verdict_of(s, look, item, is_late(s, now), now);
         if (v.kind == PS_VERDICT_WAIT) {
+            ps_isolate_drop(s, item->flow, now); /* it is not away */
             *order = wait_until(s, look, v.until);
             return false;
         }

@@ -152,6 +152,7 @@ struct ps_away {
     struct ps_cost asked;    /* what was refused last */
     struct ps_cost credit;   /* that the valve has let go meanwhile */
     ps_ns seen_at;           /* it came last; 0: nothing is kept for it */
+    ps_ns since;             /* and has been refused ever since; 0: it passed */
 };
 
 struct ps_gate_flow {

@@ -268,6 +268,24 @@ static struct ps_verdict give_up(struct ps_session *s, struct ps_gate_item *item
     return (struct ps_verdict){.kind = PS_VERDICT_LET};
 }
 
+/* Refused at once; it has waited at home for as long as it has been refused. */
+static struct ps_verdict isolate(struct ps_session *s, const struct ps_look *look, struct ps_gate_item *item,
+                                 bool armed, ps_ns now)
+{
+    ps_ns since = item->flow->away.since, waited = since == 0 ? 0 : now - since, until = PS_NEVER;
+    enum ps_action action = PS_ACTION_THROTTLE;
+    if (armed && waited >= PS_PATIENCE) {
+        action = armed_takes(s, look, item, &until, now);
+    }
+    if (acts(action) && action != PS_ACTION_REJECT) {
+        return act(action);
+    }
+    if (waited >= s->gate->wait_max) {
+        count_once(&item->saturated, &usage_of(s, item)->saturated);
+    }
+    return (struct ps_verdict){.kind = PS_VERDICT_ACT, .action = PS_ACTION_REJECT, .unpaused = true};
+}
+
 struct ps_verdict ps_verdict_of(struct ps_session *s, const struct ps_look *look, struct ps_gate_item *item, bool late,
                                 ps_ns now)
 {
@@ -279,11 +297,11 @@ struct ps_verdict ps_verdict_of(struct ps_session *s, const struct ps_look *look
             return act(action);
         }
     }
+    uint32_t takers = BIT(PS_ACTION_HOLD) | BIT(PS_ACTION_DIVERT) | BIT(PS_ACTION_SHED);
     if (isolates(s, item, now)) {
-        return (struct ps_verdict){.kind = PS_VERDICT_ACT, .action = PS_ACTION_REJECT, .unpaused = true};
+        return isolate(s, look, item, (ps_verdict_armed(s, item) & takers) != 0, now);
     }
     enum ps_action action = overflows(s, look, item, &until, now);
-    uint32_t takers = BIT(PS_ACTION_HOLD) | BIT(PS_ACTION_DIVERT) | BIT(PS_ACTION_SHED);
     if (!acts(action) && (ps_verdict_armed(s, item) & takers) != 0) {
         ps_ns patience = ps_produce_held_for(s, PS_PATIENCE);
         if (now >= patience || late) {
