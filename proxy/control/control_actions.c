@@ -85,6 +85,7 @@ void ps_core_actions_bind(struct ps_core_actions *a, const struct ps_policy_conf
         a->armed = 0;
         a->keep = 1.0;
         a->full = false;
+        a->line_keep = 1.0;
     }
     if (policy == NULL || !policy->breaks) {
         ps_breaker_init(&a->breaker, now);
@@ -217,6 +218,7 @@ static void tick_queue(const struct ps_core *core, struct ps_core_instance *inst
     double part = queue->records > 0.0 ? a->waits.cost.records / queue->records : 0.0;
     part = queue->bytes > 0 ? fmax(part, a->waits.cost.bytes / (double)queue->bytes) : part;
     bool full = part > 0.0 && part >= (a->full ? queue->low : queue->high);
+    a->line_keep = full && part > queue->low ? queue->low / part : 1.0;
     if (full != a->full) {
         a->full = full;
         ps_log(PS_LOG_INFO, full ? "queue_full" : "queue_has_room",
@@ -300,7 +302,7 @@ void ps_core_actions_put(const struct ps_core *core, const struct ps_core_instan
     const struct ps_queue_config *queue = &instance->policy->queue;
     setting->overflow = queue->records > 0.0 || queue->bytes > 0 ? queue->overflow : (enum ps_overflow)0;
     bool drops = queue->overflow == PS_OVERFLOW_DROP_OLDEST || queue->overflow == PS_OVERFLOW_DROP_RANDOM;
-    setting->line_keep = a->full && drops && queue->high > 0.0 ? queue->low / queue->high : 1.0;
+    setting->line_keep = drops ? a->line_keep : 1.0;
     if (instance->policy->breaks) {
         setting->breaker = a->breaker.state;
         setting->probes = channel == a->probes_at ? a->probes : 0;

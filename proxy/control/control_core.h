@@ -81,6 +81,7 @@ struct ps_core_actions {
     uint32_t armed;              /* as the ladder says; bits 1 << enum ps_action */
     double keep;                 /* of sampling; 1: it is not armed */
     bool full;                   /* the line is */
+    double line_keep;            /* the share of it that may stay, for it to be at `low` */
     struct ps_core_waits waits;  /* of all workers */
     ps_ns beyond_at;             /* lag is beyond what the breaker bears since then; 0: it is not, or nobody knows */
     struct ps_flag flag;         /* for applications that sample by themselves */

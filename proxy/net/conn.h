@@ -60,6 +60,7 @@ struct ps_half {
 struct ps_conn {
     struct ps_worker *worker;
     struct ps_conn *next, *prev;       /* all of the worker */
+    struct ps_conn *evicted_next;      /* of those whose requests have just been thrown out of a line */
     struct ps_listener *listener;      /* one reference */
     struct ps_half half[2];            /* by enum ps_side */
     struct ps_dial *dial;              /* CONNECTING */

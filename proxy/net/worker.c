@@ -128,6 +128,31 @@ static void take_rules(struct ps_worker *w)
     w->valves_moved = true;
 }
 
+/* Lines that are full lose those whom their policies name: marked first, because what runs a connection may change any
+ * line, and then called. */
+static void trim_lines(struct ps_worker *w, uint32_t count)
+{
+    struct ps_conn *evicted = NULL;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        const struct ps_setting *setting = &w->slots.settings[slot];
+        if (!setting->full || setting->line_keep >= 1.0) {
+            continue;
+        }
+        struct ps_trim trim;
+        ps_trim_begin(&trim, &w->slots.valves[slot].line, setting->overflow, setting->line_keep, w->now ^ slot);
+        for (struct ps_ticket *ticket; (ticket = ps_trim_next(&trim)) != NULL;) {
+            struct ps_conn *c = ps_session_conn(ps_session_of_ticket(ticket));
+            ps_session_evict(ticket);
+            c->evicted_next = evicted;
+            evicted = c;
+        }
+    }
+    for (struct ps_conn *next; evicted != NULL; evicted = next) {
+        next = evicted->evicted_next;
+        ps_conn_resume(evicted, PS_CLIENT);
+    }
+}
+
 static void take_exchange(struct ps_worker *w)
 {
     struct ps_exchange *x = atomic_exchange(&w->channel.posted, NULL);
@@ -136,6 +161,7 @@ static void take_exchange(struct ps_worker *w)
     }
     ps_notices_tell(&w->notices, w->now);
     ps_governor_settings(&w->governor, x->settings, x->count, w->now);
+    trim_lines(w, x->count); /* first, so that nobody is told of those who go now, and has more go for them */
     for (uint32_t slot = 0; slot < x->count; slot++) {
         const struct ps_valve *valve = &w->slots.valves[slot];
         ps_valve_demand(valve, w->exchanged_at, x->demands[slot].tiers);

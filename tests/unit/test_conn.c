@@ -273,6 +273,11 @@ struct ps_session *ps_session_of_ticket(const struct ps_ticket *ticket)
     return ticket->owner;
 }
 
+void ps_session_evict(const struct ps_ticket *ticket)
+{
+    (void)ticket;
+}
+
 void *ps_session_conn(const struct ps_session *s)
 {
     return s->conn;
