@@ -18,10 +18,17 @@
  *           reserve                all topics matter: GATHER, once there is memory
  *           ps_topics_hold         an id without a name: the broker is asked first        session_topic.c
  *           await_rule             a topic is covered, its rule is not made yet
- *           ps_gate_ask            one valve after the other                              session_gate.c
- *             open                 FORWARD, or walked while it passes                     session_stream.c
- *             shut                 WAIT on a ticket: released, refused at wait.max, or let through over the limit
- *             refused              dropped, while the answer is written that takes its place in the ring
+ *           ps_judge               what stands against it; then the valves, one after the other  session_judge.c
+ *             ps_job_sample        its batches are rebuilt first: WAIT on a job               session_job.c
+ *             ps_gate_ask          open, or WAIT on a ticket                                session_gate.c
+ *             ps_verdict_of        what may be done to what does not pass: the matrix       session_verdict.c
+ *               isolated           refused at once, its place at the valve kept             session_isolate.c
+ *               held, diverted, shed, refused; or let through over the limit
+ *           ps_plan_of             what becomes of each of its topics and partitions        session_plan.c
+ *             all of it passes     FORWARD, or walked while it passes                       session_stream.c
+ *                                  with other headers before its records                    session_strip.c
+ *             part of it passes    FORWARD what stays, INSERT what is new, DISCARD the rest session_edit.c
+ *             nothing passes       dropped, while the answer is written that takes its place in the ring
  *
  *   broker bytes
  *     |  ps_session_next(BROKER)
@@ -32,7 +39,9 @@
  *     |-- to SASL, or a raw token: what the broker decided is noted, FORWARD              session_sasl.c
  *     |-- to a Produce: whether it is well counts for breakers                             session_answers.c
  *     |-- what confirms something: ps_signal_answer, then as any other                      session_signal.c, _note.c
+ *     |-- to a request that was held: WAIT until its time has come
  *     |-- nothing to change: FORWARD the whole frame
+ *     |-- parts of the request are answered by us: GATHER, ps_parcel_merge, then as the next, but all of it INSERT
  *     |-- WHOLE: GATHER, once there is memory, then ps_rewrite: FORWARD what stays, INSERT what is new
  *     '-- TAIL: FORWARD through ps_tail, GATHER the end, INSERT it rewritten at equal length
  *
