@@ -96,8 +96,3 @@ enum ps_action ps_action_safer(enum ps_action action)
     }
     return PS_ACTION_THROTTLE;
 }
-
-bool ps_family_may_refuse(enum ps_family family, enum ps_producer producer)
-{
-    return ps_action_cell(PS_ACTION_REJECT, false, true, producer, family) != NEVER;
-}

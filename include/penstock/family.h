@@ -37,8 +37,4 @@ enum ps_family ps_family_by_produce(struct ps_span client_id, int16_t version, c
 /* The three kinds of producer that decide what may be answered. */
 enum ps_producer { PS_PRODUCER_PLAIN = 1, PS_PRODUCER_IDEMPOTENT, PS_PRODUCER_TRANSACTIONAL };
 
-/* True if a Produce of this kind, acks != 0, may be answered with NOT_ENOUGH_REPLICAS and a throttle time because the
- * client retries it for long and without an error to the application. */
-bool ps_family_may_refuse(enum ps_family family, enum ps_producer producer);
-
 #endif
