@@ -4,7 +4,8 @@
 
 Each cell is one topic with a policy of its own and one producer on one connection. Pressure is a rate far below what
 comes; it is switched on and off at random, by reloads. At the end each record is accounted for: what the proxy says
-of it (penstock_records_total), what the topics hold, what the client was told. A cell that the matrix (`penstock check --matrix`) forbids must show the next safer action.
+of it (penstock_records_total), what the topics hold, what the client was told. A cell that the matrix (`penstock check
+--matrix`) forbids must show the next safer action.
 """
 
 import argparse
@@ -27,15 +28,15 @@ from proxy import Penstock, policy, yaml  # noqa: E402
 
 PARTITIONS = 2
 GROUP = "pressed"
-RATE = 60             # records/s of each producer
+RATE = 40             # records/s of each cell
 PRESSED = 1           # admitted a second under pressure: the head of a line waits longer than wait.max
 WARM, CALM = 4, 8     # s without pressure before and after; after a refusal franz-go may rest for 5 s
 ARMING = 7            # s of pressure until the first rung is armed, and a moment more
 DIVERTED = "actions.diverted"
 
-# kind: of the matrix (plain, idempotent); load: what starts it (load.Producers). Batches shall be of several records each.
+# kind: of the matrix (plain, idempotent); load: what starts it (load.Producers). Batches shall hold several records.
 Client = collections.namedtuple("Client", "name load family kind")
-PROPS = {"lrk": {"linger_ms": 100}, "java": {"linger_ms": 50}}
+LINGER_MS = 100
 CLIENTS = [
     Client("java", "java", "java", "idempotent"),
     Client("java-plain", "java", "java", "plain"),
@@ -54,7 +55,8 @@ CLIENTS = [
 Action = collections.namedtuple("Action", "name does silent policy outcomes")
 SHORT = {"max": "500ms", "told_max": "500ms", "client_timeout": "10s"}
 LONG = {"max": "8s", "told_max": "5s", "client_timeout": "10s"}
-QUEUE = {"records": 40}
+QUEUE = {"records": 2}  # one request that waits fills it: what others of its cell bring is too much
+CROWD = 3               # producers of a cell with a queue
 LOSS = {"loss": "allowed"}
 ACTIONS = [
     Action("throttle", "throttle", False, {"wait": LONG}, ["rejected"]),
@@ -94,12 +96,14 @@ def matrix():
 
 
 class Cell:
-    """A client under an action: one topic, one policy, one producer."""
+    """A client under an action: one topic, one policy, one producer (or some, where they queue)."""
 
     def __init__(self, client, action, allowed):
         self.client, self.action, self.allowed = client, action, allowed
         self.name = f"{client.name}.{action.name}"
-        self.stream = stream(self.name, RATE, size=200, partitions=PARTITIONS, keys=50)
+        self.crowd = CROWD if "queue" in action.policy else 1
+        self.streams = [stream(self.name, RATE / self.crowd, size=200, partitions=PARTITIONS, keys=50)
+                        for _ in range(self.crowd)]
         self.said = {}       # outcome: records, as the proxy says
         self.wrong = []      # what did not hold
         self.acked = self.failed = 0
@@ -110,7 +114,7 @@ class Cell:
         so there it is a good part of what comes, except to those who pipeline what waits and so never wait long."""
         if self.action.name != "hold":
             return PRESSED
-        return 5 if self.client.load == "lrk" else 40
+        return 5 if self.client.load == "lrk" else 7 * RATE // 10
 
     def policy(self):
         return policy(self.name, self.name, GROUP, target="10M", limit="20M", **self.action.policy)
@@ -177,10 +181,11 @@ def start_producers(context, bootstrap, cells):
     """One process of each library with all its producers; they write from now on."""
     by_load = collections.defaultdict(list)
     for cell in cells:
-        spec = producer(cell.name, bootstrap, cell.stream, idempotence=cell.client.kind == "idempotent",
-                        **PROPS.get(cell.client.load, {}))
-        spec["default_client_id"] = cell.client.family == "kafka-python-2"
-        by_load[cell.client.load].append(spec)
+        for number, one in enumerate(cell.streams):
+            spec = producer(f"{cell.name}-{number}", bootstrap, one, idempotence=cell.client.kind == "idempotent",
+                            linger_ms=LINGER_MS)
+            spec["default_client_id"] = cell.client.family == "kafka-python-2"
+            by_load[cell.client.load].append(spec)
     started = {load: Producers(context, load, load, specs) for load, specs in by_load.items()}
     for one in started.values():
         one.begun(90)
@@ -214,29 +219,30 @@ def judge_proxy(cell):
 
 
 def judge_topics(cell, kept, moved):
-    """What the topics hold is what the proxy says: kept, moved are rows of read_back.c of this producer."""
+    """What the topics hold is what the proxy says: kept, moved are rows of read_back.c of this cell's producers.
+    Returns the records: (origin, number)."""
     passed = sum(cell.said[outcome] for outcome in PASSED)
     cell.expect("the topic holds what was forwarded", len(kept) == passed, f"{len(kept)} and {passed}")
     cell.expect("the divert topic holds what was diverted", len(moved) == cell.said["diverted"],
                 f"{len(moved)} and {cell.said['diverted']}")
-    numbers = collections.Counter(row[3] for row in [*kept, *moved])
+    numbers = collections.Counter((row[2], row[3]) for row in [*kept, *moved])
     twice = sum(1 for count in numbers.values() if count > 1)
     cell.expect("no record twice", twice == 0, twice)
     if cell.ordered():
         last, disorder = {}, 0
-        for partition, _, _, number, *_ in kept:
-            disorder += number < last.get(partition, -1)
-            last[partition] = number
+        for partition, _, origin, number, *_ in kept:
+            disorder += number < last.get((origin, partition), -1)
+            last[origin, partition] = number
         cell.expect("in order", disorder == 0, f"{disorder} behind a later one")
     return numbers
 
 
-def judge_client(cell, client, numbers, calm_ms):
-    """What it was told is true, and it is healthy to the end. calm_ms: from when on nothing is pressed any more."""
-    acked = [row for row in client.acks()]
-    failed = [row for row in client.failures()]
+def judge_clients(cell, clients, numbers, calm_ms):
+    """What they were told is true, and they are healthy to the end. calm_ms: from when on nothing is pressed."""
+    acked = [row for client in clients for row in client.acks()]
+    failed = [row for client in clients for row in client.failures()]
     cell.acked, cell.failed = len(acked), len(failed)
-    missing = sum(1 for row in acked if row[1] not in numbers)
+    missing = sum(1 for row in acked if row[:2] not in numbers)
     unseen = cell.said["sampled_out"] + (cell.said["shed"] if cell.action.silent else 0)
     cell.expect("acknowledged and not there: what was sampled out or shed silently", missing == unseen,
                 f"{missing} and {unseen}")
@@ -244,8 +250,8 @@ def judge_client(cell, client, numbers, calm_ms):
     # franz-go gives up all that it has in its buffer for the partition.
     cell.expect("failed: what was shed", len(failed) == shed or cell.client.family == "franz-go" and
                 len(failed) >= shed > 0, f"{len(failed)} and {shed}")
-    cell.expect("what failed is not there", not any(row[1] in numbers for row in failed))
-    errors = [line for line in client.errors() if "client_error" in line]
+    cell.expect("what failed is not there", not any(row[:2] in numbers for row in failed))
+    errors = [line for client in clients for line in client.errors() if "client_error" in line]
     cell.expect("no error of the client itself", not errors, errors[:1])
     late = [row for row in acked if row[4] >= calm_ms]
     seconds = (max((row[4] for row in late), default=calm_ms) - calm_ms) / 1000
@@ -288,7 +294,8 @@ def run(context, cluster, chosen, seconds, seed=None):
     proxy = Penstock(context, cluster, [cell.policy() for cell in cells])
     pressure = Pressure(context, proxy, {cell.name: cell.pressed() for cell in cells})
     producers = start_producers(context, proxy.bootstrap, cells)
-    context.say(f"{len(cells)} producers in {len(producers)} processes; {seconds} s of pressure, seed {seed}")
+    context.say(f"{len(cells)} cells, {sum(cell.crowd for cell in cells)} producers in {len(producers)} processes; "
+                f"{seconds} s of pressure, seed {seed}")
     time.sleep(WARM)
     pressure.play(seconds, seed)
     context.say(f"pressure was switched {pressure.switched} times")
@@ -305,10 +312,11 @@ def run(context, cluster, chosen, seconds, seed=None):
     for cell in cells:
         cell.said = said[cell.name]
         cell.armed = cell.armed or cell.name in pressure.armed
-        client = producers[cell.client.load].each[cell.name]
+        process = producers[cell.client.load]
+        of_cell = [process.each[f"{cell.name}-{number}"] for number in range(cell.crowd)]
         judge_proxy(cell)
-        numbers = judge_topics(cell, held[cell.name], moved[cell.stream["origin"]])
-        judge_client(cell, client, numbers, calm_ms)
+        diverted = [row for one in cell.streams for row in moved[one["origin"]]]
+        judge_clients(cell, of_cell, judge_topics(cell, held[cell.name], diverted), calm_ms)
         judge_action(cell)
         context.check(cell.name, not cell.wrong, "; ".join([*cell.wrong, tell(cell)]))
     for action in {cell.action.name: cell.action for cell in cells if cell.action.policy.get("actions")}.values():

@@ -22,7 +22,8 @@ def stream(topic, rate=0, size=1000, partitions=0, keys=0):
 
 
 def producer(client_id, bootstrap, *streams, acks="all", idempotence=False, codec="none", **props):
-    """Keyword arguments become the client's properties: linger_ms=5 is linger.ms=5 (of Java and librdkafka)."""
+    """Keyword arguments become the client's properties: linger_ms=5 is linger.ms=5. All know that one; the others are for
+    Java and librdkafka."""
     return {"client_id": client_id, "bootstrap": bootstrap, "acks": acks, "idempotence": idempotence, "codec": codec,
             "props": {key.replace("_", "."): str(value) for key, value in props.items()}, "streams": list(streams)}
 

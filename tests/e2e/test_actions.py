@@ -40,7 +40,7 @@ class Judges(unittest.TestCase):
         acked = [*range(200)] if acked is None else acked
         actions.judge_proxy(one)
         numbers = actions.judge_topics(one, rows(*kept), rows(*moved))
-        actions.judge_client(one, client(acked, failed, **more), numbers, CALM)
+        actions.judge_clients(one, [client(acked, failed, **more)], numbers, CALM)
         return {text.split(" (")[0] for text in one.wrong}
 
     def test_a_right_cell_passes(self):

@@ -11,7 +11,7 @@ const { createInterface } = require('readline')
 const VALUE_HEAD = 20 // origin, number, milliseconds
 const ACK = 36
 const ERRORS_SHOWN = 100
-const TICK_MS = 50
+const TICK_MS = 50 // unless linger.ms says otherwise
 const CATCH_UP_MS = 1000
 const FAILED = -2n // in the place of an offset
 
@@ -118,7 +118,7 @@ class Steady {
                         call.then(() => calls.delete(call))
                     }
                 }
-                await new Promise(resolve => setTimeout(resolve, TICK_MS))
+                await new Promise(resolve => setTimeout(resolve, Number(flow.props['linger.ms'] || TICK_MS)))
             }
             await Promise.all(calls)
             await producer.disconnect()

@@ -219,7 +219,7 @@ class ConfluentKafka(exercises.Library):
     def pipe(self, flow):
         self.bootstrap = flow["bootstrap"]
         return ConfluentPipe(self._config(flow["client_id"], acks=flow["acks"], enable_idempotence=flow["idempotence"],
-                                          compression_type=flow.get("codec") or "none"))
+                                          compression_type=flow.get("codec") or "none", **flow["props"]))
 
     def _consumer(self, client_id, group, committed=True, **more):
         config = self._config(client_id, group_id=group, enable_auto_commit=False, auto_offset_reset="earliest",

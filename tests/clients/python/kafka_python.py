@@ -105,7 +105,8 @@ class KafkaPython(exercises.Library):
         self.bootstrap = flow["bootstrap"]
         acks = flow["acks"] if flow["acks"] == "all" else int(flow["acks"])
         codec = flow.get("codec") or "none"
-        config = self._config(flow["client_id"], acks=acks, compression_type=None if codec == "none" else codec, **more)
+        config = self._config(flow["client_id"], acks=acks, compression_type=None if codec == "none" else codec,
+                              linger_ms=int(flow["props"].get("linger.ms", 0)), **more)
         if flow.get("default_client_id"):
             del config["client_id"]
         return Pipe(config)

@@ -30,7 +30,15 @@ type Flow struct {
 	Acks       string    `json:"acks"`
 	Idempotent bool      `json:"idempotence"`
 	Codec      string    `json:"codec"`
+	Props      struct {
+		LingerMs int `json:"linger.ms,string"`
+	} `json:"props"`
 	Streams    []*Stream `json:"streams"`
+}
+
+// Linger is how long records are collected for a batch; 0: the library's default.
+func (f Flow) Linger() time.Duration {
+	return time.Duration(f.Props.LingerMs) * time.Millisecond
 }
 
 // Sending is the same in the words of the exercises.

@@ -43,6 +43,9 @@ func (library) Pipe(flow driver.Flow) (driver.Pipe, error) {
 		kgo.RequiredAcks(acks[sending.Acks]), kgo.ProducerBatchCompression(codecs[sending.Codec]), kgo.WithHooks(p),
 		kgo.RecordPartitioner(either{kgo.StickyKeyPartitioner(nil)}),
 	}
+	if flow.Linger() > 0 {
+		options = append(options, kgo.ProducerLinger(flow.Linger()))
+	}
 	if !sending.Idempotent {
 		options = append(options, kgo.DisableIdempotentWrite())
 	}

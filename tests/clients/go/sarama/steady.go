@@ -29,6 +29,7 @@ func (e either) Partition(message *sarama.ProducerMessage, n int32) (int32, erro
 func (library) Pipe(flow driver.Flow) (driver.Pipe, error) {
 	c := producing(flow.Sending())
 	c.Producer.Partitioner = func(topic string) sarama.Partitioner { return either{sarama.NewHashPartitioner(topic)} }
+	c.Producer.Flush.Frequency = flow.Linger()
 	producer, err := sarama.NewAsyncProducer([]string{flow.Bootstrap}, c)
 	if err != nil {
 		return nil, err
