@@ -76,6 +76,8 @@ double ps_verdict_keep(const struct ps_session *s, uint64_t topic, const struct 
 bool ps_verdict_samples(struct ps_session *s);
 /* NULL: the rules have been replaced since. */
 const struct ps_policy_config *ps_verdict_policy(const struct ps_session *s, const struct ps_gate_item *item);
+/* What would wait there is refused at once, so that other topics of the connection do not wait as well. */
+bool ps_verdict_isolates(const struct ps_session *s, const struct ps_gate_item *item, ps_ns now);
 /* item: for SHED; else it may be NULL. */
 enum ps_cell ps_verdict_cell(const struct ps_session *s, const struct ps_gate_item *item, enum ps_action action);
 bool ps_verdict_may_refuse(const struct ps_session *s);
@@ -112,6 +114,9 @@ bool ps_job_sample(struct ps_session *s, struct ps_span in); /* true: one is und
 bool ps_job_may_divert(const struct ps_session *s, const struct ps_gate_item *item, ps_ns now);
 bool ps_job_divert(struct ps_session *s, struct ps_gate_item *item, struct ps_span in, ps_ns now); /* as above */
 bool ps_job_done(const struct ps_session *s);
+/* What samples is waited for as a turn is. What is on its way to the divert topic cannot be called back: refused or let
+ * through it would be stored twice, so it is waited for as long as the client waits. */
+ps_ns ps_job_deadline(const struct ps_session *s);
 bool ps_job_take(struct ps_session *s, bool late); /* its results; true: nothing is awaited any more */
 void ps_job_drop(struct ps_session *s, struct ps_job **job);
 void ps_job_accepted(struct ps_session *s, uint64_t topic); /* the broker took a batch for it */

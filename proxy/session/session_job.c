@@ -227,6 +227,11 @@ bool ps_job_done(const struct ps_session *s)
     return s->env->job_results(s->env->ctx, job) != NULL;
 }
 
+ps_ns ps_job_deadline(const struct ps_session *s)
+{
+    return s->plan->diverting != NULL ? ps_produce_held_for(s, s->gate->client_timeout) : ps_produce_deadline(s);
+}
+
 /* True: nothing is awaited any more. What is not there when the request's time is over is not waited for. */
 bool ps_job_take(struct ps_session *s, bool late)
 {

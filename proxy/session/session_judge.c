@@ -12,7 +12,8 @@ static uint32_t told_slot(const struct ps_session *s, ps_ns now)
 {
     uint32_t slot = ps_gate_slot(s, now);
     const struct ps_gate_item *item = slot == PS_SLOT_NONE ? NULL : ps_gate_item(s, slot);
-    return item == NULL || item->spared || item->flow->away.seen_at != 0 ? PS_SLOT_NONE : slot;
+    bool isolated = item != NULL && (item->flow->away.seen_at != 0 || ps_verdict_isolates(s, item, now));
+    return item == NULL || item->spared || isolated ? PS_SLOT_NONE : slot;
 }
 
 /* The request passes: its entry in the ring. False: no memory. */
@@ -170,7 +171,7 @@ static struct ps_order await_job(struct ps_session *s, const struct ps_look *loo
     s->plan->awaits = true;
     s->gate->look = *look;
     s->request_phase = PS_REQUEST_JOB;
-    return ps_order_wait(ps_produce_deadline(s));
+    return ps_order_wait(ps_job_deadline(s));
 }
 
 /* Does to the topic whose valve is being asked what was decided, and to nothing else. False: it is all or nothing. */
@@ -285,6 +286,17 @@ static bool is_blocked(struct ps_session *s, const struct ps_look *look, ps_ns n
     return s->gate != NULL && (s->gate->blocked || (unseen && ps_sticky_any(s, now)));
 }
 
+/* A pause would hold up other topics of this connection. */
+static bool isolates_some(const struct ps_session *s, ps_ns now)
+{
+    for (uint32_t i = 0; i < s->gate->item_count; i++) {
+        if (ps_verdict_isolates(s, ps_gate_item_at(s->gate, i), now)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Only the partitions that it stands against are refused, where the client bears that. False: the whole request is. */
 static bool refuse_blocked_parts(struct ps_session *s, struct ps_span in, ps_ns now)
 {
@@ -295,7 +307,7 @@ static bool refuse_blocked_parts(struct ps_session *s, struct ps_span in, ps_ns 
     if (plan == NULL || plan->count == 1) {
         return false;
     }
-    plan->paused = true;
+    plan->paused = !isolates_some(s, now);
     ps_plan_refuse_blocked(s, in, now);
     return true;
 }
@@ -345,7 +357,9 @@ struct ps_order ps_judge(struct ps_session *s, const struct ps_look *look, struc
         ps_isolate_passed(s, look->free_topic, now);
     }
     if (is_blocked(s, look, now) && ps_verdict_may_refuse(s) && !refuse_blocked_parts(s, in, now)) {
-        return answer_whole(s, in, &(struct ps_verdict){.kind = PS_VERDICT_ACT, .action = PS_ACTION_REJECT}, now);
+        struct ps_verdict refused = {
+            .kind = PS_VERDICT_ACT, .action = PS_ACTION_REJECT, .unpaused = isolates_some(s, now)};
+        return answer_whole(s, in, &refused, now);
     }
     bool asks = look->governed && g->item_count > 0;
     if (asks && is_barred(s) && bar(s, look, in, &order, now)) {

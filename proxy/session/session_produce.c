@@ -264,8 +264,8 @@ struct ps_order ps_produce_resume(struct ps_session *s, struct ps_span in, ps_ns
         }
         return ps_produce_begin(s, in, now);
     case PS_REQUEST_JOB:
-        if (!ps_job_take(s, now >= ps_produce_deadline(s))) {
-            return ps_order_wait(ps_produce_deadline(s));
+        if (!ps_job_take(s, now >= ps_job_deadline(s))) {
+            return ps_order_wait(ps_job_deadline(s));
         }
         return judge(s, in, now);
     case PS_REQUEST_WAIT:

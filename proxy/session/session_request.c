@@ -286,7 +286,7 @@ bool ps_request_ready(const struct ps_session *s, ps_ns now)
     case PS_REQUEST_RESERVE:
         return now >= s->retry_at;
     case PS_REQUEST_JOB:
-        return ps_job_done(s) || now >= ps_produce_deadline(s);
+        return ps_job_done(s) || now >= ps_job_deadline(s);
     case PS_REQUEST_WAIT:
         return s->gate->ticket.state == PS_TICKET_ADMITTED || s->gate->evicted || now >= s->gate->look_at;
     case PS_REQUEST_STREAM_WAIT:

@@ -124,16 +124,10 @@ bool ps_verdict_samples(struct ps_session *s)
     return samples;
 }
 
-/* Sarama gives up after three retries unless it is told to pause between them. */
-static bool bears_no_pause(const struct ps_session *s)
-{
-    return s->family != PS_FAMILY_SARAMA;
-}
-
-static bool isolates(const struct ps_session *s, const struct ps_gate_item *item, ps_ns now)
+bool ps_verdict_isolates(const struct ps_session *s, const struct ps_gate_item *item, ps_ns now)
 {
     const struct ps_policy_config *policy = ps_verdict_policy(s, item);
-    return policy != NULL && policy->isolate && bears_no_pause(s) && ps_isolate_others(s, item->topic, now) &&
+    return policy != NULL && policy->isolate && ps_isolate_others(s, item->topic, now) &&
            ps_verdict_cell(s, item, PS_ACTION_REJECT) == PS_CELL_PART;
 }
 
@@ -298,7 +292,7 @@ struct ps_verdict ps_verdict_of(struct ps_session *s, const struct ps_look *look
         }
     }
     uint32_t takers = BIT(PS_ACTION_HOLD) | BIT(PS_ACTION_DIVERT) | BIT(PS_ACTION_SHED);
-    if (isolates(s, item, now)) {
+    if (ps_verdict_isolates(s, item, now)) {
         return isolate(s, look, item, (ps_verdict_armed(s, item) & takers) != 0, now);
     }
     enum ps_action action = overflows(s, look, item, &until, now);

@@ -35,7 +35,8 @@ static void note_close(struct world *w, struct peer *p, enum ps_close reason)
     cover[COVER_MEMORY] += reason == PS_CLOSE_MEMORY;
 }
 
-/* Nothing waits beyond wait.max, or client_timeout where no answer is awaited, however often it is told to. */
+/* Nothing waits beyond wait.max, or client_timeout where no answer is awaited or its records are on their way to a
+ * divert topic, however often it is told to. */
 static void note_wait(struct world *w, struct peer *p, enum ps_side side, ps_ns until)
 {
     CHECK(w, until > w->now && (until == PS_NEVER || until <= w->now + CLIENT_TIMEOUT));
@@ -44,7 +45,7 @@ static void note_wait(struct world *w, struct peer *p, enum ps_side side, ps_ns 
     if (side == PS_CLIENT && until != PS_NEVER && p->current < p->request_count) {
         const struct request *r = &p->requests[p->current];
         p->held_since = p->held_since == 0 ? w->now : p->held_since;
-        ps_ns bound = r->acks == 0 ? CLIENT_TIMEOUT : WAIT_MAX;
+        ps_ns bound = r->acks == 0 || p->diverts ? CLIENT_TIMEOUT : WAIT_MAX;
         CHECK(w, !peer_keeps_rules(p) || until - p->held_since + p->held <= bound);
         cover[COVER_HELD_MIDWAY] += p->consumed > r->starts_at;
     }

@@ -5,6 +5,7 @@
 
 struct ps_job {
     struct world *world;
+    struct peer *peer;
     ps_ns done_at;
     uint32_t count;
     struct ps_job_result *results;
@@ -39,6 +40,7 @@ static struct ps_job *start(void *ctx, void *conn, const struct ps_job_part *par
     }
     struct ps_job *job = calloc(1, sizeof *job);
     job->world = w;
+    job->peer = p;
     job->count = count;
     job->done_at = w->now + rng_below(&w->rng, rng_one_in(&w->rng, 4) ? 8000 : 50) * PS_MILLISECOND;
     job->results = calloc(count, sizeof *job->results);
@@ -46,6 +48,7 @@ static struct ps_job *start(void *ctx, void *conn, const struct ps_job_part *par
     for (uint32_t i = 0; i < count; i++) {
         CHECK(w, parts[i].policy != NULL && parts[i].policy->loss == PS_LOSS_ALLOWED && parts[i].batch.len >= 61);
         CHECK(w, parts[i].topic.base != NULL && parts[i].tenant != NULL);
+        p->diverts = p->diverts || parts[i].kind == PS_JOB_DIVERT;
         work(w, &parts[i], &job->results[i], &job->puts[i]);
         cover[COVER_DIVERTED] += parts[i].kind == PS_JOB_DIVERT && !job->results[i].failed;
     }
@@ -63,6 +66,7 @@ static void end(void *ctx, struct ps_job *job)
 {
     struct world *w = ctx;
     CHECK(w, w->jobs > 0 && job->world == w);
+    job->peer->diverts = false;
     cover[COVER_JOB_ABANDONED] += w->now < job->done_at;
     for (uint32_t i = 0; i < job->count; i++) {
         free(job->puts[i]);

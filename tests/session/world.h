@@ -195,6 +195,7 @@ struct peer {
     uint64_t sent, consumed; /* bytes by the client in all; bytes of them that orders have moved */
     size_t current;          /* the request that the next byte belongs to */
     ps_ns held_since;        /* the current request is told to wait since then; 0: it is not */
+    bool diverts;            /* records of the current request are on their way to a divert topic */
     ps_ns held;              /* ... and was so long before */
     struct producer *producer;
     uint32_t wandered;       /* PEER_WANDERER: topics written to */
