@@ -213,6 +213,7 @@ static struct ps_order wait_until(struct ps_session *s, const struct ps_look *lo
 {
     s->gate->look = *look;
     s->gate->look_at = until;
+    s->gate->evicted = false; /* if it was, nothing could be done about it */
     s->request_phase = PS_REQUEST_WAIT;
     return ps_order_wait(until);
 }
@@ -260,11 +261,14 @@ static bool is_barred_by_broker(struct ps_session *s)
            !env->broker_admits(env->ctx, s->conn, priority, &s->request.probes);
 }
 
-/* Refused at once where the client bears it; else it waits, and is let through in the end. */
+/* Refused at once where the client bears it; else it waits, and is let through in the end: where no policy has a
+ * wait.max for it, as what cannot be judged. */
 static bool bar(struct ps_session *s, const struct ps_look *look, struct ps_span in, struct ps_order *order, ps_ns now)
 {
     ps_produce_hold(s, now);
-    if (s->state == PS_SESSION_DRAINING || is_late(s, now)) {
+    ps_ns end = ps_produce_deadline(s);
+    end = end == PS_NEVER ? ps_produce_unjudged_until(s, now) : end;
+    if (s->state == PS_SESSION_DRAINING || is_late(s, now) || now >= end) {
         return false;
     }
     if (ps_verdict_may_refuse(s)) {
@@ -272,7 +276,7 @@ static bool bar(struct ps_session *s, const struct ps_look *look, struct ps_span
         return true;
     }
     ps_gate_waits(s, now);
-    *order = wait_until(s, look, ps_ns_min(now + BARRED_LOOK, ps_produce_deadline(s)));
+    *order = wait_until(s, look, ps_ns_min(now + BARRED_LOOK, end));
     return true;
 }
 
@@ -362,7 +366,8 @@ struct ps_order ps_judge(struct ps_session *s, const struct ps_look *look, struc
         return answer_whole(s, in, &refused, now);
     }
     bool asks = look->governed && g->item_count > 0;
-    if (asks && is_barred(s) && bar(s, look, in, &order, now)) {
+    bool released = asks && g->ticket.state == PS_TICKET_ADMITTED; /* it is taken in below, and may be barred then */
+    if (asks && !released && is_barred(s) && bar(s, look, in, &order, now)) {
         return order;
     }
     if (asks && in.len >= s->request.frame_len && !is_late(s, now) && ps_job_sample(s, in)) {

@@ -297,6 +297,9 @@ void worker_init(struct world *w)
     if (!rng_one_in(&w->rng, 10)) {
         jobs_offer(w);
     }
+    if (rng_one_in(&w->rng, 3)) {
+        breakers_begin(w);
+    }
     policies[2].shed_silent = rng_one_in(&w->rng, 3);
     policies[2].queue.overflow = (enum ps_overflow)(1 + rng_below(&w->rng, 5));
 }
@@ -333,6 +336,11 @@ static void set_all(struct world *w, bool open)
                                           .armed = open ? 0 : some_armed(w, i),
                                           .keep = rng_below(&w->rng, 4) * 0.3,
                                           .full = !open && rng_one_in(&w->rng, 8),
+                                          .breaker = open || !w->breaks || !rng_one_in(&w->rng, 6)
+                                                         ? (enum ps_breaker_state)0
+                                                         : (enum ps_breaker_state)(1 + rng_below(&w->rng, 3)),
+                                          .probes = rng_below(&w->rng, 3),
+                                          .answer_within = w->breaks ? 3 * PS_SECOND : 0,
                                           .group = "g"};
     }
     ps_governor_settings(&w->governor, settings, WORLD_SLOTS, w->now);

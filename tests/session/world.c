@@ -223,6 +223,9 @@ static void step(struct world *w)
     if (rng_one_in(&w->rng, 8)) {
         ps_session_tidy(p->session, w->now);
     }
+    if (w->breaks) {
+        breakers_step(w, p);
+    }
     worker_take_turns(w);
     world_check(w);
 }
@@ -243,6 +246,7 @@ static bool is_quiet(const struct peer *p)
 static void wind_down(struct world *w)
 {
     w->map_refusals = 0;
+    w->breaks = false;
     for (int turn = 0; turn < 160; turn++) {
         bool quiet = true;
         for (size_t i = 0; i < w->peer_count; i++) {

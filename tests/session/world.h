@@ -230,6 +230,9 @@ struct world {
     int map_refusals;          /* answers UNKNOWN that many times before a port is "bound" */
     int64_t offsets;           /* the last that a broker gave, or a consumer took */
     bool scripted;             /* requests are not those of the peers: notices are not sought among them */
+    bool breaks;               /* brokers are not always well */
+    uint64_t judged;           /* Produce requests of which the broker's breaker heard */
+    uint64_t probes, probes_judged;
     uint64_t told;             /* sum of what signals said, in any order */
     uint64_t steps;
 };
@@ -258,7 +261,8 @@ _Noreturn void world_fail(const struct world *w, const char *what, const char *f
                         XX(ASKED_SEVERAL) XX(NEVER_NAMED) XX(RAW) XX(PRINCIPAL) XX(PRINCIPAL_REFUSED) XX(APPENDED)     \
                             XX(COMMITTED) XX(TXN_OFFSET) XX(TXN_END) XX(FETCHED) XX(REBALANCE)    \
                                 XX(PARTIAL) XX(STRIPPED) XX(SAMPLED) XX(SHED) XX(TAKEN) XX(DIVERTED) XX(JOB_ABANDONED) \
-                                    XX(HELD_ANSWER) XX(AWAY)
+                                    XX(HELD_ANSWER) XX(AWAY) XX(BARRED) XX(BROKER_ILL)     \
+                                        XX(OVERDUE) XX(EVICTED)
 enum cover {
 #define XX(name) COVER_##name,
     COVER_MAP(XX)
@@ -291,6 +295,10 @@ void io_settle(struct world *w, struct peer *p); /* pumps until neither side has
 /* Bytes of that side arrive, unless it is not being read. */
 void io_deliver(struct world *w, struct peer *p, enum ps_side side, size_t max);
 void io_end_side(struct world *w, struct peer *p, enum ps_side side);
+
+/* breakers.c */
+void breakers_begin(struct world *w);
+void breakers_step(struct world *w, struct peer *p);
 
 /* ends.c */
 void ends_send(struct world *w, struct peer *p);                     /* a request, or tokens */
