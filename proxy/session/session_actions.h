@@ -29,7 +29,7 @@ struct ps_plan_part {
 struct ps_plan_text {
     uint32_t slot, len;
     uint8_t action;
-    char text[224];
+    char text[PS_TEXT_MAX];
 };
 
 /* A block. */

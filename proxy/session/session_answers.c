@@ -38,8 +38,8 @@ bool ps_session_overdue(struct ps_session *s, ps_ns broker_within, ps_ns now)
 {
     const struct ps_inflight_ring *r = &s->in_flight;
     bool overdue = false;
-    if (s->response_phase != PS_RESPONSE_HEAD) {
-        return false; /* one is being passed: others may stand behind it */
+    if (s->response_phase != PS_RESPONSE_HEAD || s->answer_held_until != 0) {
+        return false; /* one is being passed, or held by us: others may stand behind it */
     }
     for (uint32_t i = 0; i < r->count; i++) {
         struct ps_inflight *entry = &r->v[(r->head + i) & (r->cap - 1)];

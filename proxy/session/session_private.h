@@ -36,6 +36,7 @@
 #define PS_HEALTHY_MAX      4    /* topics that lately passed at once */
 #define PS_ISOLATE_LATELY   (10 * PS_SECOND)
 #define PS_AWAY_MAX         (1200 * PS_MILLISECOND) /* the longest that clients stay away after a refusal, and some */
+#define PS_TEXT_MAX         288  /* of the sentence of a refusal: the names of policy and group are cut (ps_setting) */
 #define PS_NOTE_ITEMS_MAX   1024 /* partitions of one request that are remembered until its answer */
 #define PS_NOTES_MAX        32   /* requests in flight of a connection that may hold a block for them */
 
@@ -332,7 +333,7 @@ struct ps_request_walk {
     struct ps_reply reply;
     uint8_t *reply_block;
     size_t reply_cap;
-    char message[224];
+    char message[PS_TEXT_MAX];
     size_t message_len;
     uint32_t unnamed;                        /* topics passed that nobody has named */
     uint64_t topic_hash;                     /* of the topic being passed, as the wire names it */

@@ -1,4 +1,7 @@
-/* session_text.c - the sentence of a refusal: who is behind, by how much, and when to retry. No stdio in the core. */
+/* session_text.c - the sentence of a refusal: whose rule it is, who is behind, by how much, and when to retry. No stdio
+ * in the core.
+ *
+ * It goes into the logs of applications: names are shown as printable ASCII, whatever a client chose to call itself. */
 #include "session_private.h"
 
 #include <math.h>
@@ -19,36 +22,59 @@ static void put_number(struct ps_writer *w, uint64_t n)
     ps_write_raw(w, digits + at, sizeof digits - at);
 }
 
-/* Who is behind, and by how much. */
-static void put_lag(struct ps_writer *w, const struct ps_setting *setting)
+static void put_name(struct ps_writer *w, const char *name)
+{
+    for (const char *at = name; *at != '\0'; at++) {
+        char shown = *at >= ' ' && *at <= '~' ? *at : '?';
+        ps_write_raw(w, &shown, 1);
+    }
+}
+
+/* Whose rule, who is behind, and by how much. */
+static void put_reason(struct ps_writer *w, const struct ps_setting *setting)
 {
     put(w, "penstock: ");
-    if (setting != NULL && setting->group[0] != '\0' && isfinite(setting->lag) && setting->lag >= 0) {
+    if (setting == NULL) { /* no policy's: a broker's breaker, or what was refused before has to come first */
+        put(w, "this cannot be stored now");
+        return;
+    }
+    if (setting->policy[0] != '\0') {
+        put(w, "policy ");
+        put_name(w, setting->policy);
+        put(w, ": ");
+    }
+    if (setting->group[0] != '\0' && isfinite(setting->lag) && setting->lag >= 0) {
         put(w, "consumer group ");
-        put(w, setting->group);
+        put_name(w, setting->group);
         put(w, " is ");
         put_number(w, (uint64_t)setting->lag);
         put(w, " records behind");
     } else {
         put(w, "consumers are behind");
     }
+    if (setting->breaker == PS_BREAKER_OPEN) {
+        put(w, ", and its breaker is open");
+    }
 }
 
 size_t ps_text_refusal(char *out, size_t cap, const struct ps_setting *setting, int32_t retry_ms)
 {
     struct ps_writer w = {.base = (uint8_t *)out, .cap = cap};
-    put_lag(&w, setting);
-    put(&w, "; nothing was stored, retry in ");
-    put_number(&w, (uint64_t)(retry_ms > 0 ? retry_ms : 0));
-    put(&w, " ms");
+    put_reason(&w, setting);
+    put(&w, "; nothing was stored, retry");
+    if (retry_ms > 0) {
+        put(&w, " in ");
+        put_number(&w, (uint64_t)retry_ms);
+        put(&w, " ms");
+    }
     return w.len;
 }
 
 size_t ps_text_shed(char *out, size_t cap, const struct ps_setting *setting)
 {
     struct ps_writer w = {.base = (uint8_t *)out, .cap = cap};
-    put_lag(&w, setting);
-    put(&w, "; these records were dropped, do not send them again");
+    put_reason(&w, setting);
+    put(&w, "; this was not stored and will not be, do not send it again");
     return w.len;
 }
 

@@ -182,7 +182,12 @@ void story_new_rules(struct story *t)
 void story_set_rate(struct story *t, uint32_t slot, double rate, double burst)
 {
     t->slots.settings[slot] =
-        (struct ps_setting){.rate = rate, .burst = burst, .level = PS_LEVEL_SLOW, .lag = 31000, .group = "billing"};
+        (struct ps_setting){.rate = rate,
+                            .burst = burst,
+                            .level = PS_LEVEL_SLOW,
+                            .lag = 31000,
+                            .group = "billing",
+                            .policy = "clicks"};
     struct ps_setting copy[STORY_TOPICS];
     uint32_t used = t->governor.slots_used;
     assert_true(used <= STORY_TOPICS);

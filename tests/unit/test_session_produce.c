@@ -100,9 +100,42 @@ static void test_wait_max_refuses_those_who_bear_it(void **state)
     order = rest.len > 0 ? swallow(t, rest) : story_broker(t, (struct ps_span){(const uint8_t *)"", 0});
     assert_int_equal(order.kind, PS_ORDER_INSERT);
     assert_int_equal((int32_t)ps_load32(order.bytes.base + 4), 2);
-    assert_non_null(memmem(order.bytes.base, order.bytes.len, "consumer group billing is 31000 records behind", 46));
+    static const char said[] = "penstock: policy clicks: consumer group billing is 31000 records behind; nothing was "
+                               "stored, retry in ";
+    assert_non_null(memmem(order.bytes.base, order.bytes.len, said, sizeof said - 1));
     assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_REJECTED], 10);
     assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_FORWARDED], 0);
+}
+
+/* Names come from the network, the sentence goes into logs: it is printable, and no longer than it may be. */
+static void test_what_a_refusal_says_is_printable(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "librdkafka");
+    story_shut(t, 0);
+    struct ps_span in = frame_produce(&f, "clicks", -1, 2, -1, -1);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    struct ps_setting *setting = &t->slots.settings[0];
+    memset(setting->policy, 'p', sizeof setting->policy - 1);
+    memset(setting->group, 'g', sizeof setting->group - 1);
+    setting->group[3] = '\n', setting->group[4] = '\x80';
+    setting->lag = 1e15;
+    setting->breaker = PS_BREAKER_OPEN;
+    t->now += 5 * PS_SECOND;
+    struct ps_order order = story_client(t, in);
+    assert_int_equal(order.kind, PS_ORDER_DISCARD);
+    struct ps_span rest = {in.base + order.n, in.len - (size_t)order.n};
+    order = rest.len > 0 ? swallow(t, rest) : story_broker(t, (struct ps_span){(const uint8_t *)"", 0});
+    assert_non_null(memmem(order.bytes.base, order.bytes.len, ": consumer group ggg??gggg", 26));
+    static const char open[] = "behind, and its breaker is open; nothing was stored";
+    assert_non_null(memmem(order.bytes.base, order.bytes.len, open, sizeof open - 1));
+    const char *text = memmem(order.bytes.base, order.bytes.len, "penstock: ", 10);
+    const char *at = text;
+    while (*at >= ' ' && *at <= '~') {
+        at++;
+    }
+    assert_memory_equal(at - 3, " ms", 3); /* all of it */
 }
 
 /* One valve had let it pass, the other did not: what the first was paid goes back. */
@@ -574,6 +607,7 @@ int main(void)
         STORY(test_open_valve_passes_and_counts),
         STORY(test_shut_valve_waits_then_passes),
         STORY(test_wait_max_refuses_those_who_bear_it),
+        STORY(test_what_a_refusal_says_is_printable),
         STORY(test_a_refusal_gives_back_what_was_paid),
         STORY(test_wait_max_lets_unknown_clients_through),
         STORY(test_acks_0_waits_longer_and_survives_its_client),
