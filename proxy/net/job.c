@@ -16,7 +16,7 @@
 struct part {
     struct ps_job_part is;       /* spans and tenant point into the job */
     struct ps_job *job;
-    uint64_t every;              /* SAMPLE: records of its partition before it */
+    uint64_t every_from, every;  /* SAMPLE: records of its partition before it, and after it */
     struct ps_sampled sampled;   /* SAMPLE: what came of it */
     struct ps_divert_batch divert;
 };
@@ -69,6 +69,28 @@ static void fill_result(const struct part *p, struct ps_job_result *result)
     }
 }
 
+static uint64_t *every_counter(struct ps_jobs *jobs, const struct ps_job_part *part)
+{
+    return &jobs->every[ps_origin_hash(part->topic, part->partition) & (PS_EVERY_COUNTERS - 1)];
+}
+
+/* Where the counting of a partition stands. All records of this batch are counted in, for the next one may be counted
+ * before this one is done; what was not counted after all is given back: critical ones, and all of a damaged batch. */
+static void count_every(struct ps_jobs *jobs, struct part *p)
+{
+    struct ps_batch header;
+    p->every_from = p->every = *every_counter(jobs, &p->is);
+    *every_counter(jobs, &p->is) += ps_batch_read(&header, p->is.batch) ? (uint64_t)header.record_count : 0;
+}
+
+static void recount_every(struct ps_jobs *jobs, const struct part *p)
+{
+    struct ps_batch header;
+    if (p->is.kind == PS_JOB_SAMPLE && ps_batch_read(&header, p->is.batch)) {
+        *every_counter(jobs, &p->is) -= (uint64_t)header.record_count - (p->every - p->every_from);
+    }
+}
+
 static void job_done(struct ps_job *job)
 {
     struct ps_jobs *jobs = job->jobs;
@@ -78,6 +100,7 @@ static void job_done(struct ps_job *job)
     PS_ADD(jobs->stats->time_ns[job->kind], ps_now() - job->started_at);
     for (uint32_t i = 0; i < job->count; i++) {
         fill_result(&job->parts[i], &job->results[i]);
+        recount_every(jobs, &job->parts[i]);
         made += job->parts[i].sampled.len;
         PS_ADD(jobs->stats->parts_failed[job->parts[i].is.kind], job->results[i].failed ? 1 : 0);
     }
@@ -214,16 +237,6 @@ static struct ps_span copy(uint8_t **room, const void *data, size_t len)
     return span;
 }
 
-/* Where the counting of a partition stands; this batch is counted in. */
-static uint64_t count_every(struct ps_jobs *jobs, const struct ps_job_part *part)
-{
-    struct ps_batch header;
-    uint64_t hash = ps_origin_hash(part->topic, part->partition);
-    uint64_t *counter = &jobs->every[hash & (PS_EVERY_COUNTERS - 1)], before = *counter;
-    *counter += ps_batch_read(&header, part->batch) ? (uint64_t)header.record_count : 0;
-    return before;
-}
-
 static void fill_part(struct ps_job *job, struct part *p, const struct ps_job_part *from, uint8_t **room)
 {
     p->is = *from;
@@ -233,7 +246,7 @@ static void fill_part(struct ps_job *job, struct part *p, const struct ps_job_pa
     struct ps_span tenant = copy(room, from->tenant, text_len(from->tenant));
     p->is.tenant = NULL; /* has no end there: the span is used */
     if (from->kind == PS_JOB_SAMPLE) {
-        p->every = count_every(job->jobs, from);
+        count_every(job->jobs, p);
         return;
     }
     job->kind = PS_JOB_DIVERT;

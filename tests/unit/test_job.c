@@ -181,6 +181,27 @@ static void test_every(void **state)
     assert_int_equal(kept, 10);
 }
 
+/* The same where every other batch is critical: those are kept besides, and move nothing. */
+static void test_every_but_critical(void **state)
+{
+    char all[] = "*", *globs[] = {all};
+    unsigned kept[2] = {0};
+    (void)state;
+    world.policy.sample.by = PS_SAMPLE_EVERY;
+    for (unsigned i = 0; i < 40; i++) {
+        struct batch b = make_batch(1, false);
+        struct ps_job_part part = sample_part(&b, 0.5);
+        struct waiter w = {.called = 0};
+        world.policy.sample.critical_keys = (struct ps_strings){globs, i % 2};
+        start(&w, &part, 1);
+        run();
+        kept[i % 2] += w.results[0].kept;
+        batch_free(&b);
+    }
+    assert_int_equal(kept[0], 10);
+    assert_int_equal(kept[1], 20);
+}
+
 static void test_bounds(void **state)
 {
     static struct waiter waiters[PS_JOBS_MAX + 1];
@@ -252,6 +273,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sampled, setup, teardown),
         cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_every_but_critical, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abandoned, setup, teardown),
     };
