@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "config_load.h"
 #include "kafka_conf.h"
+#include "letter.h"
 #include "log.h"
 #include "penstock/batch.h"
 #include "penstock/codec.h"
@@ -457,15 +458,18 @@ static rd_kafka_headers_t *headers_of(const struct ps_divert_batch *b, const str
 
 static int send_record(struct ps_divert *d, struct ps_divert_batch *b, const struct ps_record *record)
 {
-    rd_kafka_headers_t *headers = headers_of(b, record);
+    struct ps_letter letter = {
+        .topic = b->to,
+        .partition = RD_KAFKA_PARTITION_UA,
+        .key = record->key,
+        .value = record->value,
+        .timestamp = record->timestamp,
+        .headers = headers_of(b, record),
+        .opaque = b,
+    };
     atomic_fetch_add(&b->open, 1); /* its report may come before the call returns */
-    rd_kafka_resp_err_t error = rd_kafka_producev(
-        d->client, RD_KAFKA_V_TOPIC(b->to), RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(bytes_of(record->key), record->key.len),
-        RD_KAFKA_V_VALUE(bytes_of(record->value), record->value.len), RD_KAFKA_V_TIMESTAMP(record->timestamp),
-        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE(b), RD_KAFKA_V_END);
+    rd_kafka_resp_err_t error = ps_letter_send(d->client, &letter);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        rd_kafka_headers_destroy(headers);
         atomic_fetch_sub(&b->open, 1); /* not the last: the sender holds one */
     }
     return (int)error;

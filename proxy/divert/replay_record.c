@@ -2,6 +2,7 @@
 #include "replay_private.h"
 
 #include "alloc.h"
+#include "letter.h"
 #include "origin.h"
 
 /* --------------------------------------------------------------------------------------------------- origin topics */
@@ -89,16 +90,19 @@ static void skip(struct ps_replay *r, const rd_kafka_message_t *m, uint64_t *cou
 static void send_back(struct ps_replay *r, const rd_kafka_message_t *m, const struct ps_origin *origin,
                       const char *topic, const rd_kafka_headers_t *headers, struct ps_track_entry *entry)
 {
-    rd_kafka_headers_t *own = own_headers(r, headers);
     bool known = (origin->known & 1u << PS_ORIGIN_TIMESTAMP) != 0;
     int64_t timestamp = known ? origin->timestamp : rd_kafka_message_timestamp(m, NULL);
-    rd_kafka_resp_err_t error = rd_kafka_producev(
-        r->producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(origin->partition),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(m->key, m->key_len),
-        RD_KAFKA_V_VALUE(m->payload, m->len), RD_KAFKA_V_TIMESTAMP(timestamp), RD_KAFKA_V_HEADERS(own),
-        RD_KAFKA_V_OPAQUE(entry), RD_KAFKA_V_END);
+    struct ps_letter letter = {
+        .topic = topic,
+        .partition = origin->partition,
+        .key = {m->key, m->key_len},
+        .value = {m->payload, m->len},
+        .timestamp = timestamp,
+        .headers = own_headers(r, headers),
+        .opaque = entry,
+    };
+    rd_kafka_resp_err_t error = ps_letter_send(r->producer, &letter);
     if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        rd_kafka_headers_destroy(own);
         ps_replay_fail(r, "a record for %s cannot be sent: %s", topic, rd_kafka_err2str(error));
         return;
     }
