@@ -5,16 +5,23 @@ import json
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 
 from harness import BUILD, until
-from proxy import SANITIZERS, policy, yaml
+from load import Consumers, Producers, group, producer, stream
+from measure import Records, judge_client
+from proxy import SANITIZERS, Penstock, policy, yaml
 from scenarios import scenario
 
 ORIGINS = [("back-a", 0), ("back-a", 1), ("back-a", 2), ("back-b", 0), ("back-b", 1)]
 EACH = 2000         # records of each origin
-RATE, BATCH = 2500, 200
+RATE, BATCH = 2500, 1000
+FEW = 300           # as BATCH, of fewer records
 LATER = 3000        # records of the run that SIGTERM ends
+PARTITIONS, PLACES = 4, 3  # of the topic under pressure, and of its divert topic
+PRESSURE = 14       # s
+ADMITTED = 150      # records/s to the topic; what the divert topic may take is twice that
 AT = 1_700_000_000_000  # ms: the first record's timestamp
 
 
@@ -24,10 +31,11 @@ def kcat_write(cluster, topic, partition, lines, *headers):
                    input="".join(f"{line}\n" for line in lines), text=True, check=True, timeout=60)
 
 
-def kcat_read(cluster, topic):
+def kcat_read(cluster, topic, *options):
     """[(partition, key, value, timestamp, headers)] in the order of the partitions' offsets."""
     done = subprocess.run(["kcat", "-C", "-q", "-b", cluster.direct, "-t", topic, "-o", "beginning", "-e",
-                           "-f", r"%p\t%k\t%s\t%T\t%h\n"], capture_output=True, text=True, check=True, timeout=60)
+                           "-f", r"%p\t%k\t%s\t%T\t%h\n", *options], capture_output=True, text=True, check=True,
+                          timeout=60)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     return [(int(p), key, value, int(at), headers) for p, key, value, at, headers in rows]
 
@@ -140,3 +148,96 @@ def replay(context, cluster):
     context.check("... and says which", "has no origin" in strict.process.err(), strict.process.err()[-200:])
     keys = Counter(value for _, _, value, _, _ in kcat_read(cluster, "back-b"))
     context.check("what could not go back went nowhere", keys["gone"] + keys["lost"] == 0, keys.most_common(1))
+
+
+def by_partition(rows):
+    """{partition: ["client sequence-number", ...]} of the producers of load.py, in order."""
+    found = {}
+    for partition, _, value, _, _ in rows:
+        found.setdefault(partition, []).append(value)
+    return found
+
+
+def by_origin(rows):
+    """The same of a divert topic, by the partition that each record came from; and where those of each stand."""
+    found, places = {}, {}
+    for partition, _, value, _, headers in rows:
+        marks = dict(mark.split("=", 1) for mark in headers.split(","))
+        origin = int(marks["penstock-origin-partition"])
+        found.setdefault(origin, []).append(value)
+        places.setdefault(origin, set()).add(partition)
+    return found, places
+
+
+def press(context, cluster):
+    """Producers of two kinds under a policy that admits a part of what they write: the rest is diverted, or refused and
+    sent again. Returns the proxy and the producers, after their end."""
+    wait = {"max": "500ms", "told_max": "500ms", "client_timeout": "10s"}
+    bound = {"hot": ADMITTED, "hot.overflow": 2 * ADMITTED}
+    hot = policy("hot", "hot", "g-hot", target="10M", limit="20M", actions=["divert"],
+                 divert={"topic": "hot.overflow"}, wait=wait)
+    over = policy("overflow", "hot.overflow", "g-over", target="10M", limit="20M", wait=wait)
+    proxy = Penstock(context, cluster, [hot, over])
+    producers = [Producers(context, "java", "java", [
+        producer("hot-java", proxy.bootstrap, stream("hot", 250, size=200), idempotence=True, linger_ms=50)]),
+        Producers(context, "lrk", "lrk", [
+            producer("hot-lrk", proxy.bootstrap, stream("hot", 250, size=200, partitions=PARTITIONS), linger_ms=50)])]
+    for one in producers:
+        one.begun()
+    for one in proxy.config["policies"]:
+        one["max_rate"] = {"records": f"{bound[one['topics'][0]]}/s"}
+    proxy.write()
+    context.check("pressure is put on by a reload", proxy.status("/api/v1/reload", "POST") == 200)
+    begun = time.monotonic()
+    until("the ladder is armed", lambda: proxy.total("penstock_policy_armed", policy="hot", action="divert"), 20)
+    time.sleep(max(4.0, PRESSURE - (time.monotonic() - begun)))
+    stored, passed = written(cluster, *[("hot.overflow", n) for n in range(PLACES)]), time.monotonic() - begun
+    context.check("the divert topic is governed", 0 < stored <= 1.2 * bound["hot.overflow"] * passed, f"{stored} in {passed:.0f} s")
+    proxy.bypass(True)
+    for one in producers:
+        one.stop()
+    return proxy, producers
+
+
+@scenario(batch="divert")
+def divert(context, cluster):
+    cluster.create("hot", partitions=PARTITIONS)
+    cluster.create("hot.overflow", partitions=PLACES)
+    proxy, producers = press(context, cluster)
+    consumers = Consumers(context, "consumers", cluster, [
+        group("g-hot", "hot", cluster.direct, 100_000, partitions=PARTITIONS),
+        group("g-over", "hot.overflow", cluster.direct, 100_000, partitions=PLACES)])
+    consumers.drain()
+    records = Records(consumers)
+    for one in producers:
+        for client in one.each.values():
+            judge_client(context, client)
+            records.judge(context, client, ordered=False)
+    words = ("-s", "value=>iq")
+    before, over = by_partition(kcat_read(cluster, "hot", *words)), kcat_read(cluster, "hot.overflow", *words)
+    origins, places = by_origin(over)
+    counted = proxy.total("penstock_records_total", policy="hot", outcome="diverted")
+    context.check("what is counted as diverted is in the divert topic", counted == len(over) > 0, f"{counted:.0f}, {len(over)}")
+    context.check("each partition's records stand in one place", all(len(place) == 1 for place in places.values()), places)
+    proxy.stop()
+    bring_back(context, cluster, proxy.path, before, origins)
+
+
+def bring_back(context, cluster, path, before, origins):
+    """The replay is killed half way; what stands behind `before` in the end is what was diverted, in its order."""
+    hot = [("hot", n) for n in range(PARTITIONS)]
+    there, diverted = written(cluster, *hot), sum(len(one) for one in origins.values())
+    options = ("--rate", str(max(diverted // 3, 100)), "--batch", str(FEW))
+    killed = Replay(context, path, "hot", *options)
+    until("a part of it is back", lambda: written(cluster, *hot) - there >= diverted // 2, 60, pause=0.01)
+    killed.process.kill()
+    Replay(context, path, "hot", *options).ended("the next replay goes on and ends by itself")
+    after = by_partition(kcat_read(cluster, "hot", "-s", "value=>iq"))
+    back = {partition: values[len(before.get(partition, [])):] for partition, values in after.items()}
+    firsts = {partition: list(dict.fromkeys(values)) for partition, values in back.items()}
+    twice = sum(len(values) for values in back.values()) - sum(len(values) for values in firsts.values())
+    context.check("every diverted record is back in its partition, in order",
+                  all(firsts.get(partition, []) == values for partition, values in origins.items()),
+                  f"{sum(len(v) for v in firsts.values())} of {diverted}")
+    context.check(f"at most {FEW} came twice", twice <= FEW, twice)
+    context.figure(f"{diverted} diverted, replay killed half way: {twice} came twice, of at most {FEW}")
