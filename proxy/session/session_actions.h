@@ -70,6 +70,8 @@ struct ps_verdict ps_verdict_of(struct ps_session *s, const struct ps_look *look
                                 ps_ns now);
 /* Bits of what is armed for this item, and may be done by all policies on its topic. */
 uint32_t ps_verdict_armed(const struct ps_session *s, const struct ps_gate_item *item);
+/* Something is armed or not closed: else nothing but the valves is to be asked. */
+bool ps_verdict_eventful(const struct ps_session *s);
 /* The least that a policy on the topic keeps, and the item by which; 1 and NULL: all of it. */
 double ps_verdict_keep(const struct ps_session *s, uint64_t topic, const struct ps_gate_item **by);
 /* Sampling is armed for some topic of the request. Counts those that do not bear it. */

@@ -36,26 +36,23 @@ static struct ps_account *account_of(const struct ps_session *s, uint32_t slot)
     return ps_governor_account(governor_of(s), slot, s->tenant_id);
 }
 
-void ps_gate_count(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes)
+void ps_gate_ended(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes)
 {
     struct ps_usage *usage = usage_of(s, slot);
     struct ps_account *account = account_of(s, slot);
-    PS_COUNT(usage->records[outcome], records);
-    PS_COUNT(usage->bytes[outcome], bytes);
-    PS_COUNT(account->records[outcome], records);
-    PS_COUNT(account->bytes[outcome], bytes);
+    const enum ps_outcome both[] = {PS_OUTCOME_OFFERED, outcome};
+    for (size_t i = 0; i < PS_ARRAY_LEN(both); i++) {
+        PS_COUNT(usage->records[both[i]], records);
+        PS_COUNT(usage->bytes[both[i]], bytes);
+        PS_COUNT(account->records[both[i]], records);
+        PS_COUNT(account->bytes[both[i]], bytes);
+    }
 }
 
 void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms)
 {
     PS_COUNT(usage_of(s, slot)->throttle_told_ms, throttle_ms);
     PS_COUNT(account_of(s, slot)->throttle_told_ms, throttle_ms);
-}
-
-void ps_gate_ended(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes)
-{
-    ps_gate_count(s, slot, PS_OUTCOME_OFFERED, records, bytes);
-    ps_gate_count(s, slot, outcome, records, bytes);
 }
 
 enum ps_outcome ps_gate_outcome(const struct ps_session *s, const struct ps_gate_item *item)

@@ -366,20 +366,22 @@ struct ps_order ps_judge(struct ps_session *s, const struct ps_look *look, struc
         return answer_whole(s, in, &refused, now);
     }
     bool asks = look->governed && g->item_count > 0;
+    bool eventful = asks && ps_verdict_eventful(s);
     bool released = asks && g->ticket.state == PS_TICKET_ADMITTED; /* it is taken in below, and may be barred then */
-    if (asks && !released && is_barred(s) && bar(s, look, in, &order, now)) {
+    if (eventful && !released && is_barred(s) && bar(s, look, in, &order, now)) {
         return order;
     }
-    if (asks && in.len >= s->request.frame_len && !is_late(s, now) && ps_job_sample(s, in)) {
+    if (eventful && in.len >= s->request.frame_len && !is_late(s, now) && ps_job_sample(s, in)) {
         return await_job(s, look, now);
     }
     if (asks && !ask_valves(s, look, in, &order, now)) {
         return order;
     }
-    if (asks && (is_barred(s) || is_barred_by_broker(s)) && bar(s, look, in, &order, now)) {
-        return order; /* one that opened while it waited, or whose probes others took */
+    bool barred = asks && ((eventful && is_barred(s)) || is_barred_by_broker(s));
+    if (barred && bar(s, look, in, &order, now)) {
+        return order; /* a breaker opened while it waited, or others took its probes */
     }
-    if (asks) {
+    if (eventful) {
         probe(s);
     }
     return admit(s, look, in, now);

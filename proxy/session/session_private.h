@@ -647,10 +647,8 @@ void ps_gate_hold(struct ps_session *s, struct ps_gate_item *item, ps_ns now);
 const struct ps_tenant_config *ps_gate_tenant(struct ps_session *s); /* NULL: none is configured */
 /* throttle_time_ms of a refusal. */
 int32_t ps_gate_pause_ms(const struct ps_session *s, ps_ns now);
-/* The one place where records are counted: by slot, and by policy and tenant. Whatever is OFFERED is counted again as
- * what it ends as. bytes: of the frame, or of the batches. */
-void ps_gate_count(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes);
-/* So many records ended in this way: what has come is counted when it is known what becomes of it. */
+/* The one place where records are counted, by slot, and by policy and tenant: as OFFERED, and as what they end as. So
+ * they are when it is known what becomes of them. bytes: of the frame, or of the batches. */
 void ps_gate_ended(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes);
 void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms); /* in an answer */
 /* Where the answer asks for throttle_time_ms: at the valve that will hold the next request longest. */

@@ -55,12 +55,23 @@ static bool may_lose(const struct ps_session *s, const struct ps_gate_item *of)
 
 uint32_t ps_verdict_armed(const struct ps_session *s, const struct ps_gate_item *item)
 {
-    if (item->exempt || item->shadow || ps_verdict_policy(s, item) == NULL) {
+    uint32_t armed = setting_of(s, item)->armed;
+    if (armed == 0 || item->exempt || item->shadow || ps_verdict_policy(s, item) == NULL) {
         return 0;
     }
-    uint32_t armed = setting_of(s, item)->armed;
     uint32_t loses = BIT(PS_ACTION_SAMPLE) | BIT(PS_ACTION_SHED);
     return (armed & loses) == 0 || may_lose(s, item) ? armed : armed & ~loses;
+}
+
+bool ps_verdict_eventful(const struct ps_session *s)
+{
+    for (uint32_t i = 0; i < s->gate->item_count; i++) {
+        const struct ps_setting *setting = setting_of(s, ps_gate_item_at(s->gate, i));
+        if (setting->armed != 0 || setting->breaker > PS_BREAKER_CLOSED) {
+            return true;
+        }
+    }
+    return false;
 }
 
 double ps_verdict_keep(const struct ps_session *s, uint64_t topic, const struct ps_gate_item **by)
