@@ -223,6 +223,12 @@ bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule)
     return rule->policy->mode != PS_MODE_SHADOW && !is_exempt(s, rule->policy, ps_gate_tenant(s));
 }
 
+bool ps_gate_strips(struct ps_session *s, const struct ps_rule *rule)
+{
+    const struct ps_policy_config *policy = rule->policy;
+    return policy->mode != PS_MODE_SHADOW && ps_policy_strips(policy) && ps_tenant_covered(policy, ps_gate_tenant(s));
+}
+
 struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot)
 {
     struct ps_gate *g = s->gate;

@@ -92,8 +92,7 @@ static void peek_cost(struct ps_session *s, const struct ps_produce *p, const st
         if (!ps_gate_add(s, rules, i, records, now)) {
             return; /* more slots than a request can have: the rest passes ungoverned */
         }
-        bool strips = plain && ps_policy_strips(rules->rule[i]->policy) && ps_gate_applies(s, rules->rule[i]);
-        peek->look.strips = peek->look.strips || strips;
+        peek->look.strips = peek->look.strips || (plain && ps_gate_strips(s, rules->rule[i]));
     }
     peek->records += records;
     peek->record_bytes += p->records_len > 0 ? (uint64_t)p->records_len : 0;

@@ -36,7 +36,7 @@ static void find_slots(struct ps_session *s, struct ps_plan_part *more, struct p
     more->topic = rules->hash;
     for (size_t i = 0; i < rules->rule_count; i++) {
         more->applies[more->slot_count] = ps_gate_applies(s, rules->rule[i]);
-        more->strip = more->strip || (more->applies[i] && ps_policy_strips(rules->rule[i]->policy));
+        more->strip = more->strip || ps_gate_strips(s, rules->rule[i]);
         more->slots[more->slot_count++] = rules->rule[i]->slot;
     }
 }

@@ -661,6 +661,9 @@ void ps_gate_seen_unlisted(struct ps_session *s, uint32_t slot, double records, 
 void ps_gate_pay_unlisted(struct ps_session *s, uint32_t slot, double records, ps_ns now);
 /* The rule's valve is one that this client has to pay at. */
 bool ps_gate_applies(struct ps_session *s, const struct ps_rule *rule);
+/* Batches that this client writes under the rule lose their idempotence. While it is exempt as well: it may come to be
+ * and cease, and sequences that are seen now and then only are gaps to the broker. */
+bool ps_gate_strips(struct ps_session *s, const struct ps_rule *rule);
 int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now);
 /* Nothing is in hand or in flight: forgets flows that have repaid what they took, and gives back what nobody needs. */
 void ps_gate_tidy(struct ps_session *s, ps_ns now);

@@ -25,9 +25,8 @@ const struct ps_topic_rules *ps_stream_enter_topic(struct ps_session *s, ps_ns n
     w->rule_slot_count = 0;
     w->strips = false;
     for (size_t i = 0; rules != NULL && i < rules->rule_count; i++) {
-        bool applies = ps_gate_applies(s, rules->rule[i]);
-        w->rule_applies[w->rule_slot_count] = applies;
-        w->strips = w->strips || (applies && ps_policy_strips(rules->rule[i]->policy));
+        w->rule_applies[w->rule_slot_count] = ps_gate_applies(s, rules->rule[i]);
+        w->strips = w->strips || ps_gate_strips(s, rules->rule[i]);
         w->rule_slots[w->rule_slot_count++] = rules->rule[i]->slot;
     }
     return rules;

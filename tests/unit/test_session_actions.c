@@ -332,6 +332,27 @@ static void test_batches_lose_their_idempotence_from_the_first_on(void **state)
     story_passes(t, in);
 }
 
+/* Whoever is exempt may cease to be: the broker must not remember a sequence from meanwhile. */
+static void test_the_exempt_lose_their_idempotence_too(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    arm(t, "apache-kafka-java", 0);
+    t->policy.action_count = 1;
+    t->member = (struct ps_member){ps_member_identity(ps_span_of("app"), ps_span_of("10.1.1.1")), "billing"};
+    t->rules.members = &t->member;
+    t->rules.member_cap = 1;
+    story_open(t, 0);
+    struct ps_span in = frame_produce(&f, "clicks", -1, 2, 77, 10);
+    const struct sent *sent = carry_out(t, in);
+    assert_int_equal((int64_t)ps_load64(sent->bytes + in.len - 40 - HEADER + 43), -1);
+    assert_int_equal(records(t, 0, PS_OUTCOME_EXEMPT), RECORDS);
+    t->policy.mode = PS_MODE_SHADOW; /* and nothing is done in the shadow */
+    in = frame_produce(&f, "clicks", -1, 3, 77, 20);
+    story_answer(t, 2);
+    story_passes(t, in);
+}
+
 /* ---- jobs ---- */
 
 static struct {
@@ -689,6 +710,7 @@ int main(void)
         STORY(test_part_is_shed_and_the_rest_passes),
         STORY(test_a_refused_part_sticks),
         STORY(test_batches_lose_their_idempotence_from_the_first_on),
+        STORY(test_the_exempt_lose_their_idempotence_too),
         STORY(test_sampled_records_take_the_place_of_the_others),
         STORY(test_a_batch_that_is_sampled_away_is_answered_by_us),
         STORY(test_what_cannot_be_sampled_passes_as_it_came),
