@@ -281,6 +281,7 @@ static struct outcome play(const struct script *s, enum chunking chunking, uint6
     w->now = PS_SECOND;
     w->rng.state = seed; /* of the pieces */
     worker_init(w);
+    w->env.broker_admits = NULL; /* a breaker decides by chance */
     w->limits.memory = 64u << 20;
     w->limits.gather = WORLD_FRAME; /* a larger frame is judged by what was seen of it */
     w->map_refusals = s->map_refusals;
