@@ -1,6 +1,6 @@
 """The end-to-end suite: real Kafka, unmodified clients, and Penstock between them.
 
-    python3 tests/e2e [--list] [--direct] [--keep] [--connections N] [--keys N] [--counts FILE] [SCENARIO...]
+    python3 tests/e2e [--list] [--direct] [--keep] [--connections N] [--counts FILE] [SCENARIO...]
 
 --direct leaves Penstock out, and slows the producers to 1.5 times what the consumers can do: lag then grows without
 bound, and the scenarios that bound it must fail. That is how the suite is tested itself.
@@ -73,7 +73,6 @@ def main():
     parser.add_argument("--direct", action="store_true", help="without Penstock, to see the scenarios fail")
     parser.add_argument("--keep", action="store_true", help="keep the logs of what passed, too")
     parser.add_argument("--connections", type=int, default=40, help="of each kind in large_frames (default 40)")
-    parser.add_argument("--keys", type=int, default=10000, help="in sampling (default 10000)")
     parser.add_argument("--counts", help="write 'PASSED FAILED' to this file")
     parser.add_argument("names", nargs="*", metavar="SCENARIO")
     options = parser.parse_args()

@@ -56,6 +56,7 @@ Action = collections.namedtuple("Action", "name does silent policy outcomes")
 SHORT = {"max": "500ms", "told_max": "500ms", "client_timeout": "10s"}
 LONG = {"max": "8s", "told_max": "5s", "client_timeout": "10s"}
 QUEUE = {"records": 2}  # one request that waits fills it: what others of its cell bring is too much
+AT_A_TIME = 1           # clients
 CROWD = 3               # producers of a cell with a queue
 LOSS = {"loss": "allowed"}
 ACTIONS = [
@@ -186,7 +187,8 @@ def start_producers(context, bootstrap, cells):
                             linger_ms=LINGER_MS)
             spec["default_client_id"] = cell.client.family == "kafka-python-2"
             by_load[cell.client.load].append(spec)
-    started = {load: Producers(context, load, load, specs) for load, specs in by_load.items()}
+    started = {load: Producers(context, f"{load}-of-{cells[0].client.name}", load, specs)
+               for load, specs in by_load.items()}
     for one in started.values():
         one.begun(90)
     return started
@@ -222,7 +224,11 @@ def judge_topics(cell, kept, moved):
     """What the topics hold is what the proxy says: kept, moved are rows of read_back.c of this cell's producers.
     Returns the records: (origin, number)."""
     passed = sum(cell.said[outcome] for outcome in PASSED)
-    cell.expect("the topic holds what was forwarded", len(kept) == passed, f"{len(kept)} and {passed}")
+    # What an idempotent pipeline has sent behind a batch that is shed is forwarded, refused by the broker (45), and comes
+    # again.
+    gaps = cell.client.kind == "idempotent" and cell.said["shed"] > 0
+    cell.expect("the topic holds what was forwarded", len(kept) == passed or gaps and len(kept) < passed,
+                f"{len(kept)} and {passed}")
     cell.expect("the divert topic holds what was diverted", len(moved) == cell.said["diverted"],
                 f"{len(moved)} and {cell.said['diverted']}")
     numbers = collections.Counter((row[2], row[3]) for row in [*kept, *moved])
@@ -289,9 +295,10 @@ def run(context, cluster, chosen, seconds, seed=None):
     seed = seed or random.randrange(1 << 30)
     cells = supported(context, chosen)
     topics = [cell.name for cell in cells]
-    cluster.create(*topics, DIVERTED, partitions=PARTITIONS)
+    cluster.create(*topics, partitions=PARTITIONS)
     cluster.commit_zero(GROUP, *topics)
-    proxy = Penstock(context, cluster, [cell.policy() for cell in cells])
+    group = cells[0].client.name  # of this run: several may have one folder
+    proxy = Penstock(context, cluster, [cell.policy() for cell in cells], name=f"penstock-{group}")
     pressure = Pressure(context, proxy, {cell.name: cell.pressed() for cell in cells})
     producers = start_producers(context, proxy.bootstrap, cells)
     context.say(f"{len(cells)} cells, {sum(cell.crowd for cell in cells)} producers in {len(producers)} processes; "
@@ -305,7 +312,7 @@ def run(context, cluster, chosen, seconds, seed=None):
     for one in producers.values():
         one.stop()
     said = settle(proxy)
-    held = Topics(context, cluster.direct, [*topics, DIVERTED]).records
+    held = Topics(context, cluster.direct, [*topics, DIVERTED], name=f"topics-{group}").records
     moved = collections.defaultdict(list)
     for row in held[DIVERTED]:
         moved[row[2]].append(row)
@@ -339,6 +346,13 @@ def cells_of(client_names, action_names):
             for action in ACTIONS if action.name in (action_names or [a.name for a in ACTIONS])]
 
 
+def by_clients(cells):
+    """Some clients at a time: hundreds of producers are more than two cores bear, and time out of themselves."""
+    names = list(dict.fromkeys(cell.client.name for cell in cells))
+    for at in range(0, len(names), AT_A_TIME):
+        yield [cell for cell in cells if cell.client.name in names[at:at + AT_A_TIME]]
+
+
 def install(cells):
     for name in {cell.client.load for cell in cells} & set(clients.CLIENTS):
         clients.CLIENTS[name].install()
@@ -362,8 +376,12 @@ def main():
         return 0
     install(cells)
     context, cluster = Context("actions", options), Cluster(1).start()
+    done = []
     try:
-        cells = run(context, cluster, cells, options.seconds, options.seed)
+        cluster.create(DIVERTED, partitions=PARTITIONS)
+        for group in by_clients(cells):
+            done += run(context, cluster, group, options.seconds, options.seed)
+        cells = done
     finally:
         context.finish()
         cluster.stop()

@@ -10,4 +10,6 @@ SECONDS = 11
 def actions_short(context, cluster):
     cells = actions.cells_of(None, None)
     actions.install(cells)
-    actions.run(context, cluster, cells, SECONDS)
+    cluster.create(actions.DIVERTED, partitions=actions.PARTITIONS)
+    for group in actions.by_clients(cells):
+        actions.run(context, cluster, group, SECONDS)

@@ -25,15 +25,15 @@ const (
 
 // Flow says how a steady producer is configured, and what it writes.
 type Flow struct {
-	ClientID   string    `json:"client_id"`
-	Bootstrap  string    `json:"bootstrap"`
-	Acks       string    `json:"acks"`
-	Idempotent bool      `json:"idempotence"`
-	Codec      string    `json:"codec"`
+	ClientID   string `json:"client_id"`
+	Bootstrap  string `json:"bootstrap"`
+	Acks       string `json:"acks"`
+	Idempotent bool   `json:"idempotence"`
+	Codec      string `json:"codec"`
 	Props      struct {
 		LingerMs int `json:"linger.ms,string"`
 	} `json:"props"`
-	Streams    []*Stream `json:"streams"`
+	Streams []*Stream `json:"streams"`
 }
 
 // Linger is how long records are collected for a batch; 0: the library's default.
