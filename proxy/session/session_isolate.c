@@ -36,7 +36,8 @@ static void ask(struct ps_session *s, struct ps_gate_flow *at, ps_ns now)
     struct ps_governor *g = s->env->governor;
     struct ps_away *away = &at->away;
     const struct ps_valve *valve = &g->valves[at->slot];
-    while (away->ticket.state == PS_TICKET_IDLE && now - away->seen_at <= PS_AWAY_MAX && isfinite(valve->rate)) {
+    bool lately = away->seen_at != 0 && now - away->seen_at <= PS_AWAY_MAX;
+    while (away->ticket.state == PS_TICKET_IDLE && lately && isfinite(valve->rate)) {
         double most = valve->rate * (double)PS_AWAY_MAX / (double)PS_SECOND;
         if (away->credit.records >= (most > away->asked.records ? most : away->asked.records)) {
             return;

@@ -1,6 +1,9 @@
 /* session_model.c - see session_model.h. */
 #include "session_model.h"
 
+#include <stdlib.h>
+
+#include "penstock/parcel.h"
 #include "penstock/produce.h"
 #include "penstock/walk.h"
 
@@ -132,12 +135,94 @@ static bool passes_blindly(const struct units *from, size_t i, const struct unit
     return is_prefix(&got, &sent);
 }
 
+/* Offset of the body of a Produce of a known version; 0: it is none, or ends before. */
+static size_t produce_body(const struct unit *u)
+{
+    const struct ps_api *api = ps_api_find(PS_API_PRODUCE);
+    if (u->len < 14 || key_of(u) != PS_API_PRODUCE || !ps_api_knows(api, version_of(u))) {
+        return 0;
+    }
+    struct ps_reader in = {u->at + 12, u->at + u->len, false};
+    int16_t client_id = ps_read_i16(&in);
+    ps_read_raw(&in, client_id > 0 ? (size_t)client_id : 0);
+    if (ps_api_flexible(api, version_of(u))) {
+        ps_read_tags(&in);
+    }
+    return in.bad ? 0 : (size_t)(in.at - u->at);
+}
+
+/* A copy, for the caller to free, in which every batch whose header has come has no idempotence any more: so it passes
+ * under policies that may sample. */
+static uint8_t *stripped(const struct unit *u)
+{
+    uint8_t *copy = malloc(u->len);
+    PS_ASSERT(copy != NULL);
+    memcpy(copy, u->at, u->len);
+    size_t body = produce_body(u);
+    struct ps_produce p;
+    enum ps_produce_step step = body == 0 ? PS_PRODUCE_END : PS_PRODUCE_HEAD;
+    if (body != 0) {
+        ps_produce_init(&p, version_of(u), 4 + (uint64_t)ps_load32(u->at) - body);
+    }
+    size_t at = body, used = 0;
+    for (; step != PS_PRODUCE_MORE && step != PS_PRODUCE_END && step != PS_PRODUCE_BAD; at += used) {
+        step = ps_produce_next(&p, u->at + at, u->len - at, &used);
+        if (step == PS_PRODUCE_PARTITION && p.batch_valid) {
+            (void)ps_batch_strip(copy + body + p.records_end - (uint64_t)p.records_len);
+        }
+    }
+    return copy;
+}
+
+static bool same_part(const struct unit *u, const struct ps_parcel_part *a, const struct unit *sent,
+                      const struct ps_parcel_part *b, const uint8_t *strip)
+{
+    return a->partition == b->partition && a->topic_len == b->topic_len && a->records_len == b->records_len &&
+           memcmp(u->at + a->topic_at, sent->at + b->topic_at, a->topic_len) == 0 &&
+           (memcmp(u->at + a->records_at, sent->at + b->records_at, (size_t)a->records_len) == 0 ||
+            memcmp(u->at + a->records_at, strip + b->records_at, (size_t)a->records_len) == 0);
+}
+
+/* A Produce of which some partitions were answered on the broker's behalf: the others are there, in their order. */
+static bool is_rest_of(const struct unit *u, const struct unit *sent, const uint8_t *strip)
+{
+    size_t body = produce_body(sent);
+    if (!u->whole || !sent->handled || body == 0 || produce_body(u) != body ||
+        memcmp(u->at + 4, sent->at + 4, body - 4) != 0) {
+        return false;
+    }
+    static struct ps_parcel_part came[1024], parts[1024];
+    uint32_t count = ps_parcel_parts(version_of(u), u->at, u->len, body, came, PS_ARRAY_LEN(came));
+    uint32_t all = ps_parcel_parts(version_of(sent), sent->at, sent->len, body, parts, PS_ARRAY_LEN(parts));
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < all && all <= PS_ARRAY_LEN(parts) && k < count; i++) {
+        k += same_part(u, &came[k], sent, &parts[i], strip) ? 1 : 0;
+    }
+    return count > 0 && k == count;
+}
+
+/* What has arrived is what was sent, or the beginning of it, or a part. */
+static bool came_as(const struct unit *u, const struct unit *sent)
+{
+    if (u->whole ? same(u, sent) : is_prefix(u, sent)) {
+        return true;
+    }
+    uint8_t *strip = stripped(sent);
+    size_t i = u->whole && u->len != sent->len ? u->len + 1 : 0;
+    while (i < u->len && i < sent->len && (u->at[i] == sent->at[i] || u->at[i] == strip[i])) {
+        i++;
+    }
+    bool came = i == u->len || is_rest_of(u, sent, strip);
+    free(strip);
+    return came;
+}
+
 /* The request that this is, i or one after it; those between were kept from the broker. */
 static size_t find_request(size_t i, const struct unit *u)
 {
     for (; i < requests.count; i++) {
         struct unit *r = &requests.v[i];
-        if (u->whole ? same(u, r) : is_prefix(u, r)) {
+        if (came_as(u, r)) {
             r->forwarded = true;
             return i;
         }
