@@ -105,7 +105,8 @@ bool ps_verdict_silent(const struct ps_session *s, const struct ps_gate_item *it
 enum ps_cell ps_verdict_cell(const struct ps_session *s, const struct ps_gate_item *item, enum ps_action action)
 {
     bool silent = action == PS_ACTION_SHED && item != NULL && ps_verdict_silent(s, item);
-    bool answers = action == PS_ACTION_REJECT || action == PS_ACTION_SHED || action == PS_ACTION_DIVERT;
+    /* Of a batch that is sampled perhaps nothing is left to pass. */
+    bool answers = action != PS_ACTION_THROTTLE && action != PS_ACTION_HOLD;
     if (answers && !may_answer(s)) {
         return PS_CELL_NEVER;
     }
