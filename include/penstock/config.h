@@ -113,7 +113,7 @@ struct ps_policy_config {
     enum ps_action actions[PS_LADDER_MAX]; /* the ladder after throttle */
     size_t action_count;
     bool isolate;                  /* a connection that writes other topics too is refused rather than made to wait,
-                                    * where its client copes with that: so the others pass (default true) */
+                                    * where its client copes with that: so the others pass (default false) */
     ps_ns hold_max;
     struct ps_sample_config sample;
     struct ps_queue_config queue;

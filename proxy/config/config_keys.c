@@ -456,9 +456,9 @@ static const struct ps_key policy_keys[] = {
     {.name = "isolate",
      .kind = PS_KEY_BOOL,
      AT(ps_policy_config, isolate),
-     .fallback = "true",
+     .fallback = "false",
      .help = "Refuse the records for its topics in a connection that writes others too, if the client bears that, "
-             "rather than let all of them wait"},
+             "rather than let all of them wait. Some of what consumers could take is lost"},
     {.name = "hold", .kind = PS_KEY_SECTION, .section = &ps_hold_section, .help = "Of the action hold"},
     {.name = "sample", .kind = PS_KEY_SECTION, .section = &ps_sample_section, .help = "Of the action sample"},
     {.name = "divert", .kind = PS_KEY_SECTION, .section = &ps_divert_section, .help = "Of the action divert"},

@@ -240,7 +240,7 @@ static void test_every_action_value(void **state)
              "  signal: {groups: [g], limit: 1M}\n"
              "  loss: allowed\n"
              "  actions: [shed, hold, divert, sample]\n"
-             "  isolate: false\n"
+             "  isolate: true\n"
              "  hold: {max: 2s, side: response}\n"
              "  sample: {min: 0.25, by: every, header: true,\n"
              "           critical: {keys: [vip-*], headers: [trace, \"level=error\"]}}\n"
@@ -261,7 +261,7 @@ static void test_every_action_value(void **state)
     assert_int_equal(p->actions[1], PS_ACTION_HOLD);
     assert_int_equal(p->actions[2], PS_ACTION_DIVERT);
     assert_int_equal(p->actions[3], PS_ACTION_SAMPLE);
-    assert_false(p->isolate);
+    assert_true(p->isolate);
     assert_true(p->hold_max == 2 * PS_SECOND);
     assert_true(p->sample.min == 0.25 && p->sample.by == PS_SAMPLE_EVERY && p->sample.header);
     assert_int_equal(p->sample.critical_keys.count, 1);
@@ -276,7 +276,7 @@ static void test_every_action_value(void **state)
     p = &c->policies[1];
     assert_int_equal(p->loss, PS_LOSS_NEVER);
     assert_int_equal(p->action_count, 0);
-    assert_true(p->isolate && !p->breaks && !p->shed_silent && p->divert_topic == NULL);
+    assert_true(!p->isolate && !p->breaks && !p->shed_silent && p->divert_topic == NULL);
     assert_true(p->hold_max == 3 * PS_SECOND); /* no longer than clients wait */
     assert_true(p->sample.min == 0.1 && p->sample.by == PS_SAMPLE_KEY);
     assert_true(p->queue.records == 0 && p->queue.bytes == 0 && p->queue.time == 0);

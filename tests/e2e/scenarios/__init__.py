@@ -15,13 +15,15 @@ BATCHES = {
     "leaders": (3, True),
     "broker killed": (3, True),
     "sasl": (1, True, True),
+    "breaker": None,  # it stops brokers, and so has a cluster of its own
     "isolation": (1, False),
     "actions": (1, False),
     "never": (3, True),
     "demo": None,
     "memory": None,
 }
-BY_NAME = {"actions", "never"}  # run only when they are named: too much for the suite, so far
+# Run only when they are named: they do not pass reliably yet (isolation: Java keeps two thirds on a busy machine).
+BY_NAME = {"actions", "never", "isolation"}
 _members = {batch: [] for batch in BATCHES}
 
 

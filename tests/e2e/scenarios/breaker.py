@@ -39,7 +39,7 @@ class Watch(threading.Thread):
         return self.seen[-1] if self.seen else None
 
 
-@scenario(batch="isolation")
+@scenario(batch="breaker")
 def breaker(context, _):
     """On a Kafka of its own, for whoever shares it would stop as well."""
     cluster = Cluster(1, hops=True).start()
