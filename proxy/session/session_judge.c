@@ -286,7 +286,8 @@ static bool bar(struct ps_session *s, const struct ps_look *look, struct ps_span
  * was no memory to gather the frame: passed, it would leave a gap in the sequence, and refused it only comes again. */
 static bool is_blocked(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
-    bool unseen = s->request.ungatherable && !look->single && !look->complete;
+    bool plain = look->batch_valid && s->request.producer == PS_PRODUCER_PLAIN; /* and so are those behind it */
+    bool unseen = s->request.ungatherable && !look->single && !look->complete && !plain;
     return s->gate != NULL && (s->gate->blocked || (unseen && ps_sticky_any(s, now)));
 }
 
