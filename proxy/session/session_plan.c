@@ -273,10 +273,10 @@ static void settle_slot(struct ps_session *s, uint32_t i, uint32_t k, const stru
     if (kept == 0 && dropped > 0) {
         return;
     }
-    if (item == NULL && !more->applies[k]) {
-        return; /* not this client's policy, and too many slots to say so */
+    bool counts = item != NULL || more->applies[k]; /* else not this client's policy, and too many slots to say so */
+    if (counts) {
+        ps_gate_ended(s, more->slots[k], outcome_of(s, more, item), kept, len);
     }
-    ps_gate_ended(s, more->slots[k], outcome_of(s, more, item), kept, len);
     if (!passes) {
         return;
     }
@@ -286,7 +286,7 @@ static void settle_slot(struct ps_session *s, uint32_t i, uint32_t k, const stru
     if (item != NULL) {
         item->seen += kept;
         item->bytes += (double)len;
-    } else {
+    } else if (counts) {
         ps_gate_pay_unlisted(s, more->slots[k], kept, now);
     }
 }

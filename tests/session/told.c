@@ -94,12 +94,11 @@ void told_put_response(struct world *w, struct request *r, struct ps_writer *out
 /* ---- notices ---- */
 
 /* So many records were sent for this partition; if it stands in the request twice, in either place. A topic that got
- * its rule, or its id a name, only after the request had passed was not counted: then one, which is the least. */
+ * its rule, or its id a name, only after the request had passed was not counted, nor was one that passed under a bypass
+ * which has ended since: then one, which is the least. */
 static bool has_records(const struct told *t, const struct signal_part *part, int64_t records)
 {
-    enum { PRODUCE_BY_ID = 13 };
-    bool late = t->signal.version >= PRODUCE_BY_ID || strcmp(part->topic, topic_text(TOPIC_LATE)) == 0;
-    bool found = late && records == 1;
+    bool found = records == 1;
     for (size_t i = 0; i < t->signal.part_count; i++) {
         bool same = t->parts[i].topic == part->topic && t->parts[i].partition == part->partition;
         found = found || (same && t->records[i] == records);
