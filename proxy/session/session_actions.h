@@ -40,8 +40,7 @@ struct ps_plan {
     struct ps_plan_text texts[PS_PLAN_TEXTS];
     uint32_t text_count;
     int32_t throttle_ms;
-    bool unpaused;        /* some part was refused, and no pause is asked for */
-    bool paused;          /* ... one is */
+    bool paused;          /* some part was refused so that its client stays away for a while */
     bool sampled;         /* that was tried */
     bool awaits;          /* a job */
     struct ps_job *sampling, *diverting;

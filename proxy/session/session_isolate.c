@@ -16,18 +16,17 @@
 
 void ps_isolate_passed(struct ps_session *s, uint64_t topic, ps_ns now)
 {
-    s->gate->healthy[topic % PS_HEALTHY_MAX] = (struct ps_healthy){topic, now};
+    struct ps_healthy *last = &s->gate->healthy[0];
+    if (last->topic != topic) {
+        s->gate->healthy[1] = *last;
+    }
+    *last = (struct ps_healthy){topic, now};
 }
 
 bool ps_isolate_others(const struct ps_session *s, uint64_t topic, ps_ns now)
 {
-    for (size_t i = 0; i < PS_HEALTHY_MAX; i++) {
-        const struct ps_healthy *at = &s->gate->healthy[i];
-        if (at->at != 0 && at->topic != topic && now - at->at <= PS_ISOLATE_LATELY) {
-            return true;
-        }
-    }
-    return false;
+    const struct ps_healthy *other = &s->gate->healthy[s->gate->healthy[0].topic == topic ? 1 : 0];
+    return other->at != 0 && now - other->at <= PS_ISOLATE_LATELY;
 }
 
 /* Asks for what was refused last, unless enough is saved up, or nobody has come for it of late. */

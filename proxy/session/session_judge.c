@@ -189,7 +189,6 @@ static bool act_on_part(struct ps_session *s, const struct ps_look *look, struct
         return false;
     }
     ps_plan_mark(s, item->topic, v->action);
-    plan->unpaused = v->unpaused && !plan->paused;
     plan->paused = plan->paused || (v->action == PS_ACTION_REJECT && !v->unpaused);
     ps_gate_leave(s, item, v->action, now);
     if (v->unpaused) {

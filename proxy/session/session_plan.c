@@ -218,13 +218,7 @@ enum ps_plan_end ps_plan_end(struct ps_session *s, ps_ns now)
 {
     struct ps_plan *plan = s->plan;
     uint32_t answered = 0, changed = 0;
-    bool refused = false;
-    for (uint32_t i = 0; i < plan->count; i++) {
-        refused = refused || plan->more[i].action == PS_ACTION_REJECT;
-    }
-    if (refused && !plan->unpaused) {
-        plan->throttle_ms = ps_gate_pause_ms(s, now);
-    }
+    plan->throttle_ms = plan->paused ? ps_gate_pause_ms(s, now) : 0;
     for (uint32_t i = 0; i < plan->count; i++) {
         if (is_answered(&plan->more[i])) {
             answer_part(s, &plan->parts[i], &plan->more[i]);

@@ -33,7 +33,6 @@
 #define PS_ERROR_NOT_ENOUGH_REPLICAS 19
 #define PS_ERROR_POLICY_VIOLATION    44
 #define PS_ACCEPTED_MAX     8    /* topics that a connection is known to be allowed to write to */
-#define PS_HEALTHY_MAX      4    /* topics that lately passed at once */
 #define PS_ISOLATE_LATELY   (10 * PS_SECOND)
 #define PS_AWAY_MAX         (1200 * PS_MILLISECOND) /* the longest that clients stay away after a refusal, and some */
 #define PS_TEXT_MAX         288  /* of the sentence of a refusal: the names of policy and group are cut (ps_setting) */
@@ -222,9 +221,9 @@ struct ps_look {
     struct ps_batch batch;
 };
 
-/* A topic that lately passed without a wait. */
+/* A topic that passed without a wait. */
 struct ps_healthy {
-    uint64_t topic; /* hash of its name */
+    uint64_t topic; /* hash of its name; of one that no policy covers, as the wire names it */
     ps_ns at;       /* 0: none */
 };
 
@@ -250,7 +249,7 @@ struct ps_gate {
     bool blocked;             /* a sticky refusal stands against a batch of the request in hand */
     struct ps_stickies *sticky; /* a block; NULL while no refusal stands */
     ps_ns sticky_at;            /* the newest of them was made then */
-    struct ps_healthy healthy[PS_HEALTHY_MAX];
+    struct ps_healthy healthy[2]; /* the one that did last, and the last other one */
     uint64_t accepted[PS_ACCEPTED_MAX]; /* hashes of names: the broker took a batch of this client for them */
     uint32_t accepted_next;
 };
@@ -340,7 +339,8 @@ struct ps_request_walk {
     uint32_t rule_slots[PS_TOPIC_RULES_MAX]; /* of the topic being passed */
     bool rule_applies[PS_TOPIC_RULES_MAX];   /* ps_gate_applies, for those that have no item */
     uint32_t rule_slot_count;
-    bool strips;                             /* batches of the topic being passed lose their idempotence */
+    bool free;                               /* no policy covers it */
+    bool strips;                             /* its batches lose their idempotence */
     int32_t throttle_ms;
     /* SWALLOW */
     enum ps_action action;                   /* that befalls all partitions */

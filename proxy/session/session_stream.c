@@ -24,6 +24,7 @@ const struct ps_topic_rules *ps_stream_enter_topic(struct ps_session *s, ps_ns n
     w->topic_hash = ps_produce_topic_hash(&w->produce);
     w->rule_slot_count = 0;
     w->strips = false;
+    w->free = rules == NULL && name.base != NULL && !ruleless && !s->env->governor->rules->bypass;
     for (size_t i = 0; rules != NULL && i < rules->rule_count; i++) {
         w->rule_applies[w->rule_slot_count] = ps_gate_applies(s, rules->rule[i]);
         w->strips = w->strips || ps_gate_strips(s, rules->rule[i]);
@@ -54,6 +55,9 @@ bool ps_stream_is_whole(struct ps_session *s)
 bool ps_stream_topic(struct ps_session *s, ps_ns now)
 {
     const struct ps_topic_rules *rules = ps_stream_enter_topic(s, now);
+    if (s->request_walk->free && s->gate != NULL) {
+        ps_isolate_passed(s, s->request_walk->topic_hash, now);
+    }
     if (rules == NULL || ps_gate_of(s, rules) == NULL) {
         return true;
     }

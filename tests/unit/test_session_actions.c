@@ -638,6 +638,47 @@ static void test_a_pressed_topic_does_not_hold_up_the_others(void **state)
     assert_int_equal(story_client(t, frame_produce(&f, "clicks", 1, 4, -1, -1)).kind, PS_ORDER_WAIT);
 }
 
+/* What comes behind a refused batch is refused as well, and that must not hold up the others either. */
+static void test_what_is_behind_an_isolated_batch_asks_for_no_pause(void **state)
+{
+    struct story *t = *state;
+    struct frame f, a;
+    t->policy.isolate = true;
+    arm(t, "apache-kafka-java", 0);
+    for (int32_t i = 0; i < 3; i++) {
+        const struct part parts[] = {{.topic = "clicks", .producer_id = 7, .sequence = i * RECORDS},
+                                     {.topic = "free", .producer_id = 7, .sequence = i * RECORDS}};
+        t->policy.isolate = i < 2;
+        const struct sent *sent = carry_out(t, frame_parts(&f, 1, 2, parts, 2));
+        assert_true(contains(sent, "free") && !contains(sent, "clicks"));
+        const struct sent *answer = answer_comes(t, stored(&a, "free", 2));
+        uint32_t told_ms = ps_load32(answer->bytes + answer->len - 4);
+        assert_true(i < 2 ? told_ms == 0 : told_ms > 0);
+    }
+}
+
+/* That it writes others as well is known of frames that were not seen whole too. */
+static void test_topics_that_streamed_by_count_as_healthy(void **state)
+{
+    static const struct part parts[] = {{.topic = "clicks", .producer_id = -1, .payload = 2000},
+                                        {.topic = "free", .producer_id = -1}};
+    struct story *t = *state;
+    struct frame f;
+    t->policy.isolate = true;
+    story_introduce(t, "apache-kafka-java");
+    story_open(t, 0);
+    struct ps_span in = frame_parts(&f, 1, 2, parts, 2);
+    struct ps_order order = story_client(t, (struct ps_span){in.base, 200});
+    assert_true(order.kind == PS_ORDER_FORWARD && order.n > 200 && order.n < in.len);
+    struct ps_span rest = {in.base + order.n, in.len - (size_t)order.n};
+    assert_int_equal(carry_out(t, rest)->len, rest.len);
+    story_answer(t, 2);
+    story_passes(t, frame_produce(&f, "clicks", 1, 3, -1, -1));
+    story_shut(t, 0);
+    assert_int_equal(story_client(t, frame_produce(&f, "clicks", 1, 4, -1, -1)).kind, PS_ORDER_DISCARD);
+    assert_int_equal(answered_by_us(t, "clicks"), 19);
+}
+
 /* A client with an endless backlog in its buffer, whose batches come again after 100 ms, 200 ms, ... 1 s. */
 static double passed_with_retries(struct story *t, double rate, ps_ns length)
 {
@@ -723,6 +764,8 @@ int main(void)
         STORY(test_an_open_breaker_refuses_at_once),
         STORY(test_who_cannot_be_refused_waits_for_the_breaker),
         STORY(test_a_pressed_topic_does_not_hold_up_the_others),
+        STORY(test_what_is_behind_an_isolated_batch_asks_for_no_pause),
+        STORY(test_topics_that_streamed_by_count_as_healthy),
         STORY(test_who_is_isolated_gets_its_rate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
