@@ -299,8 +299,8 @@ bool ps_plan_settle(struct ps_session *s, struct ps_span in, ps_ns now)
         for (uint32_t k = 0; k < more->slot_count; k++) {
             settle_slot(s, i, k, &batch, now);
         }
-        if (more->action == PS_ACTION_REJECT) {
-            remembered = ps_sticky_refused(s, more->wire_topic, part->partition, &batch, now) && remembered;
+        if (more->action == PS_ACTION_REJECT || more->action == PS_ACTION_SHED) {
+            remembered = ps_sticky_withheld(s, more->wire_topic, part->partition, &batch, now) && remembered;
         } else {
             ps_sticky_passed(s, more->wire_topic, part->partition, &batch, now);
         }

@@ -195,7 +195,7 @@ struct ps_sticky {
     int64_t producer_id; /* -1: free */
     uint64_t topic_hash; /* of the topic as the wire named it: by name or by id */
     int32_t partition;
-    int32_t sequence;    /* the first one refused that has not come back: what is awaited */
+    int32_t sequence;    /* the first one withheld that has not come back: what is awaited */
     int32_t newest;      /* ... and the last one */
     int16_t epoch;
     ps_ns since;         /* it was refused last, or came to be awaited */
@@ -671,11 +671,12 @@ void ps_gate_free(struct ps_session *s, ps_ns now);
 
 /* session_sticky.c. topic_hash: of the topic as the wire names it. */
 bool ps_sticky_any(struct ps_session *s, ps_ns now); /* some refusal stands; forgets those that are too old */
-/* The batch comes after one that was refused and has not come back. */
+/* The batch comes after one that was withheld and has not come back. */
 bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
                       ps_ns now);
-bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
-                       ps_ns now); /* false: no memory to remember it */
+/* The batch was refused or shed, and the client heard of it. False: no memory to remember it. */
+bool ps_sticky_withheld(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
+                        ps_ns now);
 void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
                       ps_ns now);
 void ps_sticky_free(struct ps_session *s);

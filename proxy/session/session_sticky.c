@@ -1,4 +1,4 @@
-/* session_sticky.c - refusals that stand: batches that may not pass before an earlier one has come back.
+/* session_sticky.c - refusals that stand: batches that may not pass behind one that was withheld from the broker.
  *
  * An idempotent producer has several batches on their way. Once one of them was refused, the broker would take any
  * later one for a gap in the sequence. So the later ones are refused too until the refused one comes back: measured on
@@ -8,7 +8,10 @@
  *
  * Once 10 has come back, 20 is awaited, and so on up to the newest one refused: a client that has not heard of all the
  * refusals yet may send 40 in between. A batch from before the refused one (its answer from the broker was an error,
- * and it is sent again) is free to pass: the client will not bring the refused one back before it. */
+ * and it is sent again) is free to pass: the client will not bring the refused one back before it.
+ *
+ * One that was shed leaves the same gap. Its client gives it up and numbers anew, mostly in a new epoch, which ends the
+ * refusal; what it had on its way is refused, and comes in the new epoch. KafkaJS uses the sequence once more. */
 #include "session_private.h"
 
 #define SEQUENCE_MASK INT32_MAX /* sequences go from 2^31 - 1 back to 0 */
@@ -100,8 +103,8 @@ bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partiti
     return is_after(b->base_sequence, at->sequence);
 }
 
-bool ps_sticky_refused(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
-                       ps_ns now)
+bool ps_sticky_withheld(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
+                        ps_ns now)
 {
     if (b->producer_id < 0) {
         return true;

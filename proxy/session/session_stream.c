@@ -219,11 +219,7 @@ static bool swallow_partition(struct ps_session *s, ps_ns now)
             ps_gate_ended(s, w->rule_slots[i], outcome_of(w), (double)p->batch.record_count, 0);
         }
     }
-    if (w->action == PS_ACTION_REJECT) {
-        return ps_sticky_refused(s, w->topic_hash, p->partition, &p->batch, now);
-    }
-    ps_sticky_passed(s, w->topic_hash, p->partition, &p->batch, now); /* it will not come back */
-    return true;
+    return ps_sticky_withheld(s, w->topic_hash, p->partition, &p->batch, now);
 }
 
 /* The answer takes its place behind the requests that are still in flight. */

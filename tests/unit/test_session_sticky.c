@@ -159,6 +159,92 @@ static void test_an_invalid_batch_ends_no_refusal(void **state)
     story_refused(t, frame_produce(&f, "clicks", -1, 4, 0, 10));
 }
 
+/* ---- behind what was shed ---- */
+
+/* The batch loses patience, and its client hears of it; then the valve is open again. */
+static void shed(struct story *t, struct ps_span in)
+{
+    t->policy.loss = PS_LOSS_ALLOWED;
+    story_shut(t, 0);
+    t->slots.settings[0].armed = 1u << PS_ACTION_SHED;
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    t->now += PS_PATIENCE;
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_DISCARD);
+    struct ps_order order = story_broker(t, (struct ps_span){in.base, 0});
+    assert_int_equal(order.kind, PS_ORDER_INSERT);
+    assert_non_null(memmem(order.bytes.base, order.bytes.len, "do not send it again", 20));
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    story_open(t, 0);
+}
+
+/* The broker would find a gap: what was on its way is refused, until its client numbers anew. */
+static void test_nothing_passes_behind_what_was_shed(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    static const struct part anew = {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 0};
+    story_introduce(t, "apache-kafka-java");
+    shed(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 110));
+    story_passes(t, frame_produce(&f, "clicks", -1, 4, 78, 110)); /* another producer */
+    story_passes(t, frame_produce(&f, "clicks", -1, 5, 77, 90));  /* from before it, and sent again */
+    story_idle(t, PS_BROKER);
+    story_refused(t, frame_produce(&f, "clicks", -1, 6, 77, 120));
+    story_passes(t, frame_parts(&f, -1, 7, &anew, 1));
+    story_idle(t, PS_BROKER);
+    assert_int_equal(t->blocks, 1); /* the gate: nothing is remembered any more */
+}
+
+static void test_a_timer_ends_what_stands_behind_a_shed_batch(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "apache-kafka-java");
+    shed(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    t->now += 61 * PS_SECOND;
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    story_passes(t, frame_produce(&f, "clicks", -1, 3, 77, 110));
+}
+
+/* KafkaJS gives the sequence to its next batch. To Sarama nothing may be refused; it has one request in flight. */
+static void test_a_sequence_that_was_shed_may_come_again(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    story_introduce(t, "sarama");
+    shed(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
+    story_passes(t, frame_produce(&f, "clicks", -1, 3, 77, 100));
+    story_passes(t, frame_produce(&f, "clicks", -1, 4, 77, 110));
+    story_idle(t, PS_BROKER);
+    assert_int_equal(t->blocks, 1);
+}
+
+/* Of a request that is split only the partition that was shed is refused, and those behind it pass. */
+static void test_a_part_that_was_shed_sticks(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    static const struct part first[] = {{.topic = "clicks", .producer_id = 77, .sequence = 10},
+                                        {.topic = "free", .producer_id = 77, .sequence = 10}};
+    story_introduce(t, "apache-kafka-java");
+    t->policy.loss = PS_LOSS_ALLOWED;
+    story_shut(t, 0);
+    t->slots.settings[0].armed = 1u << PS_ACTION_SHED;
+    struct ps_span in = frame_parts(&f, -1, 2, first, 2);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    t->now += PS_PATIENCE;
+    for (size_t at = 0; at < in.len;) { /* another head, and what is left of the body */
+        struct ps_order order = story_client(t, (struct ps_span){in.base + at, in.len - at});
+        at += order.kind == PS_ORDER_INSERT ? 0 : (size_t)order.n;
+    }
+    assert_int_equal(t->slots.usage[0].records[PS_OUTCOME_SHED], 10);
+    ps_session_read_empty(t->session, PS_CLIENT, t->now);
+    story_open(t, 0);
+    in = frame_produce(&f, "clicks", -1, 3, 77, 20);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_DISCARD);
+    assert_int_equal(story_client(t, frame_produce(&f, "free", -1, 4, 77, 20)).kind, PS_ORDER_FORWARD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +258,10 @@ int main(void)
         STORY(test_refusals_stick_under_a_bypass),
         STORY(test_nothing_unseen_passes_a_refusal),
         STORY(test_an_invalid_batch_ends_no_refusal),
+        STORY(test_nothing_passes_behind_what_was_shed),
+        STORY(test_a_timer_ends_what_stands_behind_a_shed_batch),
+        STORY(test_a_sequence_that_was_shed_may_come_again),
+        STORY(test_a_part_that_was_shed_sticks),
     };
     return cmocka_run_group_tests_name("session_sticky", tests, NULL, NULL);
 }
