@@ -299,8 +299,9 @@ bool ps_plan_settle(struct ps_session *s, struct ps_span in, ps_ns now)
         for (uint32_t k = 0; k < more->slot_count; k++) {
             settle_slot(s, i, k, &batch, now);
         }
-        if (more->action == PS_ACTION_REJECT || more->action == PS_ACTION_SHED) {
-            remembered = ps_sticky_withheld(s, more->wire_topic, part->partition, &batch, now) && remembered;
+        bool shed = more->action == PS_ACTION_SHED;
+        if (more->action == PS_ACTION_REJECT || shed) {
+            remembered = ps_sticky_withheld(s, more->wire_topic, part->partition, &batch, shed, now) && remembered;
         } else {
             ps_sticky_passed(s, more->wire_topic, part->partition, &batch, now);
         }

@@ -198,6 +198,7 @@ struct ps_sticky {
     int32_t sequence;    /* the first one withheld that has not come back: what is awaited */
     int32_t newest;      /* ... and the last one */
     int16_t epoch;
+    bool shed;           /* it will not come back: its client begins a new epoch, or gives the sequence to another */
     ps_ns since;         /* it was refused last, or came to be awaited */
 };
 
@@ -674,9 +675,9 @@ bool ps_sticky_any(struct ps_session *s, ps_ns now); /* some refusal stands; for
 /* The batch comes after one that was withheld and has not come back. */
 bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
                       ps_ns now);
-/* The batch was refused or shed, and the client heard of it. False: no memory to remember it. */
+/* The batch was refused, or shed, and its client hears of it. False: no memory to remember it. */
 bool ps_sticky_withheld(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
-                        ps_ns now);
+                        bool shed, ps_ns now);
 void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
                       ps_ns now);
 void ps_sticky_free(struct ps_session *s);

@@ -10,8 +10,10 @@
  * refusals yet may send 40 in between. A batch from before the refused one (its answer from the broker was an error,
  * and it is sent again) is free to pass: the client will not bring the refused one back before it.
  *
- * One that was shed leaves the same gap. Its client gives it up and numbers anew, mostly in a new epoch, which ends the
- * refusal; what it had on its way is refused, and comes in the new epoch. KafkaJS uses the sequence once more. */
+ * One that was shed leaves the same gap, and its client numbers anew what comes behind it and before it: in a new epoch,
+ * from 0. Until then nothing passes, nor anything of the new epoch but 0: Java numbers what it has on its way anew at
+ * once, and may send what follows before it has heard that the former was refused. KafkaJS stays in its epoch and uses
+ * the sequence once more. */
 #include "session_private.h"
 
 #define SEQUENCE_MASK INT32_MAX /* sequences go from 2^31 - 1 back to 0 */
@@ -96,25 +98,34 @@ bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partiti
     if (at == NULL) {
         return false;
     }
+    if (at->shed && at->epoch != b->producer_epoch && b->base_sequence != 0) {
+        at->epoch = b->producer_epoch;
+        at->sequence = at->newest = 0;
+        at->shed = false;
+    }
     if (at->epoch != b->producer_epoch || now - at->since > PS_STICKY_TTL) {
         forget(s, at); /* a new epoch numbers anew; a batch that its client forgot will not come back */
         return false;
     }
-    return is_after(b->base_sequence, at->sequence);
+    return at->shed ? b->base_sequence != at->sequence : is_after(b->base_sequence, at->sequence);
 }
 
 bool ps_sticky_withheld(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
-                        ps_ns now)
+                        bool shed, ps_ns now)
 {
     if (b->producer_id < 0) {
         return true;
     }
     struct ps_sticky *at = find(s, topic_hash, partition, b->producer_id);
-    if (at != NULL && at->epoch == b->producer_epoch && is_after(b->base_sequence, at->sequence)) {
+    bool again = at != NULL && at->epoch == b->producer_epoch;
+    if (again && is_after(b->base_sequence, at->sequence)) {
         at->newest = is_after(b->base_sequence, at->newest) ? b->base_sequence : at->newest;
         return true; /* what is awaited stays the same, and so does the time since when */
     }
-    bool again = at != NULL && at->epoch == b->producer_epoch; /* what was awaited, or what comes before it */
+    if (again && at->shed && !shed) {
+        return true; /* likewise */
+    }
+    /* What was awaited, or what comes before it. */
     int32_t newest = again ? at->newest : b->base_sequence;
     if (at == NULL) {
         if (!make_room(s)) {
@@ -128,6 +139,7 @@ bool ps_sticky_withheld(struct ps_session *s, uint64_t topic_hash, int32_t parti
                              .sequence = b->base_sequence,
                              .newest = newest,
                              .epoch = b->producer_epoch,
+                             .shed = shed,
                              .since = now};
     s->gate->sticky_at = now;
     return true;
@@ -144,6 +156,7 @@ void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partiti
         forget(s, at); /* all that was refused has come back */
     } else {
         at->sequence = next;
+        at->shed = false;
         at->since = s->gate->sticky_at = now;
     }
 }

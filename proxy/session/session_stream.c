@@ -219,7 +219,7 @@ static bool swallow_partition(struct ps_session *s, ps_ns now)
             ps_gate_ended(s, w->rule_slots[i], outcome_of(w), (double)p->batch.record_count, 0);
         }
     }
-    return ps_sticky_withheld(s, w->topic_hash, p->partition, &p->batch, now);
+    return ps_sticky_withheld(s, w->topic_hash, p->partition, &p->batch, w->action == PS_ACTION_SHED, now);
 }
 
 /* The answer takes its place behind the requests that are still in flight. */
