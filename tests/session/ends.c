@@ -132,7 +132,7 @@ static void client_got(struct world *w, struct peer *p, const uint8_t *frame, si
     r->answered = true;
     check_response(w, r, frame, len);
     if (p->producer != NULL && r->placed_count > 0) {
-        producer_answered(p->producer, r);
+        producer_answered(w, p->producer, r);
     }
     if (p->kind == PEER_SASL) {
         exchange_answered(w, p, r, frame);

@@ -166,7 +166,8 @@ static void put_placed(struct world *world, struct ps_writer *w, const struct pr
     for (size_t i = 0; i < r->placed_count; i++) {
         const struct producer_partition *at = &producer->partitions[r->placed[i].partition];
         const struct batch *batch = &at->batches[r->placed[i].batch];
-        struct head head = {producer->id, producer->epoch, batch->sequence, batch->records};
+        struct head head = {producer->id, r->placed[i].epoch, r->placed[i].sequence, batch->records};
+        r->lossy = r->lossy || topic_lossy(at->topic);
         r->partitions++;
         put_topic(w, at->topic, r->api_version);
         put_count(w, 1, flexible);
@@ -604,7 +605,7 @@ static void check_version_refusal(struct world *world, const uint8_t *frame, siz
     CHECK(world, ps_load16(frame + 14) == PS_API_API_VERSIONS && ps_load16(frame + 18) < 77);
 }
 
-void check_response(struct world *world, const struct request *r, const uint8_t *frame, size_t len)
+void check_response(struct world *world, struct request *r, const uint8_t *frame, size_t len)
 {
     CHECK(world, !contains(frame, len, REAL_HOST));
     if (r->version_refused) {

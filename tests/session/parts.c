@@ -201,7 +201,7 @@ static void check_ours(struct world *w, const struct request *r, const struct pa
 }
 
 /* Each partition is answered once, keyed as asked: with the broker's word if it got it, else with ours. */
-void parts_answered(struct world *w, const struct request *r, const uint8_t *frame, size_t len)
+void parts_answered(struct world *w, struct request *r, const uint8_t *frame, size_t len)
 {
     static struct part sent[WORLD_PARTS], passed[WORLD_PARTS], told[WORLD_PARTS], got[WORLD_PARTS];
     uint32_t sent_count = request_parts(w, r->api_version, r->frame, r->len, sent);
@@ -229,6 +229,10 @@ void parts_answered(struct world *w, const struct request *r, const uint8_t *fra
             told[b].topic = NULL;
         } else {
             check_ours(w, r, &got[k]);
+            if (i < r->placed_count) {
+                CHECK(w, got[k].error != 0); /* there would be a gap that the producer does not know of */
+                r->placed[i].shed = got[k].error == 44;
+            }
         }
     }
     for (uint32_t b = 0; b < told_count; b++) {

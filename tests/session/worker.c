@@ -130,7 +130,7 @@ static void topic_learned(void *ctx, const uint8_t id[16], struct ps_span name)
 
 const char *topic_text(uint32_t topic)
 {
-    static const char *const texts[] = {"gov-a", "gov-b", "free", "gov-late", "other"};
+    static const char *const texts[] = {"gov-a", "gov-b", "free", "gov-late", "other", "gov-shed"};
     static char many[TOPIC_COUNT - TOPIC_MANY][20];
     if (topic < TOPIC_MANY) {
         return texts[topic];
@@ -170,7 +170,7 @@ static void notice(void *ctx, const struct ps_notice *n)
 
 /* ---- rules: snapshots that are swapped at random ---- */
 
-enum { SNAPSHOTS = 4, TABLE = 64, SLOT_LATE = 2, SLOT_SHADOW = 3, SLOT_MANY = 4 };
+enum { SNAPSHOTS = 4, TABLE = 64, SLOT_LATE = 2, SLOT_SHADOW = 3, SLOT_SHED = 4, SLOT_MANY = 5 };
 
 /* Configurations own their strings, which are therefore not const. */
 static char glob_text[] = "gov-*", group_text[] = "g", policy_text[] = "p";
@@ -185,7 +185,7 @@ static struct ps_tenant_config tenants[2][2] = {
      {.name = default_text, .weight = 2.0, .priority = PS_PRIORITY_NORMAL}},
 };
 static char divert_text[] = "gov-a";
-static struct ps_policy_config policies[3]; /* that loses nothing, in shadow, that may do everything */
+static struct ps_policy_config policies[4]; /* that loses nothing, in shadow, that may do everything, that sheds */
 static struct ps_config configs[2];
 static struct ps_member member;
 static struct ps_rule rule_pool[WORLD_SLOTS];
@@ -200,7 +200,8 @@ static void add_rule(struct ps_topic_rules *table, uint32_t topic, uint32_t slot
     while (table[i].topic.base != NULL && !ps_span_equal(table[i].topic, name)) {
         i = (i + 1) % TABLE;
     }
-    const struct ps_policy_config *policy = &policies[slot == SLOT_SHADOW ? 1 : topic_lossy(topic) ? 2 : 0];
+    size_t policy_index = slot == SLOT_SHADOW ? 1 : slot == SLOT_SHED ? 3 : topic_lossy(topic) ? 2 : 0;
+    const struct ps_policy_config *policy = &policies[policy_index];
     rule_pool[slot] = (struct ps_rule){.policy = policy, .slot = slot, .topic = name};
     table[i].topic = name;
     table[i].hash = hash;
@@ -214,7 +215,7 @@ bool slot_is_of(uint32_t slot, const char *topic)
 
 static void make_rules(void)
 {
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         policies[i] = (struct ps_policy_config){.name = policy_text,
                                                 .topics = {glob_texts, 1},
                                                 .groups = {group_texts, 1},
@@ -225,7 +226,7 @@ static void make_rules(void)
                                                 .told_max = WAIT_MAX,
                                                 .client_timeout = CLIENT_TIMEOUT,
                                                 .exempt_members = true,
-                                                .loss = i == 2 ? PS_LOSS_ALLOWED : PS_LOSS_NEVER,
+                                                .loss = i >= 2 ? PS_LOSS_ALLOWED : PS_LOSS_NEVER,
                                                 .actions = {PS_ACTION_HOLD},
                                                 .action_count = 1,
                                                 .isolate = true,
@@ -236,15 +237,17 @@ static void make_rules(void)
     memcpy(policies[2].actions, all, sizeof all);
     policies[2].action_count = PS_ARRAY_LEN(all);
     policies[2].divert_topic = divert_text;
+    policies[3].actions[0] = PS_ACTION_SHED; /* batches keep their sequence */
     for (size_t i = 0; i < 2; i++) {
         configs[i] =
-            (struct ps_config){.policies = policies, .policy_count = 3, .tenants = tenants[i], .tenant_count = 2};
+            (struct ps_config){.policies = policies, .policy_count = 4, .tenants = tenants[i], .tenant_count = 2};
         static uint64_t names[2][512];
         PS_ASSERT(ps_config_names_size(&configs[i]) <= sizeof names[i]);
         ps_config_names_build(&configs[i], names[i]);
         add_rule(tables[i], TOPIC_A, 0);
         add_rule(tables[i], TOPIC_B, 1);
         add_rule(tables[i], TOPIC_A, SLOT_SHADOW);
+        add_rule(tables[i], TOPIC_SHED, SLOT_SHED);
         for (uint32_t topic = TOPIC_MANY; topic < TOPIC_COUNT; topic++) {
             add_rule(tables[i], topic, SLOT_MANY + topic - TOPIC_MANY);
         }
@@ -302,6 +305,7 @@ void worker_init(struct world *w)
     }
     policies[2].shed_silent = rng_one_in(&w->rng, 3);
     policies[2].queue.overflow = (enum ps_overflow)(1 + rng_below(&w->rng, 5));
+    policies[3].queue.overflow = (enum ps_overflow)(1 + rng_below(&w->rng, 5));
 }
 
 /* What is armed at a slot: some of what its policy names. */
@@ -311,6 +315,8 @@ static uint32_t some_armed(struct world *w, uint32_t slot)
     const struct ps_policy_config *policy = rule_pool[slot].policy;
     if (policy == &policies[2]) {
         all |= 1u << PS_ACTION_SAMPLE | 1u << PS_ACTION_DIVERT | 1u << PS_ACTION_SHED;
+    } else if (policy == &policies[3]) {
+        all = 1u << PS_ACTION_SHED;
     }
     return rng_one_in(&w->rng, 2) ? 0 : (uint32_t)rng_next(&w->rng) & all;
 }

@@ -23,7 +23,7 @@
 
 #define WORLD_SESSIONS_MAX 3
 #define WORLD_REQUESTS_MAX 256
-#define WORLD_SLOTS        24
+#define WORLD_SLOTS        25
 #define WORLD_PARTS        128 /* partitions of a request */
 #define WORLD_GATHER       4000  /* limits.gather */
 #define WORLD_FRAME        60000 /* limits.frame */
@@ -56,7 +56,16 @@ static inline size_t pipe_len(const struct pipe *p)
 
 /* ---- topics (worker.c) ---- */
 
-enum topic { TOPIC_A, TOPIC_B, TOPIC_FREE, TOPIC_LATE, TOPIC_NAMELESS, TOPIC_MANY, TOPIC_COUNT = TOPIC_MANY + 20 };
+enum topic {
+    TOPIC_A,
+    TOPIC_B,
+    TOPIC_FREE,
+    TOPIC_LATE,
+    TOPIC_NAMELESS,
+    TOPIC_SHED,
+    TOPIC_MANY,
+    TOPIC_COUNT = TOPIC_MANY + 20
+};
 
 const char *topic_text(uint32_t topic);
 void topic_id(const char *topic, uint8_t id[16]);
@@ -64,7 +73,7 @@ bool slot_is_of(uint32_t slot, const char *topic); /* some rule's of this topic 
 /* A policy on it may drop or divert records. */
 static inline bool topic_lossy(uint32_t topic)
 {
-    return topic == TOPIC_B || (topic >= TOPIC_MANY && topic % 2 == 0);
+    return topic == TOPIC_B || topic == TOPIC_SHED || (topic >= TOPIC_MANY && topic % 2 == 0);
 }
 static inline bool topic_governed(uint32_t topic)
 {
@@ -73,7 +82,7 @@ static inline bool topic_governed(uint32_t topic)
 
 /* ---- an idempotent producer (producer.c) ---- */
 
-#define PRODUCER_PARTITIONS 3
+#define PRODUCER_PARTITIONS 4
 #define PRODUCER_BATCHES    24 /* of a partition */
 
 /* How a client sends again what was refused, as measured and read: docs/clients.md. */
@@ -84,7 +93,7 @@ enum retry {
 };
 
 struct batch {
-    enum { BATCH_QUEUED = 1, BATCH_SENT, BATCH_DONE } state;
+    enum { BATCH_QUEUED = 1, BATCH_SENT, BATCH_DONE /* or given up */ } state;
     int32_t sequence, records;
     bool sent_before;
 };
@@ -94,9 +103,11 @@ struct producer_partition {
     int32_t index;
     struct batch batches[PRODUCER_BATCHES];
     size_t count, done;   /* batches made; those before `done` are DONE */
+    int16_t epoch;
     int32_t next;         /* sequence of the next batch made */
     bool failing;         /* an answer was an error, and not all that was in flight is answered */
     /* the broker's side */
+    int16_t epoch_known;
     int32_t expected;
     bool gap;             /* it failed a batch, so others were out of sequence, the last of them... */
     int32_t gap_end;      /* ...this: until that is in the log, a gap is nobody else's fault */
@@ -104,9 +115,10 @@ struct producer_partition {
 
 struct producer {
     int64_t id;
-    int16_t epoch;
+    int16_t epoch;   /* the newest of its partitions' */
     int16_t version; /* of its Produce requests: a connection sticks to one */
     enum retry retry;
+    bool drains;     /* it numbers all anew, once nothing is in flight */
     uint32_t in_flight;
     struct producer_partition partitions[PRODUCER_PARTITIONS];
 };
@@ -115,8 +127,11 @@ struct producer {
 struct placed {
     uint8_t partition; /* of the producer */
     uint8_t batch;
+    int16_t epoch;     /* as it was sent */
+    int32_t sequence;
     bool left_out;     /* it did not get there */
     bool appended;     /* by the broker */
+    bool shed;         /* the client is told so */
 };
 
 /* ---- requests and the two ends ---- */
@@ -262,7 +277,7 @@ _Noreturn void world_fail(const struct world *w, const char *what, const char *f
                             XX(COMMITTED) XX(TXN_OFFSET) XX(TXN_END) XX(FETCHED) XX(REBALANCE)    \
                                 XX(PARTIAL) XX(STRIPPED) XX(SAMPLED) XX(SHED) XX(TAKEN) XX(DIVERTED) XX(JOB_ABANDONED) \
                                     XX(HELD_ANSWER) XX(AWAY) XX(BARRED) XX(BROKER_ILL)     \
-                                        XX(OVERDUE) XX(EVICTED)
+                                        XX(OVERDUE) XX(EVICTED) XX(GIVEN_UP)
 enum cover {
 #define XX(name) COVER_##name,
     COVER_MAP(XX)
@@ -313,7 +328,7 @@ struct producer *producer_new(struct world *w);
 bool producer_fill(struct world *w, struct producer *producer, struct request *r);
 void producer_sent(struct producer *producer, struct request *r);
 void producer_broker_got(struct world *w, struct producer *producer, struct request *r);
-void producer_answered(struct producer *producer, const struct request *r);
+void producer_answered(struct world *w, struct producer *producer, const struct request *r);
 bool producer_is_transactional(const struct producer *producer);
 bool producer_done(const struct producer *producer); /* all that was made is in the log */
 
@@ -335,7 +350,7 @@ void told_notice(struct world *w, const struct ps_notice *n);
 /* The Produce came to the broker otherwise than it was sent: only as it may be. */
 void parts_forwarded(struct world *w, struct request *r, const uint8_t *frame, size_t len);
 /* ... and its answer to the client, or one of ours. */
-void parts_answered(struct world *w, const struct request *r, const uint8_t *frame, size_t len);
+void parts_answered(struct world *w, struct request *r, const uint8_t *frame, size_t len);
 void parts_put_response(struct world *w, const struct request *r, struct ps_writer *out);
 /* The batch with so many records, as jobs.c rebuilds it. out: as long as the batch. Returns its length. */
 size_t parts_sample(struct ps_span batch, uint32_t kept, uint8_t *out);
@@ -350,6 +365,6 @@ void make_response(struct world *w, struct peer *p, struct request *r);
 /* The broker's answer to a question for topic ids; free() it. */
 uint8_t *make_names(struct world *w, struct ps_span question, size_t *len);
 /* A frame that came to the client answers this request as it should. */
-void check_response(struct world *w, const struct request *r, const uint8_t *frame, size_t len);
+void check_response(struct world *w, struct request *r, const uint8_t *frame, size_t len);
 
 #endif
