@@ -32,11 +32,18 @@ static void restart_second(struct ps_ladder *ladder, ps_ns now)
     ladder->second_came = false;
 }
 
+/* The newest rung is needed. */
+static void restart_calm(struct ps_ladder *ladder, ps_ns now)
+{
+    ladder->calm_since = now;
+    ladder->calm_came = false;
+}
+
 static void set_rung(struct ps_ladder *ladder, size_t rung, ps_ns now)
 {
     ladder->rung = (uint8_t)rung;
     ladder->saturated_seconds = ladder->calm_seconds = ladder->empty_seconds = 0;
-    ladder->calm_since = now;
+    restart_calm(ladder, now);
     restart_second(ladder, now);
 }
 
@@ -87,6 +94,15 @@ static bool newest_needed(const struct ps_ladder *ladder, const struct ps_policy
     return newest == PS_ACTION_SAMPLE ? ladder->keep < 1.0 : signal->acted[newest] > 0;
 }
 
+/* Without a need a rung is left after so long. Whoever is held does not come before it is let go, and who was refused
+ * rests. */
+static ps_ns dwell_down(const struct ps_ladder *ladder, const struct ps_policy_config *policy)
+{
+    bool holds = policy->actions[ladder->rung - 1] == PS_ACTION_HOLD;
+    ps_ns dwell = PS_LADDER_DWELL + (holds ? policy->hold_max : 0);
+    return ladder->calm_came ? dwell : ps_ns_max(dwell, EMPTY_SECONDS * PS_SECOND);
+}
+
 /* A second that counts is one in which nothing was left to be done by what is armed. */
 static void count_second(struct ps_ladder *ladder, const struct ps_policy_config *policy, ps_ns now)
 {
@@ -129,8 +145,11 @@ void ps_ladder_tick(struct ps_ladder *ladder, const struct ps_policy_config *pol
     ladder->second_came = ladder->second_came || signal->came > 0;
     count_second(ladder, policy, now);
     if (signal->saturated > 0 || newest_needed(ladder, policy, signal)) {
-        ladder->calm_since = now;
-    } else if (ladder->rung > 0 && now - ladder->calm_since >= PS_LADDER_DWELL) {
+        restart_calm(ladder, now);
+        return;
+    }
+    ladder->calm_came = ladder->calm_came || signal->came > 0;
+    if (ladder->rung > 0 && now - ladder->calm_since >= dwell_down(ladder, policy)) {
         set_rung(ladder, ladder->rung - 1u, now);
     }
 }

@@ -312,7 +312,7 @@ struct ps_verdict ps_verdict_of(struct ps_session *s, const struct ps_look *look
         ps_ns patience = ps_produce_held_for(s, PS_PATIENCE);
         if (now >= patience || late) {
             action = armed_takes(s, look, item, &until, now);
-            if (!acts(action)) {
+            if (!acts(action) || action == PS_ACTION_REJECT) { /* a rejection is nothing that is armed */
                 count_once(&item->saturated, &usage_of(s, item)->saturated);
             }
         } else {

@@ -162,6 +162,27 @@ static void what_the_newest_rung_takes_keeps_it(void **state)
     assert_int_equal(run.ladder.rung, 0);
 }
 
+/* Whoever is held does not come before hold.max, and who was refused rests: franz-go for 5 s. */
+static void who_is_away_is_waited_for(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SHED, PS_ACTION_HOLD}, 2);
+    struct ps_ladder_signal nobody = {.rate = 10};
+    run.policy.hold_max = 8 * PS_SECOND;
+    play(&run, saturated(), 10.2);
+    struct ps_ladder_signal held = quiet();
+    held.acted[PS_ACTION_HOLD] = 1;
+    play(&run, held, 0.1);
+    play(&run, nobody, 12.9);
+    assert_int_equal(run.ladder.rung, 2);
+    play(&run, nobody, 0.2);
+    assert_int_equal(run.ladder.rung, 1);
+    play(&run, nobody, 9.8);
+    assert_int_equal(run.ladder.rung, 1);
+    play(&run, nobody, 0.2);
+    assert_int_equal(run.ladder.rung, 0);
+}
+
 /* Saturated now and then, but not in each second: neither up nor down. */
 static void between_the_two_nothing_moves(void **state)
 {
@@ -181,7 +202,7 @@ static void keep_goes_to_what_is_admitted_of_what_is_offered(void **state)
     struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE}, 1);
     play(&run, saturated(), 5.1);
     assert_int_equal(run.ladder.rung, 1);
-    struct ps_ladder_signal signal = {.offered = 1000, .rate = 500};
+    struct ps_ladder_signal signal = {.came = 100, .offered = 1000, .rate = 500};
     double before = run.ladder.keep;
     for (int i = 0; i < 200; i++) {
         play(&run, signal, 0.1);
@@ -417,6 +438,7 @@ int main(void)
         cmocka_unit_test(a_policy_without_actions_stays_at_throttle),
         cmocka_unit_test(rungs_follow_in_the_order_of_the_policy_and_leave_in_reverse),
         cmocka_unit_test(what_the_newest_rung_takes_keeps_it),
+        cmocka_unit_test(who_is_away_is_waited_for),
         cmocka_unit_test(between_the_two_nothing_moves),
         cmocka_unit_test(keep_goes_to_what_is_admitted_of_what_is_offered),
         cmocka_unit_test(unknown_is_no_reason_to_drop),

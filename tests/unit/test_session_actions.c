@@ -240,6 +240,7 @@ static void test_who_cannot_bear_shed_is_rejected(void **state)
     assert_int_equal(answered_by_us(t, "clicks"), 19);
     assert_int_equal(records(t, 0, PS_OUTCOME_REJECTED), RECORDS);
     assert_int_equal(t->slots.usage[0].cells_forbidden, 1);
+    assert_int_equal(t->slots.usage[0].saturated, 1); /* shed is of no use to it: perhaps the next rung is */
 }
 
 static void test_loss_never_of_another_policy_wins(void **state)
