@@ -8,9 +8,10 @@
  * which nobody came says nothing, and one alone without a saturated request nothing either. The dwell begins anew with
  * every rung, and with sampling once it keeps no more than it means to, so that each rung has had its chance before the
  * next. Backwards, in order: nothing was saturated and nothing needed the newest rung during the dwell; twice that if
- * nobody came at all, and hold.max longer if it is hold, because whoever is held does not come meanwhile. Sampling is needed as long as it does not
- * keep all; another action as long as it took a request. What its client does not bear and is rejected for that is
- * saturated. At a constant overload the rungs stay, because they go on taking what is too much.
+ * nobody came at all, and hold.max longer if it is hold, because whoever is held does not come meanwhile. Sampling is
+ * needed as long as it does not keep all; another action as long as it took a request. What its client does not bear
+ * and is rejected for that is saturated. At a constant overload the rungs stay, because they go on taking what is too
+ * much.
  *
  * Sampling means to keep rate / offered, within [sample.min, 1]. A producer whose requests wait brings no more than
  * passes, so that this says 1 of any overload: therefore PS_KEEP_RELIEF of it while requests wait, and what is offered

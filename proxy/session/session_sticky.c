@@ -10,10 +10,10 @@
  * refusals yet may send 40 in between. A batch from before the refused one (its answer from the broker was an error,
  * and it is sent again) is free to pass: the client will not bring the refused one back before it.
  *
- * One that was shed leaves the same gap, and its client numbers anew what comes behind it and before it: in a new epoch,
- * from 0. Until then nothing passes, nor anything of the new epoch but 0: Java numbers what it has on its way anew at
- * once, and may send what follows before it has heard that the former was refused. KafkaJS stays in its epoch and uses
- * the sequence once more. */
+ * One that was shed leaves the same gap, and its client numbers anew what comes behind it and before it: in a new
+ * epoch, from 0. Until then nothing passes, nor anything of the new epoch but 0: Java numbers what it has on its way
+ * anew at once, and may send what follows before it has heard that the former was refused. KafkaJS stays in its epoch
+ * and uses the sequence once more. */
 #include "session_private.h"
 
 #define SEQUENCE_MASK INT32_MAX /* sequences go from 2^31 - 1 back to 0 */

@@ -177,8 +177,8 @@ static void shed(struct story *t, struct ps_span in)
     story_open(t, 0);
 }
 
-/* The broker would find a gap: what was on its way is refused, until its client numbers anew. So is what was sent before
- * and comes again: stored under its old number, it would be missing among the new ones. */
+/* The broker would find a gap: what was on its way is refused, until its client numbers anew. So is what was sent
+ * before and comes again: stored under its old number, it would be missing among the new ones. */
 static void test_nothing_passes_behind_what_was_shed(void **state)
 {
     struct story *t = *state;
