@@ -54,6 +54,7 @@ CLIENTS = [
 # does: the action of the matrix that it tries, and how. outcomes: what it may make of records, beside forwarding them.
 Action = collections.namedtuple("Action", "name does silent policy outcomes")
 SHORT = {"max": "500ms", "told_max": "500ms", "client_timeout": "10s"}
+HASTY = {**SHORT, "told_max": "100ms"}  # who obeys comes too early all the same
 LONG = {"max": "8s", "told_max": "5s", "client_timeout": "10s"}
 QUEUE = {"records": 2}  # one request that waits fills it: what others of its cell bring is too much
 AT_A_TIME = 1           # clients
@@ -62,7 +63,7 @@ LOSS = {"loss": "allowed"}
 ACTIONS = [
     Action("throttle", "throttle", False, {"wait": LONG}, ["rejected"]),
     Action("reject", "reject", False, {"wait": SHORT}, ["rejected"]),
-    Action("hold", "hold", False, {"wait": SHORT, "actions": ["hold"], "hold": {"max": "6s"}}, ["rejected"]),
+    Action("hold", "hold", False, {"wait": HASTY, "actions": ["hold"], "hold": {"max": "6s"}}, ["rejected"]),
     Action("sample", "sample", False,
            {"wait": SHORT, "actions": ["sample"], "sample": {"min": 0.2, "by": "key"}, **LOSS},
            ["sampled_out", "rejected"]),
@@ -133,34 +134,35 @@ class Cell:
 class Pressure:
     """Switched on, the policies admit next to nothing (max_rate, by a reload); else there is no bound."""
 
-    def __init__(self, context, proxy, rates=None):
-        """rates: {policy: records/s}; without it all policies are pressed alike."""
-        self.context, self.proxy, self.switched, self.rates = context, proxy, 0, rates or {}
+    def __init__(self, context, proxy):
+        self.context, self.proxy, self.switched = context, proxy, 0
         self.armed = set()  # policies that have had some action armed
 
-    def put(self, on):
+    def put(self, on, rates=None):
+        """rates: {policy: records/s}; without it all policies are pressed alike."""
         for labels, value in self.proxy.metrics().get("penstock_policy_armed", []):
             if value:
                 self.armed.add(labels["policy"])
         for one in self.proxy.config["policies"]:
             one.pop("max_rate", None)
             if on:
-                one["max_rate"] = {"records": f"{self.rates.get(one['name'], PRESSED)}/s"}
+                one["max_rate"] = {"records": f"{(rates or {}).get(one['name'], PRESSED)}/s"}
         self.proxy.write()
         self.switched += 1
         status = self.proxy.status("/api/v1/reload", "POST")
         if status != 200:
             raise RuntimeError(f"reload: {status}")
 
-    def play(self, seconds, seed):
-        """Long enough to arm the first rung, then off and on at random; then off."""
+    def play(self, seconds, seed, rates=None):
+        """As hard as can be and long enough to arm the first rung, and others if there is the time; then off and on at
+        random, at these rates; then off."""
         dice, end = random.Random(seed), time.monotonic() + seconds
         self.put(True)
-        time.sleep(min(ARMING, seconds))
+        time.sleep(max(0.3 * seconds, min(ARMING, seconds)))
         on = True
         while time.monotonic() < end:
             on = not on
-            self.put(on)
+            self.put(on, rates)
             time.sleep(min(dice.uniform(2, 5) if on else dice.uniform(1, 3), max(0.0, end - time.monotonic())))
         self.put(False)
 
@@ -295,12 +297,12 @@ def run(context, cluster, chosen, seconds, seed=None):
     cluster.commit_zero(GROUP, *topics)
     group = cells[0].client.name  # of this run: several may have one folder
     proxy = Penstock(context, cluster, [cell.policy() for cell in cells], name=f"penstock-{group}")
-    pressure = Pressure(context, proxy, {cell.name: cell.pressed() for cell in cells})
+    pressure = Pressure(context, proxy)
     producers = start_producers(context, proxy.bootstrap, cells)
     context.say(f"{len(cells)} cells, {sum(cell.crowd for cell in cells)} producers in {len(producers)} processes; "
                 f"{seconds} s of pressure, seed {seed}")
     time.sleep(WARM)
-    pressure.play(seconds, seed)
+    pressure.play(seconds, seed, {cell.name: cell.pressed() for cell in cells})
     context.say(f"pressure was switched {pressure.switched} times")
     time.sleep(CALM - 2)
     calm_ms = time.time() * 1000
@@ -363,7 +365,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="the cells, and what the matrix says of them")
     parser.add_argument("--json", help="write the results to this file")
     parser.add_argument("--keep", action="store_true", help="keep the logs of what passed, too")
-    parser.add_argument("--no-store", dest="store", action="store_false", help="leave docs/actions-measured.md alone")
+    parser.add_argument("--no-store", dest="store", action="store_false", help="leave the stored results and docs/actions-measured.md alone")
     options = parser.parse_args()
     options.direct = False
     cells = cells_of(options.client, options.action)
@@ -372,21 +374,22 @@ def main():
         return 0
     install(cells)
     context, cluster = Context("actions", options), Cluster(1).start()
-    done = []
+    done = []  # results, by client
     try:
         cluster.create(DIVERTED, partitions=PARTITIONS)
         for group in by_clients(cells):
-            done += run(context, cluster, group, options.seconds, options.seed)
-        cells = done
+            run(context, cluster, group, options.seconds, options.seed)
+            done.append(actions_table.result(group, options.seconds))
+            if options.store and not options.action:
+                actions_table.store(done[-1])
     finally:
         context.finish()
         cluster.stop()
-    results = actions_table.results(cells, options.seconds)
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
-    if options.store and not (options.client or options.action):
-        actions_table.write_page(results)
-    print(actions_table.table(results))
+        pathlib.Path(options.json).write_text(json.dumps(done, indent=1) + "\n")
+    if options.store and not options.action:
+        actions_table.write_page()
+    print(actions_table.table(done))
     wrong = [f"{what} {detail}" for what, passed, detail in context.checks if not passed]
     print("\n".join(f"FAILED  {text}" for text in wrong) or "nothing wrong")
     return 1 if wrong else 0
