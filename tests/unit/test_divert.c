@@ -23,6 +23,7 @@
 #define ROUNDS     6 /* batches of each, one after the other */
 #define PARTITIONS 3 /* of the divert topic */
 #define PRODUCE    0 /* its API key */
+#define PATIENCE   (60 * PS_SECOND) /* with what must come, on a machine that has other things to do */
 
 struct origin {
     char topic[16];
@@ -250,7 +251,7 @@ static unsigned read_back(unsigned expected)
     rd_kafka_assign(reader, list);
     rd_kafka_topic_partition_list_destroy(list);
     unsigned found = 0;
-    for (ps_ns until = ps_now() + 20 * PS_SECOND; found < expected && ps_now() < until;) {
+    for (ps_ns until = ps_now() + PATIENCE; found < expected && ps_now() < until;) {
         rd_kafka_message_t *m = rd_kafka_consumer_poll(reader, 100);
         if (m != NULL && m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             check_message(m);
@@ -364,7 +365,7 @@ static void test_ended(void **state)
     ps_divert_end(world.divert);
     run();
     assert_int_equal(world.origins[0].failed, 1);
-    assert_true(ps_now() - begun < PS_DIVERT_WITHIN / 2);
+    assert_true(ps_now() - begun < PS_DIVERT_WITHIN - PS_SECOND);
     start(&world.origins[1]);
     run();
     assert_int_equal(world.origins[1].failed, 1);
@@ -373,7 +374,7 @@ static void test_ended(void **state)
 static void wait_open(bool open)
 {
     struct ps_divert_status status;
-    ps_ns until = ps_now() + 20 * PS_SECOND;
+    ps_ns until = ps_now() + PATIENCE;
     do {
         ps_divert_status(world.divert, &status);
         struct timespec little = {0, (long)PS_MILLISECOND};
