@@ -9,7 +9,7 @@ import struct
 import time
 
 import ends
-from harness import until
+from harness import PATIENCE, until
 from load import Consumers, Producers, group, producer, stream
 from measure import Records, judge_client
 from proxy import Penstock, policy
@@ -46,7 +46,7 @@ def topic_id(cluster, topic):
     """Asked of the broker itself, so that no Metadata passes the proxy."""
     name = topic.encode()
     body = b"\x02" + bytes(16) + bytes([len(name) + 1]) + name + b"\0" + b"\0\0\0"
-    with socket.create_connection(("127.0.0.1", cluster.brokers[1].direct), timeout=30) as s:
+    with socket.create_connection(("127.0.0.1", cluster.brokers[1].direct), timeout=PATIENCE) as s:
         s.sendall(frame(METADATA, 12, 1, b"ids-test", body))
         data = receive(s)
     at = data.index(bytes([len(name) + 1]) + name) + 1 + len(name)
@@ -67,7 +67,7 @@ class Raw:
     """A producer that knows ids, asks for nothing, and pipelines."""
 
     def __init__(self, hop):
-        self.socket = socket.create_connection(("127.0.0.2", hop.port), timeout=30)
+        self.socket = socket.create_connection(("127.0.0.2", hop.port), timeout=PATIENCE)
         self.correlation = 0
 
     def produce(self, topic, acks=(-1,)):
@@ -106,12 +106,12 @@ def ask(context, cluster, proxy, hop, when):
         before = forwarded(proxy, "raw")
         raw.produce("ids-raw")
         return forwarded(proxy, "raw") > before
-    until("the topic has its rule", governed, 20, pause=0.5)
+    until("the topic has its rule", governed, pause=0.5)
     asked, seen = proxy.total("penstock_topic_questions_total"), forwarded(proxy, "raw")
     errors = raw.produce(topic_id(cluster, "ids-raw"), acks=(-1, 0, 1))
     raw.close()
     context.check(f"{when}: an id that nobody has named is written to", errors == [0, 0], errors)
-    until("records counted", lambda: forwarded(proxy, "raw") >= seen + 3, 10)
+    until("records counted", lambda: forwarded(proxy, "raw") >= seen + 3)
     context.check(f"{when}: one question, and the policy saw every record",
                   proxy.total("penstock_topic_questions_total") == asked + 1, forwarded(proxy, "raw") - seen)
 
@@ -139,15 +139,18 @@ def recreate(context, cluster, proxy, hop, java):
     context.check("the id of a deleted topic is refused by the broker", gone[0] in (UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC),
                   gone)
     ask(context, cluster, proxy, hop, "recreated")
-    until("the recreated topic is served", lambda: java.status()[again]["acked"] > acked + 50, 20)
+    until("the recreated topic is served", lambda: java.status()[again]["acked"] > acked + 50)
     context.check("the policy sees the recreated topic", forwarded(proxy, "again") > 0)
+
+
+def ours(link):
+    return link.client_id in ("ids-raw", "ids-java")
 
 
 def judge_ends(context, hops, far_hop):
     """Byte for byte, but for our questions and their answers."""
-    names = {"ids-raw", "ids-java"}
-    near = [link for hop in hops for link in hop.links if link.client_id in names]
-    far = [link for link in far_hop.links if link.client_id in names and link.up is not None]
+    near = [link for hop in hops for link in hop.links if ours(link)]
+    far = [link for link in far_hop.links if ours(link) and link.up is not None]
     account = ends.Account()
     for one, other in ends.pair_up(near, far):
         ends.compare(account, one, other, io.BytesIO())
@@ -171,19 +174,20 @@ def topic_ids(context, cluster):
                                                         stream("ids-again", 50), idempotence=True)])
     java.begun()
     ask(context, cluster, proxy, hops[1], "at first")
-    until("the producer is slowed down", lambda: throttled(proxy), 40)
-    for hop in (*hops, far_hop):
+    until("the producer is slowed down", lambda: throttled(proxy))
+    for hop in hops:
         hop.links.clear()
+    far_hop.take(ours)  # other scenarios share it
     proxy.restart()
     ask(context, cluster, proxy, hops[1], "restarted")
-    until("the producer is slowed down again", lambda: throttled(proxy), 40)
+    until("the producer is slowed down again", lambda: throttled(proxy))
     context.check("after the restart no topic passed without its name",
                   proxy.total("penstock_unresolved_topic_ids_total") == 0)
     recreate(context, cluster, proxy, hops[1], java)
     context.check("no topic but the deleted one passed without its name",
                   proxy.total("penstock_unresolved_topic_ids_total") <= 1,
                   proxy.total("penstock_unresolved_topic_ids_total"))
-    pushes = until("metrics are pushed", lambda: cluster.pushed("ids-java"), 10)
+    pushes = until("metrics are pushed", lambda: cluster.pushed("ids-java"))
     context.check("the client's metrics arrive (KIP-714)", pushes > 0 and
                   proxy.total("penstock_requests_total", api="PushTelemetry") > 0, f"{pushes} pushes")
     proxy.bypass(True)
