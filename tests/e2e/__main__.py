@@ -1,6 +1,6 @@
 """The end-to-end suite: real Kafka, unmodified clients, and Penstock between them.
 
-    python3 tests/e2e [--list] [--direct] [--keep] [--connections N] [--counts FILE] [SCENARIO...]
+    python3 tests/e2e [--list] [--direct] [--strict] [--keep] [--connections N] [--counts FILE] [SCENARIO...]
 
 --direct leaves Penstock out, and slows the producers to 1.5 times what the consumers can do: lag then grows without
 bound, and the scenarios that bound it must fail. That is how the suite is tested itself.
@@ -22,8 +22,8 @@ from kafka import Cluster  # noqa: E402
 SETTINGS = {"metric.reporters": "TelemetryReceiver"}  # so that brokers offer the telemetry APIs
 
 
-def run_one(scenario, options, cluster, results):
-    context = Context(scenario.name, options)
+def run_one(scenario, options, cluster, results, name=None):
+    context = Context(name or scenario.name, options)
     begun = time.monotonic()
     say(scenario.name, "begins")
     try:
@@ -38,13 +38,46 @@ def run_one(scenario, options, cluster, results):
     results.append((scenario, context, time.monotonic() - begun))
 
 
-def run_together(batch, options, cluster, results):
+def run_together(batch, options, cluster):
     """Scenarios that leave each other's figures alone run at the same time on one cluster."""
+    results = []
     threads = [threading.Thread(target=run_one, args=(scenario, options, cluster, results)) for scenario in batch]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return results
+
+
+def once_more(result, options, cluster):
+    """Alone, and told beside the first time; fails if it fails again."""
+    scenario, first, seconds = result
+    again = []
+    run_one(scenario, options, cluster, again, f"{scenario.name}-again")
+    _, context, more = again[0]
+    context.figures[:0] = [*(f"MEASURED AGAIN, because at first: {what}" for what in first.spoiled()),
+                           *(f"at first: {line}" for line in first.figures)]
+    return scenario, context, seconds + more
+
+
+def run_batch(batch, options, cluster, fresh):
+    """fresh(): another cluster of the same kind, for the topics of the first are used."""
+    results = run_together(batch, options, cluster)
+    if any(context.spoiled() for _, context, _ in results):
+        cluster = fresh()
+        results = [once_more(one, options, cluster) if one[1].spoiled() else one for one in results]
+    return results
+
+
+class Clusters:
+    """One at a time."""
+    current = None
+
+    def start(self, shape):
+        if self.current:
+            self.current.stop()
+        self.current = Cluster(*shape, settings=SETTINGS).start() if shape else None
+        return self.current
 
 
 def summary(results):
@@ -71,6 +104,7 @@ def main():
     parser = argparse.ArgumentParser(prog="tests/e2e", description=__doc__.split("\n")[0])
     parser.add_argument("--list", action="store_true", help="the names of the scenarios")
     parser.add_argument("--direct", action="store_true", help="without Penstock, to see the scenarios fail")
+    parser.add_argument("--strict", action="store_true", help="bounds of quality count too: for a machine at rest")
     parser.add_argument("--keep", action="store_true", help="keep the logs of what passed, too")
     parser.add_argument("--connections", type=int, default=40, help="of each kind in large_frames (default 40)")
     parser.add_argument("--keys", type=int, default=10000, help="of each codec in sampling (default 10000)")
@@ -83,17 +117,15 @@ def main():
     unknown = set(options.names) - {scenario.name for scenario in scenarios.all_of_them()}
     if unknown:
         parser.error(f"no scenario {', '.join(sorted(unknown))}: see --list")
-    results, cluster, shape = [], None, None
+    results, clusters, shape = [], Clusters(), None
     try:
         for wanted, batch in scenarios.batches(options.names):
             if wanted != shape:
-                if cluster:
-                    cluster.stop()
-                cluster, shape = (Cluster(*wanted, settings=SETTINGS).start() if wanted else None), wanted
-            run_together(batch, options, cluster, results)
+                clusters.start(wanted)
+            shape = wanted
+            results += run_batch(batch, options, clusters.current, lambda: clusters.start(shape))
     finally:
-        if cluster:
-            cluster.stop()
+        clusters.start(None)
     good, bad = summary(results)
     if options.counts:
         pathlib.Path(options.counts).write_text(f"{good} {bad}\n")
