@@ -9,12 +9,11 @@ import base64
 import json
 import os
 import shutil
-import signal
 import subprocess
 import threading
 import uuid
 
-from harness import KAFKA_VERSION, Process, WORK, classes, java, jars, ports, say, until
+from harness import KAFKA_VERSION, PATIENCE, Process, WORK, classes, java, jars, ports, say, until
 from hop import Hop
 
 
@@ -113,12 +112,9 @@ class Broker:
             self.hop.close()
 
     def stop(self):
-        if self.process is not None and self.process.alive():
-            self.process.popen.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+        """At once: nobody reads its data again."""
+        if self.process is not None:
+            self.process.kill()
         if self.hop:
             self.hop.close()
 
@@ -159,14 +155,14 @@ class Cluster:
         say("kafka", f"starting {len(self.brokers)} node(s) from {jars(self.version).name}")
         voters = ",".join(f"{b.node}@127.0.0.1:{b.controller}" for b in self.brokers.values())
         for format in [broker.configure(voters) for broker in self.brokers.values()]:
-            if format.wait(60) != 0:
+            if format.wait(PATIENCE) != 0:
                 raise RuntimeError(f"StorageTool: {format.err()}")
         for broker in self.brokers.values():
             broker.start()
         with open(self.folder / "admin-tool.err", "wb") as err:
             self.tool = subprocess.Popen(java("AdminTool", self.direct, heap="128m"), text=True, stderr=err,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        until("all brokers registered", lambda: self.count() == len(self.brokers), 60)
+        until("all brokers registered", lambda: self.count() == len(self.brokers))
         return self
 
     def ask(self, **command):

@@ -6,7 +6,7 @@ import struct
 import subprocess
 
 import clients
-from harness import BUILD, java, until
+from harness import BUILD, PATIENCE, java, until
 
 ACK = struct.Struct(">iqiqqi")       # origin, seq, partition, offset, acknowledged at (ms), took (ms)
 FAILED = -2                          # in the place of an offset
@@ -95,7 +95,7 @@ class Producers:
     def acked(self):
         return sum(s["acked"] for s in self.status().values())
 
-    def begun(self, timeout=40):
+    def begun(self, timeout=PATIENCE):
         """Waits until every stream has had something acknowledged: clients take their time to start."""
         def all_served():
             if not self.process.alive():
@@ -104,7 +104,7 @@ class Producers:
             return status and all(counts["acked"] > 0 for counts in status.values())
         until(f"{self.name}: every stream is served", all_served, timeout)
 
-    def stop(self, timeout=120):
+    def stop(self, timeout=PATIENCE):
         """No more records; waits until those that were taken are acknowledged."""
         if self.process.alive():
             self.process.tell("stop")
@@ -158,7 +158,7 @@ class Consumers:
         spec.write_text(json.dumps({"admin": cluster.direct, "sample_ms": 200, "hold": hold, "groups": groups}))
         self.process = context.spawn(name, java("ConsumerLoad", spec, self.consumed_path, heap="768m"))
         if wait and not hold:
-            until(f"{name} assigned", lambda: self._ready(), 60)
+            until(f"{name} assigned", lambda: self._ready())
 
     def go(self):
         self.process.tell("go")
@@ -173,7 +173,7 @@ class Consumers:
         return [(line["t"], line["groups"][name]["end"], line["groups"][name]["position"],
                  line["groups"][name]["done"]) for line in lines_of(self.process) if "groups" in line]
 
-    def drain(self, timeout=120):
+    def drain(self, timeout=PATIENCE):
         """Reads what is left at full speed and ends."""
         if self.process.alive():
             self.process.tell("drain")
@@ -194,7 +194,7 @@ class Consumers:
 class Topics:
     """Whole topics, read back: [(partition, offset, origin, seq, size, headers), ...] by name."""
 
-    def __init__(self, context, bootstrap, names, name="read-back", timeout=120):
+    def __init__(self, context, bootstrap, names, name="read-back", timeout=PATIENCE):
         path, self.records = context.folder / f"{name}.rows", {topic: [] for topic in names}
         process = context.spawn(name, [BUILD / "asan/tests/e2e/read_back", bootstrap, path, *names])
         if process.wait(timeout) != 0:

@@ -7,7 +7,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from harness import BUILD, ports, until
+from harness import BUILD, PATIENCE, ports, until
 
 SANITIZERS = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
@@ -103,12 +103,12 @@ class Penstock:
             if not self.process.alive():
                 raise RuntimeError(f"{self.name} ended at its start:\n{self.process.err()[-3000:]}")
             return self.status("/readyz") == 200
-        until(f"{self.name} ready", ready, 30)
+        until(f"{self.name} ready", ready)
 
     def _open(self, path, method="GET", body=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin}{path}", method=method, data=body,
                                          headers={"Content-Type": "application/json"} if body else {})
-        return urllib.request.urlopen(request, timeout=5)
+        return urllib.request.urlopen(request, timeout=30)
 
     def status(self, path, method="GET", body=None):
         """The status of an answer; 0 if there was none."""
@@ -120,7 +120,7 @@ class Penstock:
         except OSError:
             return 0
 
-    def flags(self, etag=None, wait=None, timeout=5):
+    def flags(self, etag=None, wait=None, timeout=30):
         """(status, ETag, document) of the flags; a document only with 200."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin}/api/v1/flags" + (f"?wait={wait}" if wait else ""))
         if etag:
@@ -165,9 +165,9 @@ class Penstock:
         if self.process.alive():
             self.process.popen.send_signal(signal.SIGTERM)
         try:
-            code = self.process.wait(30)
+            code = self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            code = "none: it did not end within 30 s of SIGTERM"
+            code = f"none: it did not end within {PATIENCE} s of SIGTERM"
         log = self.process.err() + self.process.out()
         self.context.check(f"{self.name}: SIGTERM ends it with exit 0", code == 0, "" if code == 0 else code)
         report = REPORT.search(log)

@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, until
+from harness import BUILD, PATIENCE, happens
 from load import Consumers, Producers, group, producer, stream
 from measure import judge_client
 from proxy import REPORT, Penstock, policy
@@ -42,43 +42,34 @@ def controls(context, cluster):
     judge_command_line(context)
 
 
-def within_seconds(seconds, condition):
-    """True if it comes true in time."""
-    try:
-        return bool(until("it", condition, seconds))
-    except TimeoutError:
-        return False
-
-
 def judge_throttled(context, proxy):
-    context.check("the metrics tell that somebody waits", within_seconds(
-        30, lambda: proxy.total("penstock_throttle_seconds_total", policy="first") > 0))
-    context.check("the level says slow", within_seconds(
-        10, lambda: proxy.total("penstock_policy_level", policy="first") >= 1))
+    context.check("the metrics tell that somebody waits",
+                  happens(lambda: proxy.total("penstock_throttle_seconds_total", policy="first") > 0))
+    context.check("the level says slow", happens(lambda: proxy.total("penstock_policy_level", policy="first") >= 1))
     # Lag and rates are absent until the group has committed twice: unknown is not zero.
-    there = within_seconds(20, lambda: set(METRICS) <= set(proxy.metrics()))
+    there = happens(lambda: set(METRICS) <= set(proxy.metrics()))
     missing = set(METRICS) - set(proxy.metrics())
     context.check("every metric of the contract is there", there, ", ".join(sorted(missing)))
 
 
 def judge_flags(context, proxy):
     """What applications are told; who waits for news holds up nobody, and has it at once."""
-    status, etag, flags = proxy.flags()
-    context.check("the flags tell of the policy", status == 200 and flags["first"]["level"] != "ok", flags)
+    context.check("the flags tell of the policy", happens(lambda: proxy.flags()[2]["first"]["level"] != "ok"))
+    _, etag, _ = proxy.flags()
     again, same, _ = proxy.flags(etag)
     context.check("with its ETag they are sent only when they changed", again == 304 or same != etag, again)
     proxy.bypass(True)  # whatever it was: now it comes to rest
-    context.check("the flags come to rest", within_seconds(20, lambda: proxy.flags()[2]["first"]["sampling_rate"] == 1))
+    context.check("the flags come to rest", happens(lambda: proxy.flags()[2]["first"]["sampling_rate"] == 1))
     heard = []
     _, etag, _ = proxy.flags()
-    waiting = threading.Thread(target=lambda: heard.append(proxy.flags(etag, "20s", 30)))
+    waiting = threading.Thread(target=lambda: heard.append(proxy.flags(etag, "60s", PATIENCE)))
     waiting.start()
     context.check("others are served meanwhile", proxy.status("/healthz") == 200)
     began = time.monotonic()
     proxy.bypass(False)
     waiting.join()
     took = time.monotonic() - began
-    context.check("news come at once", heard[0][0] == 200 and heard[0][1] != etag and took < 15, f"{took:.1f} s")
+    context.check("news come at once", heard[0][0] == 200 and heard[0][1] != etag and took < 45, f"{took:.1f} s")
 
 
 def judge_reload(context, proxy):
@@ -101,16 +92,21 @@ def judge_reload(context, proxy):
 def judge_policy(context, proxy, name, how):
     def rules():
         return any(labels.get("policy") == name for labels, _ in proxy.metrics().get("penstock_policy_level", []))
-    context.check(f"{how}: the new policy rules", within_seconds(10, rules))
+    context.check(f"{how}: the new policy rules", happens(rules))
+
+
+def waited(proxy):
+    return proxy.total("penstock_throttle_seconds_total")
 
 
 def judge_bypass(context, proxy, producers):
     context.check("bypass is accepted", proxy.bypass(True) == 200)
     time.sleep(2)
-    before = producers.acked()
+    held, before, begun = waited(proxy), producers.acked(), time.monotonic()
     time.sleep(4)
-    rate = (producers.acked() - before) / 4
-    context.check("with bypass everything passes", rate >= 1300, f"{rate:.0f} of 1500/s")
+    rate = (producers.acked() - before) / (time.monotonic() - begun)
+    context.check("with bypass nobody waits", waited(proxy) == held and rate > 0, f"{waited(proxy) - held:.1f} s")
+    context.quality("with bypass everything passes", rate >= 1300, f"{rate:.0f} of 1500/s")
     context.check("bypass ends", proxy.bypass(False) == 200)
 
 
@@ -120,19 +116,19 @@ def judge_command_line(context):
     wrong.write_text("upstream:\n  bootstrap: [127.0.0.1:9092]\nlisteners:\n  - name: public\n"
                      "    bnid: 127.0.0.1:9192\n")
     binary = BUILD / "asan/penstock"
-    done = subprocess.run([binary, "check", "-c", wrong], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([binary, "check", "-c", wrong], capture_output=True, text=True, timeout=PATIENCE)
     said = done.stderr + done.stdout
     context.check("check: a wrong key is exit 2", done.returncode == 2, done.returncode)
     context.check("check: FILE:LINE:COL and the nearest key", f"{wrong}:5:5" in said and "bind" in said, said[:200])
     for option in ("--version", "--help"):
-        done = subprocess.run([binary, option], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([binary, option], capture_output=True, text=True, timeout=PATIENCE)
         context.check(f"{option}: exit 0 and text",
                       done.returncode == 0 and done.stdout and not REPORT.search(done.stderr))
 
 
 # --- the threads --------------------------------------------------------------------------------------------------
 
-@scenario(batch="races")
+@scenario(batch="transparent")
 def races(context, cluster):
     """Under ThreadSanitizer: pressure on several workers, while everything that threads hand over is handed over."""
     topic, name = "races", "g-races"

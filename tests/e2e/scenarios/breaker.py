@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from harness import until
+from harness import happens, until
 from kafka import Cluster
 from load import Producers, Topics, producer, stream
 from proxy import Penstock, policy
@@ -12,7 +12,7 @@ from scenarios import scenario
 
 TOPIC, RATE, PARTITIONS = "breaker", 50, 2
 OPEN_FOR = 3
-BREAKER = {"error_rate": 0.5, "min_requests": 3, "window": "5s", "timeout": "1s", "open_for": f"{OPEN_FOR}s"}
+BREAKER = {"error_rate": 0.5, "min_requests": 3, "window": "5s", "timeout": "2s", "open_for": f"{OPEN_FOR}s"}
 
 
 class Watch(threading.Thread):
@@ -39,7 +39,7 @@ class Watch(threading.Thread):
         return self.seen[-1] if self.seen else None
 
 
-@scenario(batch="breaker")
+@scenario(batch="apart")
 def breaker(context, _):
     """On a Kafka of its own, for whoever shares it would stop as well."""
     cluster = Cluster(1, hops=True).start()
@@ -52,37 +52,37 @@ def breaker(context, _):
         producer(f"p-{kind}", proxy.bootstrap, stream(TOPIC, RATE, size=200, partitions=PARTITIONS), idempotence=True)])
         for kind in ("java", "lrk")]
     for one in producers:
-        one.begun(90)
+        one.begun()
     watch = Watch(proxy)
     watch.start()
-    until("the breaker is seen", lambda: watch.now() == "closed", 10)
+    until("the breaker is seen", lambda: watch.now() == "closed")
     broker = cluster.brokers[1].process.popen
+    watch.seen[:-1] = []  # on a starved machine it may have opened before, by itself
     context.say("the broker is stopped")
     broker.send_signal(signal.SIGSTOP)
     try:
-        until("the breaker is open", lambda: watch.now() == "open", 15)
+        until("the breaker is open", lambda: watch.now() == "open")
         context.say("open")
-        until("it has tried once", lambda: watch.seen.count("half_open") > 0, 15)
+        until("it has tried once", lambda: watch.seen.count("half_open") > 0)
         context.say("half open, and the broker is still stopped")
     finally:
         broker.send_signal(signal.SIGCONT)
     context.say("the broker goes on")
-    until("the breaker is closed", lambda: watch.now() == "closed", 40)
-    acked = [one.acked() for one in producers]
-    time.sleep(3)
+    until("the breaker is closed", lambda: watch.now() == "closed")
+    seen, acked = list(watch.seen), [one.acked() for one in producers]
     for one, before in zip(producers, acked):
-        context.check(f"{one.name}: traffic goes on", one.acked() > before + RATE, one.acked() - before)
+        context.check(f"{one.name}: traffic goes on", happens(lambda: one.acked() > before + RATE))
         one.stop()
     watch.over = True
     watch.join()
-    judge(context, cluster, producers, watch)
+    judge(context, cluster, producers, seen, watch.told)
     proxy.stop()
 
 
-def judge(context, cluster, producers, watch):
-    context.check("closed, open, half-open, closed", watch.seen[:3] == ["closed", "open", "half_open"] and
-                  watch.seen[-2:] == ["half_open", "closed"], " ".join(watch.seen))
-    context.check("three states in the metric", len(watch.told) == 3, sorted(watch.told))
+def judge(context, cluster, producers, seen, told):
+    context.check("closed, open, half-open, closed", seen[:3] == ["closed", "open", "half_open"] and
+                  seen[-2:] == ["half_open", "closed"], " ".join(seen))
+    context.check("three states in the metric", len(told) == 3, sorted(told))
     there = {(row[2], row[3]) for row in Topics(context, cluster.direct, [TOPIC]).records[TOPIC]}
     for one in producers:
         client = next(iter(one.each.values()))
@@ -90,4 +90,4 @@ def judge(context, cluster, producers, watch):
         context.check(f"{one.name}: every acknowledged record is there", lost == 0, lost)
         failed = list(client.failures())
         context.check(f"{one.name}: no record failed", not failed, len(failed))
-    context.figure(f"the breaker's states: {' '.join(watch.seen)}")
+    context.figure(f"the breaker's states: {' '.join(seen)}")

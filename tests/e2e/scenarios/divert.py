@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections import Counter
 
-from harness import BUILD, until
+from harness import BUILD, PATIENCE, until
 from load import Consumers, Producers, group, producer, stream
 from measure import Records, judge_client
 from proxy import SANITIZERS, Penstock, policy, yaml
@@ -28,14 +28,14 @@ AT = 1_700_000_000_000  # ms: the first record's timestamp
 def kcat_write(cluster, topic, partition, lines, *headers):
     marks = [word for header in headers for word in ("-H", header)]
     subprocess.run(["kcat", "-P", "-b", cluster.direct, "-t", topic, "-p", str(partition), "-K:", *marks],
-                   input="".join(f"{line}\n" for line in lines), text=True, check=True, timeout=60)
+                   input="".join(f"{line}\n" for line in lines), text=True, check=True, timeout=PATIENCE)
 
 
 def kcat_read(cluster, topic, *options):
     """[(partition, key, value, timestamp, headers)] in the order of the partitions' offsets."""
     done = subprocess.run(["kcat", "-C", "-q", "-b", cluster.direct, "-t", topic, "-o", "beginning", "-e",
                            "-f", r"%p\t%k\t%s\t%T\t%h\n", *options], capture_output=True, text=True, check=True,
-                          timeout=60)
+                          timeout=PATIENCE)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     return [(int(p), key, value, int(at), headers) for p, key, value, at, headers in rows]
 
@@ -44,7 +44,7 @@ def written(cluster, *places):
     """Records in these (topic, partition)s."""
     asked = [word for topic, partition in places for word in ("-t", f"{topic}:{partition}:-1")]
     told = subprocess.run(["kcat", "-Q", "-b", cluster.direct, *asked], capture_output=True, text=True, check=True,
-                          timeout=60).stdout
+                          timeout=PATIENCE).stdout
     return sum(int(line.split()[-1]) for line in told.splitlines() if "offset" in line)
 
 
@@ -68,7 +68,7 @@ class Replay:
     def summary(self):
         return json.loads(self.json.read_text())
 
-    def ended(self, what, code=0, within=60):
+    def ended(self, what, code=0, within=PATIENCE):
         found = self.process.wait(within)
         return self.context.check(what, found == code, f"exit {found}: {self.process.err().splitlines()[-1:]}")
 
@@ -113,7 +113,7 @@ def replay(context, cluster):
 
     killed = Replay(context, path, "over", *options)
     enough = random.randrange(EACH, 4 * EACH)
-    until("a part of it is back", lambda: written(cluster, *ORIGINS) >= enough, 30, pause=0.01)
+    until("a part of it is back", lambda: written(cluster, *ORIGINS) >= enough, pause=0.01)
     killed.process.kill()
     first = written(cluster, *ORIGINS)
     kcat_write(cluster, "over", 0, ["x:lost"] * 30)
@@ -132,7 +132,7 @@ def replay(context, cluster):
 
     fill(cluster, EACH, LATER // len(ORIGINS))
     stopped = Replay(context, path, "over", "--rate", "1000", "--batch", str(BATCH))
-    until("some of it is back", lambda: stopped.told() > 0, 30)
+    until("some of it is back", lambda: stopped.told() > 0)
     stopped.process.popen.send_signal(signal.SIGTERM)
     stopped.ended("SIGTERM ends it in order")
     last = Replay(context, path, "over", *options)
@@ -189,7 +189,7 @@ def press(context, cluster):
     proxy.write()
     context.check("pressure is put on by a reload", proxy.status("/api/v1/reload", "POST") == 200)
     begun = time.monotonic()
-    until("the ladder is armed", lambda: proxy.total("penstock_policy_armed", policy="hot", action="divert"), 20)
+    until("the ladder is armed", lambda: proxy.total("penstock_policy_armed", policy="hot", action="divert"))
     time.sleep(max(4.0, PRESSURE - (time.monotonic() - begun)))
     stored, passed = written(cluster, *[("hot.overflow", n) for n in range(PLACES)]), time.monotonic() - begun
     context.check("the divert topic is governed", 0 < stored <= 1.2 * bound["hot.overflow"] * passed, f"{stored} in {passed:.0f} s")
@@ -229,7 +229,7 @@ def bring_back(context, cluster, path, before, origins):
     there, diverted = written(cluster, *hot), sum(len(one) for one in origins.values())
     options = ("--rate", str(max(diverted // 3, 100)), "--batch", str(FEW))
     killed = Replay(context, path, "hot", *options)
-    until("a part of it is back", lambda: written(cluster, *hot) - there >= diverted // 2, 60, pause=0.01)
+    until("a part of it is back", lambda: written(cluster, *hot) - there >= diverted // 2, pause=0.01)
     killed.process.kill()
     Replay(context, path, "hot", *options).ended("the next replay goes on and ends by itself")
     after = by_partition(kcat_read(cluster, "hot", "-s", "value=>iq"))

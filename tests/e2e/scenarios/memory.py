@@ -10,7 +10,7 @@ import struct
 import subprocess
 import time
 
-from harness import BUILD, ports, until
+from harness import BUILD, PATIENCE, ports, until
 from proxy import Penstock, policy
 from scenarios import scenario
 
@@ -92,7 +92,7 @@ def loads(context, proxy, armed):
         started.append(Load(context, proxy, "gather", count, 2 * count,
                             push + ["--together", TOPICS, "--partitions", GATHERED]))
     for load in started:
-        until(f"{load.process.name} ready", lambda: load.said("ready"), 60)
+        until(f"{load.process.name} ready", lambda: load.said("ready"))
     return started
 
 
@@ -121,7 +121,7 @@ def relay(context, proxy, armed):
                   and back >= context.options.connections * RESPONSE * MIB, f"{out} out, {back} in")
     out += sum(sent for sent, _, _ in answers)
     back += sum(received for _, received, _ in answers)
-    until("counters are published", lambda: sum(passed(proxy)) >= sum(before) + out + back, 10)
+    until("counters are published", lambda: sum(passed(proxy)) >= sum(before) + out + back)
     context.check(f"{title}every byte is counted, once", [b - a for a, b in zip(before, passed(proxy))] == [out, back])
     peak = high_water(proxy.process)
     context.check(f"{title}at most limits.memory and {BESIDES} MiB are resident", peak <= LIMIT + BESIDES,
@@ -132,7 +132,7 @@ def relay(context, proxy, armed):
                    f"{kept:.0f} MiB of frames kept whole")
     for load in started:
         load.process.popen.stdin.close()
-        load.process.wait(30)
+        load.process.wait(PATIENCE)
     return kept
 
 
@@ -152,8 +152,8 @@ def large_frames(context, _):
     proxy = start(context, broker, "armed", [shut])
     subprocess.run([BUILD / "release/bench/bench_load", "--connect", proxy.bootstrap, "--mode", "produce-small",
                     "--topic", GOVERNED, "--connections", "1", "--requests", "1"], check=True, capture_output=True,
-                   timeout=30)  # so that the policy knows its topic
-    until("the policy is engaged", lambda: proxy.total("penstock_policy_level", policy="large") > 0, 30)
+                   timeout=PATIENCE)  # so that the policy knows its topic
+    until("the policy is engaged", lambda: proxy.total("penstock_policy_level", policy="large") > 0)
     kept = relay(context, proxy, True)
     context.check("armed: frames were kept whole, in no more than three quarters of the memory",
                   0 < kept <= LIMIT * 3 / 4, f"{kept:.0f} MiB")
@@ -176,7 +176,7 @@ def slow_readers(context, _):
     """Clients that do not read hold responses that are kept whole; those who do read must not pay for it."""
     proxy = start(context, NullBroker(context, MANY), "penstock", [])
     stalled = [stall(proxy) for _ in range(STALLED)]
-    until("they hold the memory", lambda: proxy.total("penstock_memory_bytes") > LIMIT * MIB * 3 / 4, 20)
+    until("they hold the memory", lambda: proxy.total("penstock_memory_bytes") > LIMIT * MIB * 3 / 4)
     begun = time.monotonic()
     _, received, port = ask_metadata(proxy)
     seconds = time.monotonic() - begun

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 from ends import split
+from harness import PATIENCE
 from kafka import BEARER, MECHANISMS, MODULES, PLAIN, SCRAM_256, SCRAM_512, USERS, password_of
 from load import Consumers, Producers, group, producer, stream
 from measure import Records, judge_client
@@ -39,7 +40,7 @@ def kcat_login(mechanism, user, password=None):
         yield from ("-X", f"{key}={value}")
 
 
-def kcat(bootstrap, client_id, login, *args, text=None, timeout=20):
+def kcat(bootstrap, client_id, login, *args, text=None, timeout=PATIENCE):
     argv = ["kcat", "-b", bootstrap, "-X", f"client.id={client_id}", *login, *args]
     return subprocess.run(argv, input=text, capture_output=True, text=True, timeout=timeout)
 
@@ -50,7 +51,7 @@ class Raw:
     """A client of raw tokens: no header around them, in either direction."""
 
     def __init__(self, address, client_id):
-        self.socket = socket.create_connection(address, timeout=10)
+        self.socket = socket.create_connection(address, timeout=PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.client_id = client_id.encode()
         self.correlation = 0

@@ -11,7 +11,7 @@ import threading
 import time
 import types
 
-from harness import BUILD, ports, until
+from harness import BUILD, PATIENCE, ports, until
 from hop import Hop
 from proxy import Penstock
 from scenarios import scenario
@@ -80,7 +80,7 @@ def exchange(context, source, proxy, counts):
         if answer is not None:
             wanted.append((correlation, answer))
     last, _ = request(METADATA, 1, struct.pack(">i", 0), REQUESTS), wanted.append((REQUESTS, 0))
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         send_cut(source, connection, data + last)
         given = read_frames(connection, len(wanted))
@@ -99,11 +99,11 @@ def null_broker(context):
     port = ports()
     broker = context.spawn("null-broker", [BUILD / "asan/bench/bench_null_broker", "--listen", f"127.0.0.1:{port}",
                                            "--stub", STUB])
-    until("the null broker listens", lambda: broker.alive() and not socket.socket().connect_ex(("127.0.0.1", port)), 5)
+    until("the null broker listens", lambda: broker.alive() and not socket.socket().connect_ex(("127.0.0.1", port)))
     return port
 
 
-@scenario(batch="unknown")
+@scenario(batch="apart")
 def unknown_apis(context, _):
     port = null_broker(context)
     proxy = Penstock(context, types.SimpleNamespace(bootstrap=[f"127.0.0.1:{port}"]), first_id=0)
@@ -146,12 +146,12 @@ def leave_behind(proxy, size):
     """Sends one request that has no answer, and leaves."""
     body = b"\0\0" + struct.pack(">h", 0) + bytes(size)
     frame = request(PRODUCE, UNKNOWN_VERSION, body, client_id=b"leaver")
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as connection:
         connection.sendall(frame)
     return len(frame)
 
 
-@scenario(batch="unknown")
+@scenario(batch="apart")
 def late_reader(context, _):
     """As with acks=0: a client may write and leave, and the broker is given it all, whenever it reads it."""
     hop = LateHop(("127.0.0.1", ports()), ("127.0.0.1", null_broker(context)), record=True)
@@ -168,7 +168,7 @@ def late_reader(context, _):
     def arrived():
         return sorted(len(link.up) for link in hop.links if link.up)[-len(sent):]
     try:
-        until("everything arrives", lambda: arrived() == sent, 20)
+        until("everything arrives", lambda: arrived() == sent)
     except TimeoutError:
         pass
     short = sum(sent) - sum(arrived())
