@@ -86,7 +86,8 @@ class Broker:
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
             "broker.heartbeat.interval.ms": 1000,
-            "broker.session.timeout.ms": 4000,
+            # One that is starved for a moment is not given up where nobody could take its place.
+            "broker.session.timeout.ms": 4000 if replicas > 1 else 60000,
             **(sasl_settings() if self.cluster.sasl else {}),
             **self.cluster.settings,
         }

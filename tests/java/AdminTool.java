@@ -177,8 +177,8 @@ public final class AdminTool {
         Properties p = new Properties();
         p.put("bootstrap.servers", args[0]);
         p.put("client.id", "admin-tool");
-        p.put("default.api.timeout.ms", "10000");
-        p.put("request.timeout.ms", "5000");
+        p.put("default.api.timeout.ms", "60000");
+        p.put("request.timeout.ms", "15000");
         admin = Admin.create(p);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
