@@ -28,7 +28,7 @@
 #include "worker.h"
 
 #define CONNS       4
-#define PATIENCE    (60 * PS_SECOND)
+#define PATIENCE    (300 * PS_SECOND) /* with what must come: under ThreadSanitizer, on a starved machine */
 #define FETCH_BYTES (1024 * 1024)
 #define WARM_ROUNDS 5 /* at the most */
 
