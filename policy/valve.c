@@ -356,7 +356,9 @@ bool ps_valve_ask(struct ps_valve *valve, struct ps_flow *flow, struct ps_ticket
     party->member.waiting++;
     valve->tiers[party->priority].waiting++;
     valve->waiting++;
-    ps_line_join(&valve->line, ticket, now);
+    if (!ticket->absent) {
+        ps_line_join(&valve->line, ticket, now);
+    }
     note_held(valve, party->priority, now);
     return false;
 }
@@ -375,7 +377,9 @@ static void valve_dequeue(struct ps_valve *valve, struct ps_ticket *ticket)
     flow->party->member.waiting--;
     valve->tiers[flow->party->priority].waiting--;
     valve->waiting--;
-    ps_line_leave(&valve->line, ticket);
+    if (!ticket->absent) {
+        ps_line_leave(&valve->line, ticket);
+    }
 }
 
 static struct ps_party *first_party(const struct ps_tier *tier)

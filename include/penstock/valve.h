@@ -63,13 +63,14 @@ struct ps_ticket {
     struct ps_fair_item item; /* waits in the flow's party */
     struct ps_cost cost;
     double work;         /* that it was reckoned to be when it asked */
+    bool absent;         /* the request waits in its client: it has its turn here, but no place in the line */
     ps_ns asked_at;
     struct ps_ticket *older, *newer; /* in the line */
     void *owner;         /* the caller's */
 };
 
-/* All that wait at a valve, in the order in which they came, and what they cost together. It says nothing of whose turn
- * it is. */
+/* All that wait at a valve and are not absent, in the order in which they came, and what they cost together. It says
+ * nothing of whose turn it is. */
 struct ps_line {
     struct ps_ticket *oldest, *newest;
     struct ps_cost cost;

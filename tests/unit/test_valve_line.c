@@ -101,6 +101,25 @@ static void what_waits_is_counted(void **state)
     assert_true(crowd.valve.line.cost.records == 0.0 && crowd.valve.line.cost.bytes == 0.0);
 }
 
+/* Who waits in its client has its turn as the others have, but fills no queue. */
+static void the_absent_stand_in_no_line(void **state)
+{
+    (void)state;
+    struct ps_flow flow;
+    struct ps_ticket ticket = {.absent = true};
+    gather(2);
+    ps_flow_init(&flow, &crowd.valve.common);
+    assert_false(ps_valve_ask(&crowd.valve, &flow, &ticket, ps_records(1), START));
+    assert_int_equal(crowd.valve.waiting, 3);
+    assert_true(crowd.valve.line.cost.records == 3.0);
+    leave(0);
+    leave(1);
+    assert_null(crowd.valve.line.oldest);
+    ps_valve_set(&crowd.valve, 100.0, 10.0, START + 10 * PS_SECOND);
+    assert_ptr_equal(ps_valve_release(&crowd.valve, START + 20 * PS_SECOND), &ticket);
+    ps_valve_forget(&crowd.valve, &flow);
+}
+
 static void whoever_passes_leaves_the_line(void **state)
 {
     (void)state;
@@ -219,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_line),
         cmocka_unit_test(what_waits_is_counted),
+        cmocka_unit_test(the_absent_stand_in_no_line),
         cmocka_unit_test(whoever_passes_leaves_the_line),
         cmocka_unit_test(whoever_need_not_wait_is_not_in_it),
         cmocka_unit_test(the_oldest_go_until_enough_have),
