@@ -151,3 +151,13 @@ void ps_breaker_unprobe(struct ps_breaker *b)
 {
     b->probes -= b->probes > 0 ? 1 : 0;
 }
+
+bool ps_comers_lowest(struct ps_comers *comers, enum ps_priority priority, ps_ns now)
+{
+    bool lowest = true;
+    comers->at[priority] = now;
+    for (size_t lower = (size_t)priority + 1; lower < PS_PRIORITY_COUNT; lower++) {
+        lowest = lowest && (comers->at[lower] == 0 || now - comers->at[lower] > PS_SECOND);
+    }
+    return lowest;
+}

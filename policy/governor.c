@@ -150,6 +150,7 @@ void ps_governor_init(struct ps_governor *g, const struct ps_rules *rules, struc
                               .settings = slots->settings,
                               .usage = slots->usage,
                               .turns = slots->turns,
+                              .comers = slots->comers,
                               .policies = slots->policies,
                               .accounts = slots->accounts,
                               .heap = slots->heap,

@@ -51,4 +51,11 @@ bool ps_breaker_admits(struct ps_breaker *b, bool lowest, ps_ns now);
 /* A probe will not be answered after all. */
 void ps_breaker_unprobe(struct ps_breaker *b);
 
+/* Who lately came to a breaker that is not closed. All zeros: nobody. */
+struct ps_comers {
+    ps_ns at[PS_PRIORITY_COUNT]; /* when one of this priority did; 0: none has */
+};
+/* One of this priority comes. True: nobody of a lower one has within the last second, so it may be a probe. */
+bool ps_comers_lowest(struct ps_comers *comers, enum ps_priority priority, ps_ns now);
+
 #endif

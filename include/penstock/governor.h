@@ -143,6 +143,7 @@ struct ps_slots {
     struct ps_setting settings[PS_SLOTS_MAX];
     struct ps_usage usage[PS_SLOTS_MAX];
     struct ps_turn turns[PS_SLOTS_MAX];
+    struct ps_comers comers[PS_SLOTS_MAX]; /* to the breakers of policies */
     uint64_t policies[PS_SLOTS_MAX]; /* ps_hash of the policy's name; 0: no rule has come yet */
     struct ps_account accounts[PS_ACCOUNTS_MAX + 1]; /* by policy and tenant; the last: of all that found no place */
     uint32_t heap[PS_SLOTS_MAX]; /* slots whose tickets wait: a binary heap by their turns */
@@ -155,6 +156,7 @@ struct ps_governor {
     struct ps_setting *settings;           /* [PS_SLOTS_MAX] */
     struct ps_usage *usage;                /* [PS_SLOTS_MAX] */
     struct ps_turn *turns;                 /* [PS_SLOTS_MAX] */
+    struct ps_comers *comers;              /* [PS_SLOTS_MAX] */
     uint64_t *policies;                    /* [PS_SLOTS_MAX] */
     struct ps_account *accounts;           /* [PS_ACCOUNTS_MAX + 1] */
     uint32_t *heap;                        /* [heap_count] */

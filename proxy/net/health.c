@@ -3,8 +3,6 @@
 
 #include "log.h"
 
-#define LATELY PS_SECOND /* those of a lower priority who came since then go first: they are the probes */
-
 struct ps_health *ps_health_of(struct ps_healths *all, int32_t broker, ps_ns now)
 {
     uint32_t count = atomic_load_explicit(&all->count, memory_order_relaxed);
@@ -32,12 +30,7 @@ bool ps_health_admits(struct ps_health *h, enum ps_priority priority, bool *prob
     if (h == NULL || h->breaker.state == PS_BREAKER_CLOSED) {
         return true;
     }
-    bool lowest = true;
-    h->came_at[priority] = now;
-    for (int lower = (int)priority + 1; lower < PS_PRIORITY_COUNT; lower++) {
-        lowest = lowest && (h->came_at[lower] == 0 || now - h->came_at[lower] > LATELY);
-    }
-    *probe = ps_breaker_admits(&h->breaker, lowest, now);
+    *probe = ps_breaker_admits(&h->breaker, ps_comers_lowest(&h->comers, priority, now), now);
     return *probe;
 }
 
@@ -48,7 +41,7 @@ static void tell(struct ps_healths *all, struct ps_health *h, enum ps_breaker_st
     if (to == from) {
         return;
     }
-    memset(h->came_at, 0, sizeof h->came_at);
+    h->comers = (struct ps_comers){0};
     atomic_store_explicit(&h->state, (int)to, memory_order_relaxed);
     atomic_store_explicit(&h->since, h->breaker.since, memory_order_relaxed);
     atomic_store_explicit(&h->opens, h->breaker.opens, memory_order_relaxed);

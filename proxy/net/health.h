@@ -14,7 +14,7 @@
 struct ps_health {
     struct ps_breaker breaker;
     ps_ns well_at;                    /* it last answered well, or was first heard of */
-    ps_ns came_at[PS_PRIORITY_COUNT]; /* while it was not closed, somebody of this priority last asked; 0 never */
+    struct ps_comers comers;          /* while it was in its present state */
     /* Read by anybody. */
     _Atomic int32_t broker;             /* its id */
     _Atomic int state;                  /* enum ps_breaker_state */

@@ -225,17 +225,26 @@ static struct ps_setting *breaker_of(const struct ps_session *s, const struct ps
     return item->exempt || item->shadow || setting->breaker == 0 ? NULL : setting;
 }
 
-/* The breaker of some policy lets nobody pass now. */
-static bool is_barred(const struct ps_session *s)
+static enum ps_priority priority_of(struct ps_session *s)
 {
+    const struct ps_tenant_config *tenant = ps_gate_tenant(s);
+    return tenant == NULL ? PS_PRIORITY_NORMAL : tenant->priority;
+}
+
+/* The breaker of some policy does not let it pass now: half-open, it does so for a few of the lowest priority. */
+static bool is_barred(struct ps_session *s, ps_ns now)
+{
+    bool barred = false;
     for (uint32_t i = 0; i < s->gate->item_count; i++) {
-        const struct ps_setting *setting = breaker_of(s, ps_gate_item_at(s->gate, i));
-        if (setting != NULL && (setting->breaker == PS_BREAKER_OPEN ||
-                                (setting->breaker == PS_BREAKER_HALF_OPEN && setting->probes == 0))) {
-            return true;
+        const struct ps_gate_item *item = ps_gate_item_at(s->gate, i);
+        const struct ps_setting *setting = breaker_of(s, item);
+        if (setting == NULL || setting->breaker == PS_BREAKER_CLOSED) {
+            continue;
         }
+        bool lowest = ps_comers_lowest(&s->env->governor->comers[item->slot], priority_of(s), now);
+        barred = barred || setting->breaker == PS_BREAKER_OPEN || setting->probes == 0 || !lowest;
     }
-    return false;
+    return barred;
 }
 
 /* What passes a half-open one is a probe. */
@@ -253,11 +262,9 @@ static void probe(struct ps_session *s)
 
 static bool is_barred_by_broker(struct ps_session *s)
 {
-    const struct ps_tenant_config *tenant = ps_gate_tenant(s);
-    enum ps_priority priority = tenant == NULL ? PS_PRIORITY_NORMAL : tenant->priority;
     const struct ps_session_env *env = s->env;
     return env->broker_admits != NULL && !s->request.probes &&
-           !env->broker_admits(env->ctx, s->conn, priority, &s->request.probes);
+           !env->broker_admits(env->ctx, s->conn, priority_of(s), &s->request.probes);
 }
 
 /* Refused at once where the client bears it; else it waits, and is let through in the end: where no policy has a
@@ -368,7 +375,7 @@ struct ps_order ps_judge(struct ps_session *s, const struct ps_look *look, struc
     bool asks = look->governed && g->item_count > 0;
     bool eventful = asks && ps_verdict_eventful(s);
     bool released = asks && g->ticket.state == PS_TICKET_ADMITTED; /* it is taken in below, and may be barred then */
-    if (eventful && !released && is_barred(s) && bar(s, look, in, &order, now)) {
+    if (eventful && !released && is_barred(s, now) && bar(s, look, in, &order, now)) {
         return order;
     }
     if (eventful && in.len >= s->request.frame_len && !is_late(s, now) && ps_job_sample(s, in)) {
@@ -377,7 +384,7 @@ struct ps_order ps_judge(struct ps_session *s, const struct ps_look *look, struc
     if (asks && !ask_valves(s, look, in, &order, now)) {
         return order;
     }
-    bool barred = asks && ((eventful && is_barred(s)) || is_barred_by_broker(s));
+    bool barred = asks && ((eventful && is_barred(s, now)) || is_barred_by_broker(s));
     if (barred && bar(s, look, in, &order, now)) {
         return order; /* a breaker opened while it waited, or others took its probes */
     }

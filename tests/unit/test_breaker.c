@@ -260,9 +260,25 @@ static void labels(void **state)
     assert_string_equal(ps_breaker_label(PS_BREAKER_HALF_OPEN), "half_open");
 }
 
+/* Probes are asked of those who yield first, as long as such come. */
+static void the_lowest_that_lately_came(void **state)
+{
+    (void)state;
+    struct ps_comers comers = {0};
+    ps_ns now = PS_SECOND;
+    assert_true(ps_comers_lowest(&comers, PS_PRIORITY_HIGH, now));
+    assert_true(ps_comers_lowest(&comers, PS_PRIORITY_LOW, now));
+    assert_true(ps_comers_lowest(&comers, PS_PRIORITY_LOW, now));
+    assert_false(ps_comers_lowest(&comers, PS_PRIORITY_NORMAL, now));
+    assert_false(ps_comers_lowest(&comers, PS_PRIORITY_HIGH, now + PS_SECOND));
+    assert_true(ps_comers_lowest(&comers, PS_PRIORITY_NORMAL, now + PS_SECOND + 1));
+    assert_false(ps_comers_lowest(&comers, PS_PRIORITY_HIGH, now + PS_SECOND + 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_lowest_that_lately_came),
         cmocka_unit_test(few_answers_say_nothing),
         cmocka_unit_test(the_share_of_errors_decides),
         cmocka_unit_test(answers_leave_the_window),
