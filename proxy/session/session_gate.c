@@ -194,6 +194,7 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
     flow_free(s, oldest, now);
     oldest->slot = slot;
     oldest->used_at = now;
+    oldest->away = (struct ps_away){0}; /* the block was not zeroed */
     ps_flow_init(&oldest->flow, ps_governor_party(governor_of(s), slot, 0));
     return oldest;
 }
@@ -281,7 +282,8 @@ static ps_ns longest_wait(const struct ps_policy_config *policy)
     return policy->queue.time > 0 ? ps_ns_min(policy->queue.time, policy->wait_max) : policy->wait_max;
 }
 
-bool ps_gate_add(struct ps_session *s, const struct ps_topic_rules *rules, size_t rule, double records, ps_ns now)
+bool ps_gate_add(struct ps_session *s, const struct ps_topic_rules *rules, size_t rule, int32_t partition,
+                 double records, ps_ns now)
 {
     struct ps_gate *g = s->gate;
     uint32_t slot = rules->rule[rule]->slot;
@@ -306,6 +308,7 @@ bool ps_gate_add(struct ps_session *s, const struct ps_topic_rules *rules, size_
         .policy = policy,
         .rules_version = governor_of(s)->rules->version,
         .topic = rules->hash,
+        .partition = partition,
         .cost = records,
         .known = records,
         .exempt = is_exempt(s, policy, tenant),

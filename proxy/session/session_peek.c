@@ -89,7 +89,7 @@ static void peek_cost(struct ps_session *s, const struct ps_produce *p, const st
     double records = p->batch_valid ? (double)p->batch.record_count : 0;
     bool plain = p->batch_valid && p->batch.producer_id >= 0 && s->request.producer != PS_PRODUCER_TRANSACTIONAL;
     for (size_t i = 0; i < rules->rule_count; i++) {
-        if (!ps_gate_add(s, rules, i, records, now)) {
+        if (!ps_gate_add(s, rules, i, p->partition, records, now)) {
             return; /* more slots than a request can have: the rest passes ungoverned */
         }
         peek->look.strips = peek->look.strips || (plain && ps_gate_strips(s, rules->rule[i]));

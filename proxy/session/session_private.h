@@ -34,7 +34,7 @@
 #define PS_ERROR_POLICY_VIOLATION    44
 #define PS_ACCEPTED_MAX     8    /* topics that a connection is known to be allowed to write to */
 #define PS_ISOLATE_LATELY   (10 * PS_SECOND)
-#define PS_AWAY_MAX         (1200 * PS_MILLISECOND) /* the longest that clients stay away after a refusal, and some */
+#define PS_CLAIMS_MAX       32   /* partitions of a topic that are waited for in turn; further ones come after them */
 #define PS_TEXT_MAX         288  /* of the sentence of a refusal: the names of policy and group are cut (ps_setting) */
 #define PS_NOTE_ITEMS_MAX   1024 /* partitions of one request that are remembered until its answer */
 #define PS_NOTES_MAX        32   /* requests in flight of a connection that may hold a block for them */
@@ -146,11 +146,22 @@ struct ps_topics {
 
 /* ---- the gate: what a governed producer needs (session_gate.c) ---- */
 
+/* Partitions that were refused and will come back, in the order in which they first were; a block. */
+struct ps_claims {
+    uint32_t count;
+    struct ps_claim {
+        int32_t partition;
+        double records;  /* that it brought last */
+        ps_ns seen_at;   /* and when */
+    } v[PS_CLAIMS_MAX];
+};
+
 /* What was refused at once and will come back (session_isolate.c). */
 struct ps_away {
     struct ps_ticket ticket; /* waits in its place */
     struct ps_cost asked;    /* what was refused last */
     struct ps_cost credit;   /* that the valve has let go meanwhile */
+    struct ps_claims *claims; /* who is to have it; NULL: whoever comes first */
     ps_ns seen_at;           /* it came last; 0: nothing is kept for it */
     ps_ns since;             /* and has been refused ever since; 0: it passed */
 };
@@ -177,6 +188,7 @@ struct ps_gate_item {
     const struct ps_policy_config *policy; /* ps_verdict_policy */
     uint64_t rules_version;                /* ... of these rules */
     uint64_t topic;  /* hash of its name */
+    int32_t partition; /* of its first batch */
     double known;    /* records that the head told */
     double cost;     /* ... and that are expected of the rest */
     struct ps_cost paid; /* while admitted */
@@ -625,8 +637,10 @@ struct ps_order ps_produce_swallow(struct ps_session *s, struct ps_span in, ps_n
 /* Makes it, with room for the slots of this topic; NULL: no memory. */
 struct ps_gate *ps_gate_of(struct ps_session *s, const struct ps_topic_rules *rules);
 void ps_gate_reset(struct ps_gate *g);            /* no items */
-/* Adds records to the item of this rule of a topic, making it; false if there are too many slots. */
-bool ps_gate_add(struct ps_session *s, const struct ps_topic_rules *rules, size_t rule, double records, ps_ns now);
+/* Adds records to the item of this rule of a topic, making it; false if there are too many slots. partition: of their
+ * batch; -1: not known yet. */
+bool ps_gate_add(struct ps_session *s, const struct ps_topic_rules *rules, size_t rule, int32_t partition,
+                 double records, ps_ns now);
 enum ps_gate_result { PS_GATE_OPEN = 1, PS_GATE_WAITS };
 enum ps_gate_result ps_gate_ask(struct ps_session *s, ps_ns now); /* from item_next on */
 void ps_gate_calm(struct ps_session *s, ps_ns now); /* forgets a wait of long ago */

@@ -62,7 +62,7 @@ bool ps_stream_topic(struct ps_session *s, ps_ns now)
         return true;
     }
     for (size_t i = 0; i < rules->rule_count; i++) {
-        (void)!ps_gate_add(s, rules, i, 0, now);
+        (void)!ps_gate_add(s, rules, i, -1, 0, now);
     }
     if (s->gate->over_limit || s->state == PS_SESSION_DRAINING) {
         ps_gate_force(s, now);

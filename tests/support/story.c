@@ -270,7 +270,7 @@ struct ps_span frame_parts(struct frame *f, int16_t acks, int32_t correlation_id
         ps_write_i16(&w, (int16_t)strlen(parts[i].topic));
         ps_write_raw(&w, parts[i].topic, strlen(parts[i].topic));
         ps_write_i32(&w, 1);
-        ps_write_i32(&w, 0);
+        ps_write_i32(&w, parts[i].partition);
         put_batch(&w, &parts[i]);
     }
     return frame_end(&w, f);
@@ -447,4 +447,83 @@ void story_learn(struct story *t, const char *topic)
     uint8_t id[16];
     signal_id(topic, id);
     topic_learned(t, id, ps_span_of(topic));
+}
+
+/* ---- whole frames, out and back ---- */
+
+/* Carries out what is ordered until all of `in` is consumed; what came to the broker. */
+const struct story_sent *story_carry_out(struct story *t, struct ps_span in)
+{
+    static struct story_sent sent;
+    size_t at = 0;
+    sent.len = 0;
+    while (at < in.len) {
+        struct ps_order order = story_client(t, (struct ps_span){in.base + at, in.len - at});
+        const uint8_t *bytes = order.kind == PS_ORDER_INSERT ? order.bytes.base : in.base + at;
+        size_t n = order.kind == PS_ORDER_INSERT ? order.bytes.len : (size_t)order.n;
+        assert_true(order.kind == PS_ORDER_INSERT || order.kind == PS_ORDER_FORWARD ||
+                    order.kind == PS_ORDER_DISCARD);
+        assert_true(sent.len + n <= sizeof sent.bytes);
+        if (order.kind != PS_ORDER_DISCARD) {
+            memcpy(sent.bytes + sent.len, bytes, n);
+            sent.len += n;
+        }
+        at += order.kind == PS_ORDER_INSERT ? 0 : n;
+    }
+    return &sent;
+}
+
+/* What the client gets of a broker's answer. */
+const struct story_sent *story_answer_comes(struct story *t, struct ps_span in)
+{
+    static struct story_sent sent;
+    size_t at = 0;
+    sent.len = 0;
+    while (at < in.len) {
+        struct ps_order order = story_broker(t, (struct ps_span){in.base + at, in.len - at});
+        const uint8_t *bytes = order.kind == PS_ORDER_INSERT ? order.bytes.base : in.base + at;
+        size_t n = order.kind == PS_ORDER_INSERT ? order.bytes.len : (size_t)order.n;
+        assert_true(order.kind == PS_ORDER_INSERT || order.kind == PS_ORDER_FORWARD ||
+                    order.kind == PS_ORDER_DISCARD);
+        if (order.kind != PS_ORDER_DISCARD) {
+            memcpy(sent.bytes + sent.len, bytes, n);
+            sent.len += n;
+        }
+        at += order.kind == PS_ORDER_INSERT ? 0 : n;
+    }
+    return &sent;
+}
+
+bool story_contains(const struct story_sent *sent, const char *text)
+{
+    return memmem(sent->bytes, sent->len, text, strlen(text)) != NULL;
+}
+
+/* Produce v8, one partition of one topic: stored. */
+struct ps_span frame_stored(struct frame *f, const char *topic, int32_t correlation_id)
+{
+    struct ps_writer w = {.base = f->bytes, .cap = sizeof f->bytes, .len = 4};
+    ps_write_i32(&w, correlation_id);
+    ps_write_i32(&w, 1);
+    ps_write_i16(&w, (int16_t)strlen(topic));
+    ps_write_raw(&w, topic, strlen(topic));
+    ps_write_i32(&w, 1);
+    ps_write_i32(&w, 0);
+    ps_write_i16(&w, 0);
+    ps_write_i64(&w, 5000);
+    ps_write_i64(&w, -1);
+    ps_write_i64(&w, 0);
+    ps_write_i32(&w, 0);
+    ps_write_i16(&w, -1);
+    ps_write_i32(&w, 0);
+    return frame_end(&w, f);
+}
+
+/* Our answer to the whole request is there; the error of its one partition. */
+int16_t story_answered_by_us(struct story *t, const char *topic)
+{
+    struct ps_order order = story_broker(t, (struct ps_span){(const uint8_t *)"", 0});
+    assert_int_equal(order.kind, PS_ORDER_INSERT);
+    assert_int_equal(order.to, PS_CLIENT);
+    return (int16_t)ps_load16(order.bytes.base + 4 + 4 + 4 + 2 + strlen(topic) + 4 + 4);
 }

@@ -83,6 +83,7 @@ struct ps_span frame_hello(struct frame *f, const char *software);
 /* One topic with one partition and one batch of 10 records. */
 struct part {
     const char *topic;
+    int32_t partition;
     int64_t producer_id; /* -1: plain */
     int32_t sequence;
     int16_t epoch;
@@ -114,6 +115,23 @@ void story_passes(struct story *t, struct ps_span in);
 void story_refused(struct story *t, struct ps_span in);
 /* Waits at the shut valve of slot 0 and is refused; then the valve is open again. */
 void story_refused_at_valve(struct story *t, struct ps_span in);
+
+/* ---- whole frames, out and back ---- */
+
+struct story_sent {
+    uint8_t bytes[64 * 1024];
+    size_t len;
+};
+
+/* Carries out what is ordered until all of `in` is consumed; what came to the broker. Until the next call. */
+const struct story_sent *story_carry_out(struct story *t, struct ps_span in);
+/* What the client gets of a broker's answer. Until the next call. */
+const struct story_sent *story_answer_comes(struct story *t, struct ps_span in);
+bool story_contains(const struct story_sent *sent, const char *text);
+/* Produce v8, one partition of one topic: stored. */
+struct ps_span frame_stored(struct frame *f, const char *topic, int32_t correlation_id);
+/* Our answer to the whole request is there; the error of its one partition. */
+int16_t story_answered_by_us(struct story *t, const char *topic);
 
 /* ---- signals on the wire ---- */
 
