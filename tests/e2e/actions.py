@@ -308,7 +308,9 @@ def judge_all(context, cells, paced):
         armed = [cell.client.name for cell in of_it if cell.armed]
         resting = [cell.client.name for cell in of_it if not cell.armed]
         enough = len(armed) > len(resting) if paced else armed
-        context.check(f"{action.name}: its ladder was climbed", enough, f"not by {', '.join(resting)}" if resting else "")
+        if action.policy.get("actions"):
+            context.check(f"{action.name}: its ladder was climbed", enough,
+                          f"not by {', '.join(resting)}" if resting else "")
         shows = SHOWS.get(action.does)
         took = sum(cell.said[shows] for cell in of_it if cell.allowed) if shows else 0
         if shows and any(cell.allowed for cell in of_it):
