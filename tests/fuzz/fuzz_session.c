@@ -229,6 +229,8 @@ static struct outcome play(const uint8_t *data, size_t size, uint8_t options, si
     run.chunk = chunk;
     w->now = PS_SECOND;
     worker_init(w);
+    w->env.job_start = NULL; /* what comes out of a job, and what a breaker decides, is not of the input */
+    w->env.broker_admits = NULL;
     w->limits.memory = (options & OPTION_LITTLE_MEMORY) != 0 ? MEMORY_LITTLE : MEMORY_ENOUGH;
     struct peer *p = run.peer = add_peer(w);
     add_peer(w); /* which only keeps memory */

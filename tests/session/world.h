@@ -73,7 +73,7 @@ bool slot_is_of(uint32_t slot, const char *topic); /* some rule's of this topic 
 /* A policy on it may drop or divert records. */
 static inline bool topic_lossy(uint32_t topic)
 {
-    return topic == TOPIC_B || topic == TOPIC_SHED || (topic >= TOPIC_MANY && topic % 2 == 0);
+    return topic == TOPIC_B || topic == TOPIC_SHED || (topic >= TOPIC_MANY && (topic - TOPIC_MANY) % 2 == 1);
 }
 static inline bool topic_governed(uint32_t topic)
 {
