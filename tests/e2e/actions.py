@@ -116,7 +116,7 @@ class Cell:
         so there it is a good part of what comes, except to those who pipeline what waits and so never wait long."""
         if self.action.name != "hold":
             return PRESSED
-        return 5 if self.client.load == "lrk" else 7 * RATE // 10
+        return 5 if self.client.load == "lrk" else RATE // 2
 
     def policy(self):
         return policy(self.name, self.name, GROUP, target="10M", limit="20M", **self.action.policy)
