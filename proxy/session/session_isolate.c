@@ -19,10 +19,12 @@
 #include <math.h>
 
 /* How long a client stays away after a refusal at the most: its backoff, a second and some chance (Kafka's
- * retry.backoff.max.ms, librdkafka's likewise). franz-go comes again with new metadata, every five seconds. */
+ * retry.backoff.max.ms, librdkafka's likewise), and nearly as much again on a busy machine: for a client that is given
+ * up nothing is asked, and the valve lets go less than it could. franz-go comes again with new metadata, every five
+ * seconds. */
 static ps_ns away_max(const struct ps_session *s)
 {
-    return (s->family == PS_FAMILY_FRANZ_GO ? 5500 : 1200) * PS_MILLISECOND;
+    return (s->family == PS_FAMILY_FRANZ_GO ? 6 : 2) * PS_SECOND;
 }
 
 void ps_isolate_passed(struct ps_session *s, uint64_t topic, ps_ns now)
