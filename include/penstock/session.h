@@ -76,6 +76,7 @@ struct ps_job_part {
     int32_t partition;
     const struct ps_policy_config *policy;
     const char *tenant;          /* name */
+    const char *reason;          /* DIVERT: why it could not pass, a word; static */
     double keep;                 /* SAMPLE */
     bool strip;                  /* SAMPLE: takes the idempotence too */
 };

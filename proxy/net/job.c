@@ -256,7 +256,7 @@ static void fill_part(struct ps_job *job, struct part *p, const struct ps_job_pa
                                                     .partition = p->is.partition,
                                                     .tenant = tenant,
                                                     .policy = ps_span_of(from->policy->name),
-                                                    .reason = ps_span_of("saturated")},
+                                                    .reason = ps_span_of(from->reason)},
                                          .to = from->policy->divert_topic,
                                          .done = on_diverted};
 }

@@ -65,6 +65,15 @@ bool ps_job_may_divert(const struct ps_session *s, const struct ps_gate_item *it
            divert_topic_passes(s, policy->divert_topic, now);
 }
 
+/* It met a full queue, was not made to wait for the sake of its neighbours, or has waited for too long. */
+static const char *why(const struct ps_session *s, const struct ps_gate_item *item, ps_ns now)
+{
+    if (s->gate->queued) {
+        return "queue_full";
+    }
+    return ps_verdict_isolates(s, item, now) ? "isolated" : "saturated";
+}
+
 /* ---- jobs ---- */
 
 static const char *tenant_name(struct ps_session *s)
@@ -82,9 +91,15 @@ static struct ps_span topic_name(struct ps_session *s, const struct ps_parcel_pa
     return s->env->topic_name(s->env->ctx, topic.base, &name) ? name : (struct ps_span){NULL, 0};
 }
 
+/* What is asked for, of all parts of a request. */
+struct wish {
+    enum ps_job_kind kind;
+    uint64_t topic;     /* DIVERT: this one alone */
+    const char *reason; /* DIVERT */
+};
+
 /* True if there is something to do for this part. */
-static bool fill(struct ps_session *s, uint32_t i, enum ps_job_kind kind, uint64_t topic, struct ps_span in,
-                 struct ps_job_part *out)
+static bool fill(struct ps_session *s, uint32_t i, const struct wish *wish, struct ps_span in, struct ps_job_part *out)
 {
     struct ps_plan *plan = s->plan;
     const struct ps_plan_part *more = &plan->more[i];
@@ -93,27 +108,28 @@ static bool fill(struct ps_session *s, uint32_t i, enum ps_job_kind kind, uint64
     }
     const struct ps_gate_item *by = NULL;
     double keep = 1.0;
-    if (kind == PS_JOB_SAMPLE) {
+    if (wish->kind == PS_JOB_SAMPLE) {
         keep = ps_verdict_keep(s, more->topic, &by);
-    } else if (more->topic == topic && more->dropped < more->records) {
+    } else if (more->topic == wish->topic && more->dropped < more->records) {
         by = ps_gate_item_at(s->gate, s->gate->item_next);
     }
     if (by == NULL) {
         return false;
     }
-    *out = (struct ps_job_part){.kind = kind,
+    *out = (struct ps_job_part){.kind = wish->kind,
                                 .batch = ps_plan_batch(plan, i, in),
                                 .topic = topic_name(s, &plan->parts[i], in),
                                 .partition = plan->parts[i].partition,
                                 .policy = ps_verdict_policy(s, by),
                                 .tenant = tenant_name(s),
+                                .reason = wish->reason,
                                 .keep = keep,
                                 .strip = more->strips};
     return true;
 }
 
 /* Starts one for all parts that it concerns; NULL: there are none, or nobody takes it. */
-static struct ps_job *start(struct ps_session *s, enum ps_job_kind kind, uint64_t topic, struct ps_span in)
+static struct ps_job *start(struct ps_session *s, const struct wish *wish, struct ps_span in)
 {
     struct ps_plan *plan = s->plan;
     size_t size = plan->count * sizeof(struct ps_job_part);
@@ -121,7 +137,7 @@ static struct ps_job *start(struct ps_session *s, enum ps_job_kind kind, uint64_
     uint32_t count = 0;
     for (uint32_t i = 0; i < plan->count; i++) {
         plan->more[i].job = PS_PLAN_NO_JOB;
-        if (parts != NULL && fill(s, i, kind, topic, in, &parts[count])) {
+        if (parts != NULL && fill(s, i, wish, in, &parts[count])) {
             plan->more[i].job = count++;
         }
     }
@@ -154,7 +170,7 @@ bool ps_job_sample(struct ps_session *s, struct ps_span in)
         return false;
     }
     plan->sampled = true;
-    plan->sampling = start(s, PS_JOB_SAMPLE, 0, in);
+    plan->sampling = start(s, &(struct wish){.kind = PS_JOB_SAMPLE}, in);
     return plan->sampling != NULL;
 }
 
@@ -162,7 +178,8 @@ bool ps_job_divert(struct ps_session *s, struct ps_gate_item *item, struct ps_sp
 {
     struct ps_plan *plan = s->plan;
     item->diverted = true; /* it is tried once */
-    plan->diverting = start(s, PS_JOB_DIVERT, item->topic, in);
+    struct wish wish = {PS_JOB_DIVERT, item->topic, why(s, item, now)};
+    plan->diverting = start(s, &wish, in);
     if (plan->diverting != NULL) {
         const char *to = ps_verdict_policy(s, item)->divert_topic;
         charge_divert_topic(s, to, (struct ps_cost){item->cost, (double)s->request.frame_len}, now);

@@ -405,6 +405,7 @@ static void test_diverted_records_are_acknowledged_when_stored(void **state)
     struct ps_span in = frame_produce(&f, "clicks", -1, 2, 77, 0);
     assert_int_equal(lose_patience(t, in).kind, PS_ORDER_WAIT);
     assert_true(work.started == 1 && work.part.kind == PS_JOB_DIVERT);
+    assert_string_equal(work.part.reason, "saturated");
     assert_int_equal(t->governor.valves[0].waiting, 0);
     work.done = true;
     assert_int_equal(story_client(t, in).kind, PS_ORDER_DISCARD);
@@ -412,6 +413,20 @@ static void test_diverted_records_are_acknowledged_when_stored(void **state)
     assert_int_equal(records(t, 0, PS_OUTCOME_DIVERTED), RECORDS);
     assert_int_equal(t->slots.usage[0].actions[PS_ACTION_DIVERT], 1);
     assert_int_equal(work.ended, 1);
+}
+
+static void test_what_is_diverted_says_why(void **state)
+{
+    struct story *t = *state;
+    struct frame f;
+    offer_jobs(t);
+    arm(t, "apache-kafka-java", 0);
+    be_accepted(t);
+    t->policy.queue.overflow = PS_OVERFLOW_BLOCK;
+    t->slots.settings[0].full = true;
+    assert_int_equal(lose_patience(t, frame_produce(&f, "clicks", 1, 2, -1, -1)).kind, PS_ORDER_WAIT);
+    assert_int_equal(work.started, 1);
+    assert_string_equal(work.part.reason, "queue_full");
 }
 
 static void test_a_divert_that_fails_is_refused(void **state)
@@ -561,6 +576,7 @@ int main(void)
         STORY(test_a_batch_that_is_sampled_away_is_answered_by_us),
         STORY(test_what_cannot_be_sampled_passes_as_it_came),
         STORY(test_diverted_records_are_acknowledged_when_stored),
+        STORY(test_what_is_diverted_says_why),
         STORY(test_a_divert_that_fails_is_refused),
         STORY(test_who_was_never_accepted_is_not_diverted),
         STORY(test_a_job_is_abandoned_with_its_client),
