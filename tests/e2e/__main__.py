@@ -107,7 +107,7 @@ def main():
     parser.add_argument("--strict", action="store_true", help="bounds of quality count too: for a machine at rest")
     parser.add_argument("--keep", action="store_true", help="keep the logs of what passed, too")
     parser.add_argument("--connections", type=int, default=40, help="of each kind in large_frames (default 40)")
-    parser.add_argument("--keys", type=int, default=10000, help="of each codec in sampling (default 10000)")
+    parser.add_argument("--keys", type=int, default=5000, help="of each codec in sampling (default 5000)")
     parser.add_argument("--counts", help="write 'PASSED FAILED' to this file")
     parser.add_argument("names", nargs="*", metavar="SCENARIO")
     options = parser.parse_args()

@@ -1,6 +1,7 @@
 """Penstock under test: configuration, start, what its admin interface says, and an end without a leak."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -67,6 +68,7 @@ class Penstock:
             raise RuntimeError("this scenario says nothing without Penstock")
         self.context = context
         self.name = name
+        self.preset = preset
         self.bind = bind
         self.port = ports(1 + BROKER_PORTS, bind)
         self.admin = ports()
@@ -153,6 +155,11 @@ class Penstock:
         """The sum of a metric's series that carry these labels; 0 if there are none."""
         return sum(value for have, value in self.metrics().get(metric, [])
                    if all(have.get(key) == wanted for key, wanted in labels.items()))
+
+    def cpu_seconds(self):
+        """CPU time that the process has taken."""
+        fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def restart(self):
         """Another process with the same configuration and ports, that knows nothing yet."""
