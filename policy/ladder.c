@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-#define SMOOTH_S      2.0  /* records come in lumps: a tick of 100 ms often has none */
+#define SMOOTH_S      2.0
+#define SILENCE_S     10.0      /* after so long nobody brings anything any more */
 #define TICK_LONGEST  PS_SECOND /* what a late tick may move at once */
 #define KEEP_REACHED  0.02 /* so close to its goal sampling has done what it can */
 #define DWELL_SECONDS (PS_LADDER_DWELL / PS_SECOND)
@@ -13,7 +14,7 @@
 void ps_ladder_init(struct ps_ladder *ladder, ps_ns now)
 {
     *ladder = (struct ps_ladder){
-        .second_at = now, .calm_since = now, .at = now, .keep = 1.0, .goal = 1.0, .offered = NAN};
+        .second_at = now, .calm_since = now, .at = now, .keep = 1.0, .goal = 1.0, .wanted = 1.0, .offered = NAN};
 }
 
 uint32_t ps_ladder_armed(const struct ps_ladder *ladder, const struct ps_policy_config *policy)
@@ -52,36 +53,53 @@ static bool samples(const struct ps_ladder *ladder, const struct ps_policy_confi
     return (ps_ladder_armed(ladder, policy) & 1u << PS_ACTION_SAMPLE) != 0;
 }
 
-static double keep_goal(const struct ps_ladder *ladder, const struct ps_policy_config *policy, double rate)
+/* The share that would use PS_KEEP_ROOM of the rate, or less while requests wait. Those who are refused rest before
+ * they come again and leave the rate unused meanwhile, although they have more. */
+static double wanted(const struct ps_ladder *ladder, double rate)
 {
     if (!isfinite(rate) || !(ladder->offered > 0.0)) {
         return 1.0;
     }
     bool waits = ladder->waited_s > (double)PS_PATIENCE / (double)PS_SECOND;
-    double share = rate / ladder->offered * (waits ? PS_KEEP_RELIEF : 1.0);
-    return fmin(fmax(share, policy->sample.min), 1.0);
+    double share = fmin(rate / ladder->offered * (waits ? PS_KEEP_RELIEF : PS_KEEP_ROOM), 1.0);
+    return ladder->refuses || ladder->refused ? fmin(share, ladder->keep * PS_KEEP_RELIEF) : share;
 }
 
 static void move_keep(struct ps_ladder *ladder, const struct ps_policy_config *policy, double rate, double dt_s)
 {
+    double least = policy->sample.min, most = policy->sample.max;
     if (!samples(ladder, policy)) {
-        ladder->keep = ladder->goal = 1.0;
+        ladder->keep = ladder->goal = ladder->wanted = 1.0;
         return;
     }
     double step = PS_KEEP_SLEW * dt_s;
-    ladder->goal = keep_goal(ladder, policy, rate);
+    ladder->wanted = wanted(ladder, rate);
+    ladder->goal = fmin(fmax(ladder->wanted, least), most);
     ladder->keep += fmin(fmax(ladder->goal - ladder->keep, -step), step);
-    ladder->keep = fmax(ladder->keep, policy->sample.min); /* that of another policy than before, perhaps */
+    ladder->keep = fmin(fmax(ladder->keep, least), most); /* the policy may be another than before */
 }
 
+/* Requests may come rarely, with many records each: they are taken to have been brought evenly since those before. A
+ * tick without any says nothing, neither of what is offered nor of how long one waits; nor do those who are only
+ * refused. */
 static void smooth(struct ps_ladder *ladder, const struct ps_ladder_signal *signal, double dt_s)
 {
-    double part = 1.0 - exp(-dt_s / SMOOTH_S);
-    if (isfinite(signal->offered)) {
-        ladder->offered =
-            isnan(ladder->offered) ? signal->offered : ladder->offered + part * (signal->offered - ladder->offered);
+    ladder->came_over_s += dt_s;
+    ladder->came += isfinite(signal->offered) ? signal->offered * dt_s : 0.0;
+    ladder->refuses = ladder->refuses || signal->saturated > 0;
+    ladder->longest_s = fmax(ladder->longest_s, (double)signal->waited / (double)PS_SECOND);
+    ladder->silent_s = signal->came > 0 ? 0.0 : ladder->silent_s + dt_s;
+    if (ladder->came <= 0.0 && ladder->silent_s < SILENCE_S) {
+        return;
     }
-    ladder->waited_s += part * ((double)signal->waited / (double)PS_SECOND - ladder->waited_s);
+    double part = 1.0 - exp(-ladder->came_over_s / SMOOTH_S), offered = ladder->came / ladder->came_over_s;
+    if (isfinite(signal->offered)) {
+        ladder->offered = isnan(ladder->offered) ? offered : ladder->offered + part * (offered - ladder->offered);
+    }
+    ladder->waited_s += part * (ladder->longest_s - ladder->waited_s);
+    ladder->came = ladder->came_over_s = ladder->longest_s = 0.0;
+    ladder->refused = ladder->refuses;
+    ladder->refuses = false;
 }
 
 static bool newest_needed(const struct ps_ladder *ladder, const struct ps_policy_config *policy,
@@ -91,7 +109,8 @@ static bool newest_needed(const struct ps_ladder *ladder, const struct ps_policy
         return false;
     }
     enum ps_action newest = policy->actions[ladder->rung - 1];
-    return newest == PS_ACTION_SAMPLE ? ladder->keep < 1.0 : signal->acted[newest] > 0;
+    return newest == PS_ACTION_SAMPLE ? ladder->wanted < 1.0 || ladder->keep < policy->sample.max
+                                      : signal->acted[newest] > 0;
 }
 
 /* Without a need a rung is left after so long. Whoever is held does not come before it is let go, and who was refused

@@ -61,7 +61,7 @@ struct ps_tenant_config {
 
 /* Actions of a policy; what it does not name is zero. */
 struct ps_sample_config {
-    double min;                    /* keeps at least this share */
+    double min, max;               /* keeps at least and at most this share, once armed; equal: a fixed one */
     enum ps_sample_by by;
     bool header;                   /* tells the rate in a header of each record that is kept: penstock-sample-rate */
     struct ps_strings critical_keys;    /* globs: records with such a key are never dropped */

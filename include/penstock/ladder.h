@@ -9,13 +9,16 @@
  * every rung, and with sampling once it keeps no more than it means to, so that each rung has had its chance before the
  * next. Backwards, in order: nothing was saturated and nothing needed the newest rung during the dwell; twice that if
  * nobody came at all, and hold.max longer if it is hold, because whoever is held does not come meanwhile. Sampling is
- * needed as long as it does not keep all; another action as long as it took a request. What its client does not bear
+ * needed while less than all has to be kept; another action as long as it took a request. What its client does not bear
  * and is rejected for that is saturated. At a constant overload the rungs stay, because they go on taking what is too
  * much.
  *
- * Sampling means to keep rate / offered, within [sample.min, 1]. A producer whose requests wait brings no more than
- * passes, so that this says 1 of any overload: therefore PS_KEEP_RELIEF of it while requests wait, and what is offered
- * comes to light as they do so less. `keep` moves by at most PS_KEEP_SLEW per second. Pure; the control thread owns it.
+ * Sampling means to keep PS_KEEP_ROOM * rate / offered, within [sample.min, sample.max]. What is offered is known only
+ * while the rate is not used up: a producer that is held back, in the line or at home by what it was told, brings just
+ * what passes, rate / keep, and rate / offered says `keep` again. So a part of the rate is left free: as long as it
+ * does not stay free, `keep` falls. While requests wait it is PS_KEEP_RELIEF instead, and while some are saturated no
+ * more than that of `keep` itself. `keep` moves by at most PS_KEEP_SLEW per second, and begins at sample.max: a fixed
+ * share (min = max) holds from the first moment. Pure; the control thread owns it.
  */
 #ifndef PENSTOCK_LADDER_H
 #define PENSTOCK_LADDER_H
@@ -24,6 +27,7 @@
 
 #define PS_LADDER_DWELL (5 * PS_SECOND)
 #define PS_KEEP_SLEW    0.1
+#define PS_KEEP_ROOM    0.9
 #define PS_KEEP_RELIEF  0.8
 
 /* What all workers saw of the slot since the last tick. */
@@ -32,7 +36,7 @@ struct ps_ladder_signal {
     uint64_t acted[PS_ACTION_COUNT]; /* requests that an action took or changed */
     ps_ns waited;        /* how long those had waited that left the line: their mean; 0: nobody had */
     uint64_t came;       /* records that came, each time they did */
-    double offered;      /* records/s that producers bring (first sight of each; smoothed by the ladder) */
+    double offered;      /* records/s that producers bring (first sight of each; smoothed by the ladder; NAN unknown) */
     double rate;         /* records/s admitted by the controller; INFINITY open */
 };
 
@@ -47,10 +51,15 @@ struct ps_ladder {
     ps_ns calm_since;          /* the newest rung has not been needed since then */
     bool calm_came;            /* somebody has come since then */
     ps_ns at;                  /* of the last tick */
-    double keep;               /* [sample.min, 1]; 1 while sampling is not armed */
+    double keep;               /* [sample.min, sample.max]; 1 while sampling is not armed */
     double goal;               /* where keep goes */
+    double wanted;             /* (0, 1]: the share that would suffice, whatever the policy's bounds */
     double offered;            /* smoothed; NAN: nothing was seen yet */
     double waited_s;           /* smoothed */
+    double came, came_over_s;  /* records that wait to be smoothed in, and the time that they came in */
+    double longest_s;          /* the longest of `waited` in that time */
+    bool refuses, refused;     /* something was saturated in that time; in the one before */
+    double silent_s;           /* nobody came for so long, not even to be refused */
 };
 
 void ps_ladder_init(struct ps_ladder *ladder, ps_ns now);

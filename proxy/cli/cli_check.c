@@ -199,7 +199,8 @@ static void print_actions(const struct ps_policy_config *policy, FILE *out)
     }
     fprintf(out, "\n");
     if (lists(policy, PS_ACTION_SAMPLE)) {
-        fprintf(out, "  sampling keeps at least %g of the records\n", policy->sample.min);
+        bool fixed = policy->sample.min >= policy->sample.max;
+        fprintf(out, "  sampling keeps %s%g of the records\n", fixed ? "" : "at least ", policy->sample.min);
     }
     if (lists(policy, PS_ACTION_DIVERT)) {
         fprintf(out, "  what is diverted goes to %s\n", policy->divert_topic);

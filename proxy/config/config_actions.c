@@ -75,6 +75,22 @@ static void settle_hold(const struct ps_config_reader *r, struct ps_policy_confi
     }
 }
 
+/* A fixed share is one without room between the least and the most. */
+static void settle_sample(const struct ps_config_reader *r, struct ps_policy_config *policy, struct ps_node *node)
+{
+    char path[PS_NODE_PATH_MAX];
+    struct ps_node *keep = ps_node_find(node, "sample.keep"), *min = ps_node_find(node, "sample.min");
+    if (keep == NULL) {
+        policy->sample.max = 1.0;
+    } else if (min != NULL) {
+        ps_node_key_wrong(keep, r->errors,
+                          "%s is a fixed share, and min the least of one that follows the load: give one of them",
+                          ps_node_path(keep, path));
+    } else {
+        policy->sample.min = policy->sample.max;
+    }
+}
+
 static void check_queue(const struct ps_config_reader *r, const struct ps_policy_config *policy, struct ps_node *node)
 {
     char path[PS_NODE_PATH_MAX];
@@ -136,6 +152,7 @@ void ps_config_settle_actions(const struct ps_config_reader *r, struct ps_config
     struct ps_policy_config *policy = &config->policies[index];
     policy->breaks = ps_node_find(node, "breaker") != NULL;
     settle_hold(r, policy, node);
+    settle_sample(r, policy, node);
     check_queue(r, policy, node);
     if (ps_node_good(node, "actions")) {
         check_loss(r, policy, node);

@@ -41,7 +41,8 @@ static void check_actions(const struct ps_policy_config *p)
         PS_ASSERT(action != PS_ACTION_DIVERT || strlen(p->divert_topic) > 0);
         seen |= 1u << action;
     }
-    PS_ASSERT(p->sample.min > 0 && p->sample.min <= 1 && p->queue.low < p->queue.high);
+    PS_ASSERT(p->sample.min > 0 && p->sample.min <= p->sample.max && p->sample.max <= 1 &&
+              p->queue.low < p->queue.high);
     PS_ASSERT(p->loss == PS_LOSS_ALLOWED || p->queue.overflow <= PS_OVERFLOW_REJECT);
     PS_ASSERT(p->queue.time < p->wait_max);
     PS_ASSERT((seen & 1u << PS_ACTION_HOLD) == 0 || p->hold_max <= p->client_timeout);

@@ -362,7 +362,9 @@ static void test_check_actions(void **state)
                  "- {name: p, topics: [t*], signal: {groups: [g], limit: 20k}, loss: allowed,\n"
                  "   actions: [sample, divert, shed], sample: {min: 0.25}, divert: {topic: d},\n"
                  "   queue: {records: 5k, time: 500ms, overflow: drop_oldest}, breaker: {}}\n"
-                 "- {name: q, topics: [t1], signal: {groups: [g], limit: 20k}}\n");
+                 "- {name: q, topics: [t1], signal: {groups: [g], limit: 20k}}\n"
+                 "- {name: r, topics: [u], signal: {groups: [g], limit: 20k}, loss: allowed, actions: [sample],\n"
+                 "   sample: {keep: 0.2}}\n");
     snprintf(line, sizeof(line), "check -c %s", path);
     assert_int_equal(call(line), 0);
     assert_non_null(strstr(out_text, "  loss allowed; throttle, then sample, divert, shed\n"
@@ -374,6 +376,7 @@ static void test_check_actions(void **state)
                                      "  note: the policy q covers some of these topics too, and its loss is never: so "
                                      "there nothing is lost\n"));
     assert_non_null(strstr(out_text, "  loss never; throttle\n"));
+    assert_non_null(strstr(out_text, "  sampling keeps 0.2 of the records\n"));
     unlink(path);
 }
 

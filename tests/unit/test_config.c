@@ -250,7 +250,9 @@ static void test_every_action_value(void **state)
              "  breaker: {error_rate: 1, min_requests: 5, window: 20s, open_for: 1m, timeout: 3s, lag: 1.5}\n"
              "- {name: none, topics: [u], signal: {groups: [g], limit: 1M}, wait: {max: 1s, client_timeout: 3s}}\n"
              "- {name: one, topics: [t.overflow], signal: {groups: [g], limit: 1M}, actions: [hold], queue: {bytes: "
-             "1MiB}}\n");
+             "1MiB}}\n"
+             "- {name: two, topics: [v], signal: {groups: [g], limit: 1M}, loss: allowed, actions: [sample],\n"
+             "   sample: {keep: 0.2}}\n");
     assert_true(c->breaks && c->breaker.error_rate == 0.25 && c->breaker.timeout == 4 * PS_SECOND);
     assert_true(c->breaker.min_requests == 20 && c->breaker.window == 10 * PS_SECOND);
     assert_true(c->breaker.open_for == 30 * PS_SECOND && c->breaker.lag == 0);
@@ -263,7 +265,7 @@ static void test_every_action_value(void **state)
     assert_int_equal(p->actions[3], PS_ACTION_SAMPLE);
     assert_true(p->isolate);
     assert_true(p->hold_max == 2 * PS_SECOND);
-    assert_true(p->sample.min == 0.25 && p->sample.by == PS_SAMPLE_EVERY && p->sample.header);
+    assert_true(p->sample.min == 0.25 && p->sample.max == 1 && p->sample.by == PS_SAMPLE_EVERY && p->sample.header);
     assert_int_equal(p->sample.critical_keys.count, 1);
     assert_string_equal(p->sample.critical_headers.v[1], "level=error");
     assert_true(p->queue.records == 2000 && p->queue.bytes == 1 << 20 && p->queue.time == 800 * PS_MILLISECOND);
@@ -278,12 +280,14 @@ static void test_every_action_value(void **state)
     assert_int_equal(p->action_count, 0);
     assert_true(!p->isolate && !p->breaks && !p->shed_silent && p->divert_topic == NULL);
     assert_true(p->hold_max == 3 * PS_SECOND); /* no longer than clients wait */
-    assert_true(p->sample.min == 0.1 && p->sample.by == PS_SAMPLE_KEY);
+    assert_true(p->sample.min == 0.1 && p->sample.max == 1 && p->sample.by == PS_SAMPLE_KEY);
     assert_true(p->queue.records == 0 && p->queue.bytes == 0 && p->queue.time == 0);
     assert_true(p->breaker.lag == 2);
     p = &c->policies[2];
     assert_int_equal(p->queue.overflow, PS_OVERFLOW_BLOCK);
     assert_true(p->queue.high == 1 && p->queue.low == 0.8);
+    p = &c->policies[3];
+    assert_true(p->sample.min == 0.2 && p->sample.max == 0.2);
     ps_config_put(c);
 }
 

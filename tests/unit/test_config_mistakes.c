@@ -197,6 +197,9 @@ static const struct {
     {POLICY "    loss: allowed\n    actions: [sample]\n    sample: {min: 0, by: value}\n",
      "8:19: policies[0].sample.min: 0 is not between 0.001 and 1\n"
      "8:26: policies[0].sample.by: \"value\" is not known; it is one of key, random, every\n"},
+    {POLICY "    loss: allowed\n    actions: [sample]\n    sample: {min: 0.1, keep: 0.2}\n",
+     "8:24: policies[0].sample.keep is a fixed share, and min the least of one that follows the load: give one of "
+     "them\n"},
     {POLICY "    queue: {}\n", "6:12: policies[0].queue bounds nothing: give records, bytes or time\n"},
     {POLICY "    queue: {time: 5s, high: 0.5}\n",
      "6:19: policies[0].queue.time: nothing waits so long: it must be less than wait.max (5000ms)\n"

@@ -44,6 +44,7 @@ static struct ps_config *config_of(const enum ps_action *actions, size_t count)
     policy->action_count = count;
     memcpy(policy->actions, actions, count * sizeof(*actions));
     policy->sample.min = 0.2;
+    policy->sample.max = 1.0;
     policy->queue = (struct ps_queue_config){
         .overflow = PS_OVERFLOW_REJECT, .records = 1000, .bytes = 1 << 20, .high = 1.0, .low = 0.5};
     policy->breaks = true;

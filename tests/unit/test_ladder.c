@@ -28,6 +28,7 @@ static struct run start(const enum ps_action *actions, size_t count)
     }
     run.policy.action_count = count;
     run.policy.sample.min = 0.2;
+    run.policy.sample.max = 1.0;
     ps_ladder_init(&run.ladder, run.now);
     return run;
 }
@@ -209,7 +210,7 @@ static void keep_goes_to_what_is_admitted_of_what_is_offered(void **state)
         assert_true(fabs(run.ladder.keep - before) <= PS_KEEP_SLEW * 0.1 + 1e-9);
         before = run.ladder.keep;
     }
-    assert_true(fabs(run.ladder.keep - 0.5) < 0.01);
+    assert_true(fabs(run.ladder.keep - 0.5 * PS_KEEP_ROOM) < 0.01);
     signal.rate = 10; /* less than the policy may keep */
     play(&run, signal, 20);
     assert_true(fabs(run.ladder.keep - 0.2) < 1e-9);
@@ -304,6 +305,46 @@ static void a_late_tick_moves_little(void **state)
     assert_true(run.ladder.keep >= keep - PS_KEEP_SLEW - 1e-9);
 }
 
+/* min = max: from the first moment to the last, however much or little that is. */
+static void a_fixed_share_holds_at_once(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE, PS_ACTION_SHED}, 2);
+    run.policy.sample.min = run.policy.sample.max = 0.3;
+    play(&run, saturated(), 4.9);
+    assert_true(run.ladder.keep >= 1.0);
+    play(&run, saturated(), 0.2);
+    assert_int_equal(run.ladder.rung, 1);
+    assert_true(fabs(run.ladder.keep - 0.3) < 1e-9);
+    struct ps_ladder_signal signal = {.came = 100, .offered = 1000, .rate = 990}; /* no room is left */
+    play(&run, signal, 60);
+    assert_int_equal(run.ladder.rung, 1);
+    assert_true(fabs(run.ladder.keep - 0.3) < 1e-9);
+    play(&run, saturated(), 5.1); /* it has had its chance at once */
+    assert_int_equal(run.ladder.rung, 2);
+    signal.rate = 2000;
+    play(&run, signal, 15);
+    assert_int_equal(run.ladder.rung, 0);
+    assert_true(run.ladder.keep >= 1.0);
+}
+
+/* Those who come only to be refused are there: that nothing of theirs is seen for the first time is no calm. */
+static void who_is_refused_again_and_again_is_not_silent(void **state)
+{
+    (void)state;
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE}, 1);
+    struct ps_ladder_signal signal = saturated();
+    signal.rate = 300;
+    play(&run, signal, 20);
+    double keep = run.ladder.keep;
+    assert_true(keep < 0.3);
+    signal.offered = 0;
+    play(&run, signal, 60);
+    assert_true(run.ladder.keep <= keep + 1e-9);
+    play(&run, (struct ps_ladder_signal){.offered = 0, .rate = 300}, 30); /* and now nobody comes */
+    assert_true(run.ladder.keep >= 1.0 - 1e-9);
+}
+
 static uint64_t below(uint64_t *rng, uint64_t end)
 {
     return ps_rng_next(rng) % end;
@@ -318,6 +359,7 @@ static void reconfigure(struct run *run, uint64_t *rng)
         run->policy.actions[i] = all[(from + i) % 4];
     }
     run->policy.sample.min = (double)(1 + below(rng, 100)) / 100.0;
+    run->policy.sample.max = below(rng, 2) == 0 ? 1.0 : run->policy.sample.min;
 }
 
 static struct ps_ladder_signal any_signal(uint64_t *rng)
@@ -352,13 +394,14 @@ static void whatever_comes(void **state)
             ps_ladder_tick(&run.ladder, &run.policy, &signal, run.now);
             assert_true(run.ladder.rung <= run.policy.action_count);
             assert_true(run.ladder.keep <= 1.0 && run.ladder.keep >= run.policy.sample.min - 1e-9);
+            assert_true(isfinite(run.ladder.waited_s) && run.ladder.wanted >= 0.0 && run.ladder.wanted <= 1.0);
             if (!reconfigured && run.ladder.rung != before.rung) {
                 assert_int_equal(abs(run.ladder.rung - before.rung), 1);
                 assert_true(run.now - moved_at >= PS_LADDER_DWELL);
             }
             moved_at = run.ladder.rung != before.rung ? run.now : moved_at;
             bool sampled = (ps_ladder_armed(&run.ladder, &run.policy) & 1u << PS_ACTION_SAMPLE) != 0;
-            if (!reconfigured && sampled) {
+            if (!reconfigured && sampled && run.policy.sample.max >= 1.0) {
                 double most = PS_KEEP_SLEW * fmin((double)dt / (double)PS_SECOND, 1.0);
                 assert_true(fabs(run.ladder.keep - before.keep) <= most + 1e-9);
             }
@@ -429,6 +472,91 @@ static void no_flapping_at_a_constant_overload(void **state)
     constant_overload(both, 2, (struct plant){.demand = 1200, .rate = 1000, .closed = true}, 1);
 }
 
+/* Producers as they are: whoever is told to stay away does so, with what it has not sent meanwhile in its buffer; a
+ * request brings what the buffer holds, at most a batch; one that waited for a second is refused, and comes again after
+ * another. What passes is charged at once, and the next waits until that is paid. */
+struct client {
+    double demand, batch, buffer;
+    ps_ns free_at; /* it stays at home until then */
+    ps_ns came_at; /* 0: it is at home */
+};
+
+enum { CLIENTS = 10 };
+
+static void client_passes(struct client *c, struct ps_ladder_signal *signal, double keep, double *debt, ps_ns told,
+                          ps_ns now)
+{
+    double records = fmin(c->buffer, c->batch);
+    c->buffer -= records;
+    *debt += records * keep;
+    signal->offered += records * 10.0;
+    signal->came += (uint64_t)records;
+    signal->waited = ps_ns_max(signal->waited, now - c->came_at);
+    c->free_at = now + ps_ns_min((ps_ns)(fmax(*debt, 0.0) / signal->rate * (double)PS_SECOND), told);
+    c->came_at = 0;
+}
+
+static struct ps_ladder_signal clients_step(struct client *clients, size_t count, double rate, double keep,
+                                            double *debt, ps_ns told, ps_ns now)
+{
+    struct ps_ladder_signal signal = {.rate = rate};
+    *debt = fmax(*debt - rate * 0.1, -rate * 0.1);
+    for (size_t n = 0; n < count; n++) {
+        struct client *c = &clients[(n + now / TICK) % count];
+        c->buffer += c->demand * 0.1;
+        if (c->came_at == 0 && now >= c->free_at && c->buffer >= fmin(c->demand * 0.1, c->batch)) {
+            c->came_at = now;
+        }
+        if (c->came_at != 0 && *debt <= 0.0) {
+            client_passes(c, &signal, keep, debt, told, now);
+        } else if (c->came_at != 0 && now - c->came_at >= PS_SECOND) {
+            signal.saturated++;
+            signal.came += (uint64_t)fmin(c->buffer, c->batch);
+            signal.waited = ps_ns_max(signal.waited, PS_SECOND);
+            c->came_at = 0;
+            c->free_at = now + PS_SECOND;
+        }
+    }
+    return signal;
+}
+
+/* What is held back comes to light, whether it waits in line or at home, and in however large pieces it comes. */
+static void held_producers(double overload, size_t count, double batch, ps_ns told)
+{
+    const double rate = 400.0, exact = fmax(PS_KEEP_ROOM / overload, 0.2);
+    struct run run = start((enum ps_action[]){PS_ACTION_SAMPLE}, 1);
+    struct client clients[CLIENTS] = {0};
+    for (size_t i = 0; i < count; i++) {
+        double demand = rate * overload / (double)count;
+        clients[i] = (struct client){.demand = demand, .batch = fmax(batch, 0.2 * demand)};
+    }
+    double debt = 0.0, low = 1.0, high = 0.0;
+    play(&run, saturated(), 5.1);
+    for (int i = 0; i < 6000; i++) {
+        struct ps_ladder_signal signal = clients_step(clients, count, rate, run.ladder.keep, &debt, told, run.now);
+        play(&run, signal, 0.1);
+        if (i > 2000) {
+            low = fmin(low, run.ladder.keep);
+            high = fmax(high, run.ladder.keep);
+        }
+    }
+    if (run.ladder.rung != 1 || low < exact - 0.05 || high > exact + 0.05) {
+        fail_msg("x%.1f of %zu with %.0f: keeps %.3f to %.3f instead of %.3f, rung %u", overload, count, batch, low,
+                 high, exact, run.ladder.rung);
+    }
+}
+
+static void whoever_is_held_back_is_sampled_all_the_same(void **state)
+{
+    (void)state;
+    static const double overloads[] = {1.5, 2.0, 5.0, 9.0}, batches[] = {20, 100, 900};
+    static const size_t counts[] = {1, 3, CLIENTS};
+    static const ps_ns told[] = {0, PS_SECOND, 5 * PS_SECOND};
+    for (size_t i = 0; i < 4 * 3 * 3 * 3; i++) {
+        held_producers(overloads[i % 4], counts[i / 4 % 3], batches[i / 12 % 3], told[i / 36]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -446,6 +574,9 @@ int main(void)
         cmocka_unit_test(keep_is_one_unless_sampling_is_armed),
         cmocka_unit_test(another_policy_holds_at_once),
         cmocka_unit_test(a_late_tick_moves_little),
+        cmocka_unit_test(a_fixed_share_holds_at_once),
+        cmocka_unit_test(who_is_refused_again_and_again_is_not_silent),
+        cmocka_unit_test(whoever_is_held_back_is_sampled_all_the_same),
         cmocka_unit_test(whatever_comes),
         cmocka_unit_test(no_flapping_at_a_constant_overload),
     };
