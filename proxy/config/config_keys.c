@@ -458,7 +458,7 @@ static const struct ps_key policy_keys[] = {
      AT(ps_policy_config, isolate),
      .fallback = "false",
      .help = "Refuse the records for its topics in a connection that writes others too, if the client bears that, "
-             "rather than let all of them wait. Some of what consumers could take is lost"},
+             "rather than let all of them wait. What is refused is sent again and again"},
     {.name = "hold", .kind = PS_KEY_SECTION, .section = &ps_hold_section, .help = "Of the action hold"},
     {.name = "sample", .kind = PS_KEY_SECTION, .section = &ps_sample_section, .help = "Of the action sample"},
     {.name = "divert", .kind = PS_KEY_SECTION, .section = &ps_divert_section, .help = "Of the action divert"},
