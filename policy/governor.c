@@ -171,6 +171,16 @@ static void learn_policy(struct ps_governor *g, const struct ps_rule *rule)
     }
 }
 
+static bool strips_some(const struct ps_config *config)
+{
+    for (size_t i = 0; config != NULL && i < config->policy_count; i++) {
+        if (ps_policy_strips(&config->policies[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void set_valve(struct ps_governor *g, uint32_t slot, const struct ps_setting *setting, ps_ns now)
 {
     setting = g->rules->bypass ? &open_setting : setting;
@@ -196,6 +206,7 @@ void ps_governor_rules(struct ps_governor *g, const struct ps_rules *rules, ps_n
     }
     g->slots_used = used;
     g->rules = rules;
+    g->strips = strips_some(rules->config);
     if (rules->bypass) {
         for (uint32_t slot = 0; slot < used; slot++) {
             set_valve(g, slot, &open_setting, now);

@@ -24,6 +24,16 @@ double ps_policy_standing_share(const struct ps_policy_config *policy)
     return (policy->target_records + policy->target_s) / (policy->limit_records + policy->limit_s); /* one kind is 0 */
 }
 
+bool ps_policy_strips(const struct ps_policy_config *policy)
+{
+    for (size_t i = 0; i < policy->action_count; i++) {
+        if (policy->actions[i] == PS_ACTION_SAMPLE || policy->actions[i] == PS_ACTION_DIVERT) {
+            return true;
+        }
+    }
+    return false;
+}
+
 ps_ns ps_policy_engaged_poll(const struct ps_policy_config *policy)
 {
     return ps_ns_max(policy->poll / 4, POLL_MIN);

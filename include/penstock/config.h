@@ -175,6 +175,10 @@ enum ps_group_role ps_policy_group_role(const struct ps_policy_config *policy, s
  * steps, which keeps no limit. */
 double ps_policy_standing_share(const struct ps_policy_config *policy);
 
+/* Its actions need batches without idempotence: of what it samples or diverts the broker would see a gap in the
+ * sequence. */
+bool ps_policy_strips(const struct ps_policy_config *policy);
+
 /* Distance of the polls while the policy holds anybody back: a quarter of `poll`, at least 100 ms. */
 ps_ns ps_policy_engaged_poll(const struct ps_policy_config *policy);
 

@@ -152,6 +152,7 @@ struct ps_slots {
 
 struct ps_governor {
     const struct ps_rules *rules;          /* never NULL after init */
+    bool strips;                           /* some policy of theirs does (ps_policy_strips) */
     struct ps_valve *valves;               /* [PS_SLOTS_MAX]; to be looked at: what moves one has a function below */
     struct ps_setting *settings;           /* [PS_SLOTS_MAX] */
     struct ps_usage *usage;                /* [PS_SLOTS_MAX] */

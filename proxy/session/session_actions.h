@@ -93,11 +93,17 @@ bool ps_plan_all_armed(const struct ps_session *s, enum ps_action action);
 void ps_plan_refuse_blocked(struct ps_session *s, struct ps_span in, ps_ns now);
 void ps_plan_mark(struct ps_session *s, uint64_t topic, enum ps_action action); /* all parts of this topic */
 void ps_plan_spare(struct ps_session *s, uint32_t i, uint32_t records); /* that part asks no valve for so many */
+void ps_plan_put(struct ps_session *s); /* gives it back */
+static inline void ps_plan_free(struct ps_session *s)
+{
+    if (s->plan != NULL) { /* most requests have none */
+        ps_plan_put(s);
+    }
+}
 enum ps_plan_end { PS_PLAN_PASSES = 1, PS_PLAN_EDITED, PS_PLAN_ANSWERED /* wholly by us */ };
 enum ps_plan_end ps_plan_end(struct ps_session *s, ps_ns now); /* all valves were asked */
 /* Counts, tells and pays what was decided. False: no memory to remember a refusal. */
 bool ps_plan_settle(struct ps_session *s, struct ps_span in, ps_ns now);
-void ps_plan_free(struct ps_session *s);
 
 /* session_edit.c. entry: of the request in flight; NULL: no answer is awaited. False: no memory. */
 bool ps_edit_begin(struct ps_session *s, struct ps_inflight *entry, struct ps_span in);
@@ -105,7 +111,6 @@ struct ps_order ps_edit_next(struct ps_session *s, struct ps_span in, ps_ns now)
 
 /* session_strip.c: a frame that is walked while it passes, with other headers in front of its records. */
 struct ps_order ps_strip_next(struct ps_session *s, struct ps_span in, ps_ns now);
-bool ps_policy_strips(const struct ps_policy_config *policy); /* its actions need batches without idempotence */
 
 /* session_job.c */
 /* Some batch has to be rebuilt, or may have to be moved: the frame must be there. */

@@ -36,17 +36,22 @@ static struct ps_account *account_of(const struct ps_session *s, uint32_t slot)
     return ps_governor_account(governor_of(s), slot, s->tenant_id);
 }
 
+static void count_ended(struct ps_usage *usage, struct ps_account *account, enum ps_outcome outcome, uint64_t records,
+                        uint64_t bytes)
+{
+    PS_COUNT(usage->records[PS_OUTCOME_OFFERED], records);
+    PS_COUNT(usage->bytes[PS_OUTCOME_OFFERED], bytes);
+    PS_COUNT(usage->records[outcome], records);
+    PS_COUNT(usage->bytes[outcome], bytes);
+    PS_COUNT(account->records[PS_OUTCOME_OFFERED], records);
+    PS_COUNT(account->bytes[PS_OUTCOME_OFFERED], bytes);
+    PS_COUNT(account->records[outcome], records);
+    PS_COUNT(account->bytes[outcome], bytes);
+}
+
 void ps_gate_ended(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes)
 {
-    struct ps_usage *usage = usage_of(s, slot);
-    struct ps_account *account = account_of(s, slot);
-    const enum ps_outcome both[] = {PS_OUTCOME_OFFERED, outcome};
-    for (size_t i = 0; i < PS_ARRAY_LEN(both); i++) {
-        PS_COUNT(usage->records[both[i]], records);
-        PS_COUNT(usage->bytes[both[i]], bytes);
-        PS_COUNT(account->records[both[i]], records);
-        PS_COUNT(account->bytes[both[i]], bytes);
-    }
+    count_ended(usage_of(s, slot), account_of(s, slot), outcome, (uint64_t)records, bytes);
 }
 
 void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms)
@@ -195,22 +200,19 @@ static struct ps_gate_flow *flow_of(struct ps_session *s, uint32_t slot, ps_ns n
     oldest->slot = slot;
     oldest->used_at = now;
     oldest->away = (struct ps_away){0}; /* the block was not zeroed */
+    oldest->account = NULL;
     ps_flow_init(&oldest->flow, ps_governor_party(governor_of(s), slot, 0));
     return oldest;
 }
 
-/* Bound at the first request; looked up again when the configuration may have changed, or a principal is known. */
-const struct ps_tenant_config *ps_gate_tenant(struct ps_session *s)
+void ps_gate_bind_tenant(struct ps_session *s)
 {
     const struct ps_rules *rules = governor_of(s)->rules;
-    if (s->tenant_version != rules->version) {
-        const struct ps_config *config = rules->config;
-        s->tenant_version = rules->version;
-        s->tenant = ps_tenant_of(config, ps_session_client_id(s), ps_session_principal(s));
-        bool common = s->tenant == NULL || s->tenant == &config->tenants[config->tenant_count - 1];
-        s->tenant_id = common ? 0 : ps_hash(s->tenant->name, strlen(s->tenant->name));
-    }
-    return s->tenant;
+    const struct ps_config *config = rules->config;
+    s->tenant_version = rules->version;
+    s->tenant = ps_tenant_of(config, ps_session_client_id(s), ps_session_principal(s));
+    bool common = s->tenant == NULL || s->tenant == &config->tenants[config->tenant_count - 1];
+    s->tenant_id = common ? 0 : ps_hash(s->tenant->name, strlen(s->tenant->name));
 }
 
 static bool is_exempt(struct ps_session *s, const struct ps_policy_config *policy,
@@ -264,6 +266,10 @@ static void bind_flow(struct ps_session *s, struct ps_gate_flow *at, const struc
     enum ps_priority priority = tenant == NULL ? PS_PRIORITY_NORMAL : tenant->priority;
     struct ps_party *party = at->flow.party;
     at->told_max = policy->told_max;
+    if (at->account == NULL || at->account_tenant != s->tenant_id) {
+        at->account = account_of(s, at->slot);
+        at->account_tenant = s->tenant_id;
+    }
     if (party->id != s->tenant_id) {
         party = party_of(s, at->slot, weight, priority);
         if (party == NULL) {
@@ -543,7 +549,8 @@ void ps_gate_settle(struct ps_session *s, ps_ns now)
         if (item->admitted && fabs(item->seen - item->paid.records) >= 0.5) {
             pay(s, item, cost_of(s, item->seen), now);
         }
-        ps_gate_ended(s, item->slot, ps_gate_outcome(s, item), item->seen, s->request.frame_len);
+        count_ended(usage_of(s, item->slot), item->flow->account, ps_gate_outcome(s, item), (uint64_t)item->seen,
+                    s->request.frame_len);
         count_action(s, item);
     }
     ps_gate_reset(g);
@@ -575,23 +582,29 @@ void ps_gate_none_passed(struct ps_session *s, enum ps_outcome outcome)
     ps_gate_reset(g);
 }
 
-uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now)
+struct ps_gate_item *ps_gate_longest(const struct ps_session *s, ps_ns now)
 {
     struct ps_gate *g = s->gate;
-    uint32_t slot = PS_SLOT_NONE;
+    struct ps_gate_item *found = NULL;
     ps_ns longest = 0;
     for (uint32_t i = 0; g != NULL && i < g->item_count; i++) {
-        const struct ps_gate_item *item = ps_gate_item_at(g, i);
+        struct ps_gate_item *item = ps_gate_item_at(g, i);
         if (item->exempt || item->shadow) {
             continue;
         }
         ps_ns wait = g->item_count == 1 ? 0 : ps_valve_expected_wait(valve_of(s, item->slot), &item->flow->flow, now);
-        if (slot == PS_SLOT_NONE || wait > longest) {
-            slot = item->slot;
+        if (found == NULL || wait > longest) {
+            found = item;
             longest = wait;
         }
     }
-    return slot;
+    return found;
+}
+
+uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now)
+{
+    const struct ps_gate_item *item = ps_gate_longest(s, now);
+    return item == NULL ? PS_SLOT_NONE : item->slot;
 }
 
 int32_t ps_gate_throttle_ms(const struct ps_session *s, uint32_t slot, ps_ns now)

@@ -10,22 +10,20 @@
 /* Where its answer asks for throttle_time_ms. An isolated topic asks for none: clients pause the whole connection. */
 static uint32_t told_slot(const struct ps_session *s, ps_ns now)
 {
-    uint32_t slot = ps_gate_slot(s, now);
-    const struct ps_gate_item *item = slot == PS_SLOT_NONE ? NULL : ps_gate_item(s, slot);
+    const struct ps_gate_item *item = ps_gate_longest(s, now);
     bool isolated = item != NULL && (item->flow->away.seen_at != 0 || ps_verdict_isolates(s, item, now));
-    return item == NULL || item->spared || isolated ? PS_SLOT_NONE : slot;
+    return item == NULL || item->spared || isolated ? PS_SLOT_NONE : item->slot;
 }
 
-/* The request passes: its entry in the ring. False: no memory. */
-static bool push_in_flight(struct ps_session *s, const struct ps_look *look, ps_ns now)
+/* The request passes: its entry in the ring in *out; NULL: the broker will not answer (ProduceRequest: acks 0). False:
+ * no memory. */
+static bool push_in_flight(struct ps_session *s, const struct ps_look *look, struct ps_inflight **out, ps_ns now)
 {
     const struct ps_request *r = &s->request;
-    if (r->acks == 0) {
-        return true; /* the broker will not answer (ProduceRequest: acks 0) */
-    }
-    struct ps_inflight *entry = ps_inflight_push(s);
+    struct ps_inflight *entry = r->acks == 0 ? NULL : ps_inflight_push(s);
+    *out = entry;
     if (entry == NULL) {
-        return false;
+        return r->acks == 0;
     }
     entry->correlation_id = r->correlation_id;
     entry->api_key = r->api_key;
@@ -41,13 +39,13 @@ static bool push_in_flight(struct ps_session *s, const struct ps_look *look, ps_
 /* Nothing in the rest of the frame matters: it passes whole. */
 static struct ps_order pass_whole(struct ps_session *s, const struct ps_look *look, ps_ns now)
 {
-    if (!push_in_flight(s, look, now)) {
+    struct ps_inflight *entry;
+    if (!push_in_flight(s, look, &entry, now)) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
     struct ps_gate *g = s->gate;
     if (look->governed) {
-        struct ps_inflight *entry = s->request.acks != 0 && look->batch_valid ? ps_inflight_newest(s) : NULL;
-        if (entry != NULL) {
+        if (entry != NULL && look->batch_valid) {
             ps_signal_single(s, entry, look);
         }
         for (uint32_t i = 0; i < g->item_count; i++) {
@@ -89,24 +87,12 @@ static struct ps_order answer_parts(struct ps_session *s, struct ps_span in, ps_
 /* Part of it passes, or it passes with other records. */
 static struct ps_order edit_parts(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
 {
-    if (!push_in_flight(s, look, now)) {
+    struct ps_inflight *entry;
+    if (!push_in_flight(s, look, &entry, now)) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
-    struct ps_inflight *entry = s->request.acks == 0 ? NULL : ps_inflight_newest(s);
     bool done = ps_edit_begin(s, entry, in) && ps_plan_settle(s, in, now);
     return done ? ps_edit_next(s, in, now) : ps_session_fail(s, PS_CLOSE_MEMORY, now);
-}
-
-/* Batches of the request may have to lose their idempotence: whether they do shows when their topic is met. */
-static bool strips_some(const struct ps_session *s)
-{
-    const struct ps_config *config = s->env->governor->rules->config;
-    for (size_t i = 0; i < config->policy_count; i++) {
-        if (ps_policy_strips(&config->policies[i])) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static struct ps_order admit(struct ps_session *s, const struct ps_look *look, struct ps_span in, ps_ns now)
@@ -127,10 +113,11 @@ static struct ps_order admit(struct ps_session *s, const struct ps_look *look, s
     if ((look->single && !look->strips) || nothing_to_see) {
         return pass_whole(s, look, now);
     }
-    if (!push_in_flight(s, look, now) || ps_produce_walk(s) == NULL) {
+    struct ps_inflight *entry;
+    if (!push_in_flight(s, look, &entry, now) || ps_produce_walk(s) == NULL) {
         return ps_session_fail(s, PS_CLOSE_MEMORY, now);
     }
-    s->request_walk->stripping = strips_some(s);
+    s->request_walk->stripping = s->env->governor->strips; /* whether a batch does shows when its topic is met */
     s->request_phase = PS_REQUEST_STREAM;
     return ps_produce_stream(s, in, now);
 }

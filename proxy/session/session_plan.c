@@ -10,15 +10,13 @@ static size_t plan_bytes(uint32_t count)
     return sizeof(struct ps_plan) + count * (sizeof(struct ps_parcel_part) + sizeof(struct ps_plan_part));
 }
 
-void ps_plan_free(struct ps_session *s)
+void ps_plan_put(struct ps_session *s)
 {
     struct ps_plan *plan = s->plan;
-    if (plan != NULL) {
-        ps_job_drop(s, &plan->sampling);
-        ps_job_drop(s, &plan->diverting);
-        s->env->block_put(s->env->ctx, plan, plan_bytes(plan->count));
-        s->plan = NULL;
-    }
+    ps_job_drop(s, &plan->sampling);
+    ps_job_drop(s, &plan->diverting);
+    s->env->block_put(s->env->ctx, plan, plan_bytes(plan->count));
+    s->plan = NULL;
 }
 
 static void find_slots(struct ps_session *s, struct ps_plan_part *more, struct ps_span topic, bool by_id)

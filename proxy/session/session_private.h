@@ -170,6 +170,8 @@ struct ps_gate_flow {
     uint32_t slot; /* PS_SLOT_NONE: free */
     ps_ns used_at;
     ps_ns told_max; /* of its policy */
+    struct ps_account *account; /* where the slot's policy counts for... */
+    uint64_t account_tenant;    /* ... this tenant (ps_session.tenant_id); NULL: not looked up */
     struct ps_flow flow;
     struct ps_away away;
 };
@@ -659,14 +661,24 @@ void ps_gate_pause(struct ps_session *s, ps_ns now); /* takes the ticket out; it
 void ps_gate_leave(struct ps_session *s, struct ps_gate_item *item, enum ps_action action, ps_ns now);
 /* Passes at the item that waits, and pays; its answer will wait instead. */
 void ps_gate_hold(struct ps_session *s, struct ps_gate_item *item, ps_ns now);
-const struct ps_tenant_config *ps_gate_tenant(struct ps_session *s); /* NULL: none is configured */
+void ps_gate_bind_tenant(struct ps_session *s);
+/* NULL: none is configured. Bound at the first request; looked up again when the configuration may have changed, or a
+ * principal is known. */
+static inline const struct ps_tenant_config *ps_gate_tenant(struct ps_session *s)
+{
+    if (s->tenant_version != s->env->governor->rules->version) {
+        ps_gate_bind_tenant(s);
+    }
+    return s->tenant;
+}
 /* throttle_time_ms of a refusal. */
 int32_t ps_gate_pause_ms(const struct ps_session *s, ps_ns now);
 /* The one place where records are counted, by slot, and by policy and tenant: as OFFERED, and as what they end as. So
  * they are when it is known what becomes of them. bytes: of the frame, or of the batches. */
 void ps_gate_ended(struct ps_session *s, uint32_t slot, enum ps_outcome outcome, double records, uint64_t bytes);
 void ps_gate_count_told(struct ps_session *s, uint32_t slot, int32_t throttle_ms); /* in an answer */
-/* Where the answer asks for throttle_time_ms: at the valve that will hold the next request longest. */
+/* Where the answer asks for throttle_time_ms: at the valve that will hold the next request longest. NULL: at none. */
+struct ps_gate_item *ps_gate_longest(const struct ps_session *s, ps_ns now);
 uint32_t ps_gate_slot(const struct ps_session *s, ps_ns now);
 struct ps_gate_item *ps_gate_item(const struct ps_session *s, uint32_t slot); /* NULL: the request has none for it */
 /* More records were seen than the head had told: charged as they pass. */

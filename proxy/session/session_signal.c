@@ -83,12 +83,13 @@ static int64_t offsets_of(const struct ps_batch *batch)
     return batch->last_offset_delta == batch->record_count - 1 ? batch->record_count : 1;
 }
 
-/* A partition of a Produce was answered: of so many records, under this slot. */
+/* A partition of a Produce was answered: of so many records, under this slot. well: not with an error of the broker's.
+ */
 static void partition_answered(struct ps_session *s, const struct ps_inflight *entry, uint32_t slot,
-                               const struct ps_produced *p, int64_t records, ps_ns now)
+                               const struct ps_produced *p, bool well, int64_t records, ps_ns now)
 {
     if (!entry->overdue_for_policy) {
-        ps_answers_count(s, slot, !ps_produce_error_is_brokers(p->error));
+        ps_answers_count(s, slot, well);
     }
     if (p->error == 0 && p->base_offset >= 0 && p->base_offset <= INT64_MAX - records) {
         tell(s,
@@ -127,7 +128,7 @@ void ps_signal_batch(struct ps_session *s, uint32_t slot, int32_t partition, con
 
 /* The answer to a request of one batch: its slots are known. */
 static void single_answered(struct ps_session *s, const struct ps_inflight *entry, const struct ps_produced *p,
-                            ps_ns now)
+                            bool well, ps_ns now)
 {
     if (p->partition != entry->seen.partition) {
         return;
@@ -135,9 +136,9 @@ static void single_answered(struct ps_session *s, const struct ps_inflight *entr
     if (p->error == 0) {
         ps_job_accepted(s, entry->topic);
     }
-    partition_answered(s, entry, entry->seen.slot, p, entry->seen.value, now);
+    partition_answered(s, entry, entry->seen.slot, p, well, entry->seen.value, now);
     for (uint32_t i = 0; entry->note != NULL && i < entry->note->count; i++) {
-        partition_answered(s, entry, entry->note->v[i].slot, p, entry->note->v[i].value, now);
+        partition_answered(s, entry, entry->note->v[i].slot, p, well, entry->note->v[i].value, now);
     }
 }
 
@@ -145,13 +146,14 @@ static bool produced(struct ps_session *s, const struct ps_inflight *entry, stru
 {
     const uint8_t *topic = NULL;
     const struct ps_topic_rules *rules = NULL;
-    bool well = true;
+    bool all_well = true;
     struct ps_produced p;
     ps_produced_init(&p, entry->api_version, frame.base, frame.len, s->response_len);
     while (ps_produced_next(&p)) {
-        well = well && !ps_produce_error_is_brokers(p.error);
+        bool well = !ps_produce_error_is_brokers(p.error);
+        all_well = all_well && well;
         if (entry->seen.slot != PS_SLOT_NONE) {
-            single_answered(s, entry, &p, now);
+            single_answered(s, entry, &p, well, now);
             continue;
         }
         if (p.topic.base != topic) {
@@ -164,10 +166,10 @@ static bool produced(struct ps_session *s, const struct ps_inflight *entry, stru
         for (size_t i = 0; rules != NULL && i < rules->rule_count; i++) {
             uint32_t slot = rules->rule[i]->slot;
             const struct ps_seen *seen = ps_note_take(entry->note, slot, p.partition);
-            partition_answered(s, entry, slot, &p, seen == NULL ? 1 : seen->value, now);
+            partition_answered(s, entry, slot, &p, well, seen == NULL ? 1 : seen->value, now);
         }
     }
-    ps_answers_tell_broker(s, entry, well);
+    ps_answers_tell_broker(s, entry, all_well);
     return p.spares;
 }
 

@@ -14,16 +14,6 @@
 
 #define NEED_STEP 256 /* how much more is asked for when it is not known where the next header ends */
 
-bool ps_policy_strips(const struct ps_policy_config *policy)
-{
-    for (size_t i = 0; i < policy->action_count; i++) {
-        if (policy->actions[i] == PS_ACTION_SAMPLE || policy->actions[i] == PS_ACTION_DIVERT) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A batch has been met whose header ends at `end`: what is put in its place. */
 static bool begin_header(struct ps_session *s, const uint8_t *end)
 {

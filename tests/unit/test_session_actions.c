@@ -231,12 +231,20 @@ static void test_a_refused_part_sticks(void **state)
 
 /* ---- idempotence that is taken ---- */
 
+/* From the first batch on, whatever is armed. */
+static void may_divert(struct story *t)
+{
+    t->policy.actions[0] = PS_ACTION_DIVERT;
+    t->policy.action_count = 1;
+    ps_governor_rules(&t->governor, &t->rules, t->now);
+}
+
 static void test_batches_lose_their_idempotence_from_the_first_on(void **state)
 {
     struct story *t = *state;
     struct frame f;
     arm(t, "apache-kafka-java", 0);
-    t->policy.action_count = 1;
+    may_divert(t);
     story_open(t, 0);
     struct ps_span in = frame_produce(&f, "clicks", -1, 2, 77, 10);
     const struct story_sent *sent = story_carry_out(t, in);
@@ -256,7 +264,7 @@ static void test_the_exempt_lose_their_idempotence_too(void **state)
     struct story *t = *state;
     struct frame f;
     arm(t, "apache-kafka-java", 0);
-    t->policy.action_count = 1;
+    may_divert(t);
     t->member = (struct ps_member){ps_member_identity(ps_span_of("app"), ps_span_of("10.1.1.1")), "billing"};
     t->rules.members = &t->member;
     t->rules.member_cap = 1;
