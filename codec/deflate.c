@@ -17,7 +17,8 @@ static const LZ4F_preferences_t lz4_like_java = {
 
 bool ps_deflate_open(struct ps_deflate *d, enum ps_compression codec, bool framed, struct ps_grow *out)
 {
-    *d = (struct ps_deflate){.codec = codec, .framed = framed, .out = out, .block = BLOCK};
+    *d = (struct ps_deflate){
+        .codec = codec, .framed = framed, .out = out, .staged = {.ration = out->ration}, .block = BLOCK};
     switch (codec) {
     case PS_COMPRESSION_NONE:
     case PS_COMPRESSION_COUNT:

@@ -83,6 +83,11 @@ enum ps_codec_result ps_records_measure(struct ps_span batch, uint64_t *inflated
     return result;
 }
 
+void ps_records_ration(struct ps_records_reader *r, const struct ps_ration *ration)
+{
+    r->window.ration = ration;
+}
+
 uint64_t ps_records_inflated(const struct ps_records_reader *r)
 {
     return r->inflate.made;

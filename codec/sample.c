@@ -143,7 +143,8 @@ static enum ps_codec_result rebuild(struct sampling *s, struct ps_span batch, bo
     }
     s->random = mix(recipe->seed + STEP * s->head.crc);
     s->every = recipe->every != NULL ? *recipe->every : recipe->seed;
-    ps_writer_init(&s->writer, &like);
+    ps_writer_init(&s->writer, &like, recipe->ration);
+    ps_records_ration(reader, recipe->ration);
     result = sample_records(s, reader, tell);
     *out = (struct ps_sampled){
         .kept = s->writer.count,
@@ -184,6 +185,9 @@ enum ps_codec_result ps_batch_sample(struct ps_span batch, const struct ps_recip
     enum ps_codec_result result = rebuild(&s, batch, recipe->tell, out);
     if (recipe->tell && out->len > PS_TELL_GROWN && out->len > batch.len) {
         free(out->batch);
+        if (recipe->ration != NULL) {
+            recipe->ration->give(recipe->ration->ctx, out->len);
+        }
         result = rebuild(&s, batch, false, out);
     }
     if (result == PS_CODEC_OK && recipe->every != NULL) {

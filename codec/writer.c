@@ -11,9 +11,9 @@
 /* The numbers of a record before its key: lengths are written when it is known. */
 enum { NUMBERS_MAX = 1 + PS_VARLONG_MAX + PS_VARINT_MAX, CRC_FROM = 21 };
 
-void ps_writer_init(struct ps_batch_writer *w, const struct ps_batch_like *like)
+void ps_writer_init(struct ps_batch_writer *w, const struct ps_batch_like *like, const struct ps_ration *ration)
 {
-    *w = (struct ps_batch_writer){.like = *like};
+    *w = (struct ps_batch_writer){.like = *like, .out = {.ration = ration}};
 }
 
 /* With the first record: a batch of which nothing is kept costs no compressor. */
@@ -105,8 +105,8 @@ enum ps_codec_result ps_writer_end(struct ps_batch_writer *w, struct ps_built *o
     ps_store32(p + 53, (uint32_t)w->like.base_sequence);
     ps_store32(p + 57, w->count);
     ps_store32(p + 17, ps_crc32c(0, p + CRC_FROM, w->out.len - CRC_FROM));
-    *out = (struct ps_built){p, w->out.len};
-    w->out = (struct ps_grow){.base = NULL};
+    size_t len = w->out.len;
+    *out = (struct ps_built){ps_grow_take(&w->out), len};
     return PS_CODEC_OK;
 }
 
@@ -117,7 +117,7 @@ enum ps_codec_result ps_batch_build(const struct ps_batch_like *like, const stru
     *out = (struct ps_built){.batch = NULL};
     PS_ASSERT(count > 0 && (like->attributes & PS_BATCH_CODEC_MASK) < PS_COMPRESSION_COUNT);
     enum ps_codec_result result = PS_CODEC_OK;
-    ps_writer_init(&w, like);
+    ps_writer_init(&w, like, NULL);
     for (uint32_t i = 0; i < count && result == PS_CODEC_OK; i++) {
         result = ps_writer_record(&w, &records[i], NULL);
     }

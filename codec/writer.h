@@ -13,7 +13,8 @@ struct ps_batch_writer {
     int64_t max_timestamp;
 };
 
-void ps_writer_init(struct ps_batch_writer *w, const struct ps_batch_like *like);
+/* ration: whose memory it takes; NULL: nobody's. */
+void ps_writer_init(struct ps_batch_writer *w, const struct ps_batch_like *like, const struct ps_ration *ration);
 /* more: a header behind those of the record; NULL: none. After anything but OK only close. */
 PS_MUST_CHECK enum ps_codec_result ps_writer_record(struct ps_batch_writer *w, const struct ps_record *record,
                                                     const struct ps_header *more);

@@ -6,8 +6,9 @@
  *
  * A batch is inflated piece by piece and its records are read from a window over that. So one call holds the batch that
  * came, the one that is made, twice its largest record and 128 KiB, and what the libraries take for themselves (a frame
- * of zstd may ask for a window of 128 MiB, of which no more is touched than it inflates to). What a client can make it
- * do is bounded by PS_INFLATE_MAX bytes and, beyond PS_INFLATE_FREE, by PS_INFLATE_RATIO times what came. */
+ * of zstd may ask for a window of 128 MiB, of which no more is touched than it inflates to). The caller's ration is
+ * asked for all but the first and the last of these. What a client can make it do is bounded by PS_INFLATE_MAX bytes
+ * and, beyond PS_INFLATE_FREE, by PS_INFLATE_RATIO times what came. */
 #ifndef PENSTOCK_CODEC_H
 #define PENSTOCK_CODEC_H
 
@@ -35,6 +36,14 @@ enum ps_compression {
     PS_COMPRESSION_LZ4,    /* a frame of independent blocks */
     PS_COMPRESSION_ZSTD,
     PS_COMPRESSION_COUNT
+};
+
+/* Who is asked for memory before it is taken, for all that grows with what a batch inflates to. What the libraries take
+ * for themselves is not asked for. Called on the thread of the caller. */
+struct ps_ration {
+    bool (*take)(void *ctx, uint64_t bytes); /* false: there is none, and the call ends with MEMORY */
+    void (*give)(void *ctx, uint64_t bytes);
+    void *ctx;
 };
 
 /* ---- reading ---- */
@@ -109,6 +118,7 @@ struct ps_recipe {
     /* True: the record is critical and always kept. NULL: none is. */
     bool (*critical)(const void *ctx, const struct ps_record *record);
     const void *ctx;      /* of critical */
+    const struct ps_ration *ration; /* NULL: nobody is asked */
 };
 
 /* True if records with this key are kept: a hash that is independent of the partitioners' (murmur2, CRC-32, FNV-1a of
@@ -119,7 +129,8 @@ bool ps_sample_key(struct ps_span key, double keep);
 bool ps_sample_critical(const void *ctx, const struct ps_record *record);
 
 struct ps_sampled {
-    uint8_t *batch;       /* malloc; NULL: nothing was kept (kept == 0), or the one that came passes */
+    uint8_t *batch;       /* malloc; NULL: nothing was kept (kept == 0), or the one that came passes. Its len bytes are
+                           * of the ration: whoever frees it gives them back */
     size_t len;
     uint32_t kept, dropped;
     uint64_t inflated;    /* bytes */

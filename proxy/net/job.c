@@ -105,13 +105,11 @@ static void job_done(struct ps_job *job)
         PS_ADD(jobs->stats->parts_failed[job->parts[i].is.kind], job->results[i].failed ? 1 : 0);
     }
     job->done = true;
+    job->claimed += made; /* taken when it was made */
+    jobs->claimed += made;
     if (job->conn == NULL) {
         job_free(job);
         return;
-    }
-    if (ps_budget_take(jobs->budget, made, UINT64_MAX)) { /* it is there already */
-        job->claimed += made;
-        jobs->claimed += made;
     }
     jobs->done(job->conn);
 }
@@ -173,16 +171,31 @@ static void on_diverted(struct ps_divert_batch *b)
     }
 }
 
+static bool take_memory(void *ctx, uint64_t bytes)
+{
+    struct ps_budget *budget = ctx;
+    uint64_t limit = atomic_load(&budget->limit);
+    return ps_budget_take(budget, bytes, JOB_CEILING(limit));
+}
+
+static void give_memory(void *ctx, uint64_t bytes)
+{
+    ps_budget_give(ctx, bytes);
+}
+
+/* What it inflates is within limits.memory as well; where that has no room the batch stays as it came. */
 static void sample(struct part *p, struct ps_job_result *result)
 {
     const struct ps_sample_config *config = &p->is.policy->sample;
+    const struct ps_ration ration = {.take = take_memory, .give = give_memory, .ctx = p->job->jobs->budget};
     struct ps_recipe recipe = {.by = config->by,
                                .keep = p->is.keep,
                                .every = &p->every,
                                .tell = config->header,
                                .strip = p->is.strip,
                                .critical = ps_sample_critical,
-                               .ctx = config};
+                               .ctx = config,
+                               .ration = &ration};
     result->failed = ps_batch_sample(p->is.batch, &recipe, &p->sampled) != PS_CODEC_OK;
 }
 
@@ -205,6 +218,9 @@ static void on_worked(uv_work_t *work, int status)
     struct ps_job *job = work->data;
     if (status == UV_ECANCELED) { /* nobody waits for it, and nothing was done */
         PS_ADD(job->jobs->stats->running[job->kind], -1);
+        for (uint32_t i = 0; i < job->count; i++) {
+            recount_every(job->jobs, &job->parts[i]);
+        }
         job_free(job);
     } else if (atomic_fetch_sub(&job->pending, 1) == 1) {
         job_done(job);
@@ -273,13 +289,12 @@ static bool may_start(const struct ps_jobs *jobs, const struct ps_job_part *part
 /* NULL: no memory. */
 static struct ps_job *job_new(struct ps_jobs *jobs, size_t size)
 {
-    uint64_t limit = atomic_load(&jobs->budget->limit);
-    if (!ps_budget_take(jobs->budget, size, JOB_CEILING(limit))) {
+    if (!take_memory(jobs->budget, size)) {
         return NULL;
     }
     struct ps_job *job = malloc(size);
     if (job == NULL) {
-        ps_budget_give(jobs->budget, size);
+        give_memory(jobs->budget, size);
     }
     return job;
 }

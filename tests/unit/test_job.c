@@ -235,6 +235,46 @@ static void test_bounds(void **state)
     batch_free(&b);
 }
 
+/* What a batch inflates to is within the limit of memory too, although it came as next to nothing. */
+static void test_inflated_beyond_the_limit(void **state)
+{
+    enum { VALUE = 4 << 20, RANDOM = VALUE / 128 /* without it, it would be a bomb */ };
+    uint8_t *value = calloc(1, VALUE);
+    for (size_t i = 0; i < RANDOM; i++) {
+        value[i] = (uint8_t)random_below(&world.random, 256);
+    }
+    struct ps_record record = {.value = {value, VALUE}};
+    struct ps_batch_like like = {.attributes = PS_COMPRESSION_ZSTD, .producer_id = -1};
+    const struct ps_record both[2] = {record, record};
+    struct ps_built built;
+    struct waiter w = {.called = 0};
+    (void)state;
+    world.policy.sample.by = PS_SAMPLE_EVERY;
+    assert_int_equal(ps_batch_build(&like, both, 2, &built), PS_CODEC_OK);
+    struct batch b = {.bytes = {built.batch, built.len}};
+    struct ps_job_part part = sample_part(&b, 0.5);
+    ps_budget_set(&world.budget, VALUE);
+    start(&w, &part, 1);
+    assert_non_null(w.job);
+    run();
+    assert_int_equal(w.called, 1);
+    assert_true(w.results[0].failed);
+    assert_int_equal(world.stats.parts_failed[PS_JOB_SAMPLE], 1);
+    assert_int_equal(atomic_load(&world.budget.used), 0);
+    ps_budget_set(&world.budget, LIMIT);
+    w = (struct waiter){.keep = true};
+    start(&w, &part, 1);
+    run();
+    assert_false(w.results[0].failed);
+    assert_int_equal(w.results[0].kept, 1);
+    assert_int_equal(atomic_load(&world.budget.used), world.jobs.claimed);
+    assert_true(world.jobs.claimed > built.len + w.results[0].put.len);
+    ps_jobs_end(w.job);
+    free(w.sampled.batch);
+    free(built.batch);
+    free(value);
+}
+
 /* Some are not begun when they are given up, some run; some end only when the loop does. */
 static void test_abandoned(void **state)
 {
@@ -275,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_but_critical, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_inflated_beyond_the_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abandoned, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -361,6 +361,52 @@ static void test_a_damaged_batch_changes_nothing(void **state)
     batch_free(&b);
 }
 
+struct rationed {
+    uint64_t held;
+    unsigned takes, grants;
+};
+
+static bool take(void *ctx, uint64_t bytes)
+{
+    struct rationed *r = ctx;
+    bool granted = r->takes++ < r->grants;
+    r->held += granted ? bytes : 0;
+    return granted;
+}
+
+static void give(void *ctx, uint64_t bytes)
+{
+    struct rationed *r = ctx;
+    assert_true(r->held >= bytes);
+    r->held -= bytes;
+}
+
+/* Refused at whichever block: all is given back. Granted: what is held is the batch that was made. */
+static void test_memory_is_asked_for(void **state)
+{
+    (void)state;
+    struct random random = {.state = 20261122};
+    for (unsigned form = 0; form < BATCH_FORMS; form++) {
+        struct batch_shape shape = {.count = 200, .keys = 20, .value_max = 1000};
+        struct batch b;
+        batch_form(&shape, form);
+        batch_make(&b, &shape, &random);
+        struct ps_sampled s = {.batch = NULL};
+        unsigned grants = 0;
+        for (; s.batch == NULL; grants++) {
+            struct rationed rationed = {.grants = grants};
+            const struct ps_ration ration = {.take = take, .give = give, .ctx = &rationed};
+            struct ps_recipe recipe = {.by = PS_SAMPLE_RANDOM, .keep = 0.5, .tell = true, .ration = &ration};
+            enum ps_codec_result result = ps_batch_sample(b.bytes, &recipe, &s);
+            assert_true(result == (rationed.takes > grants ? PS_CODEC_MEMORY : PS_CODEC_OK));
+            assert_int_equal(rationed.held, s.len);
+        }
+        assert_true(grants > 2); /* a window, and a batch */
+        free(s.batch);
+        batch_free(&b);
+    }
+}
+
 static void test_headers_are_left_out_where_they_would_make_it_large(void **state)
 {
     (void)state;
@@ -432,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_single_records),
         cmocka_unit_test(test_what_is_never_sampled),
         cmocka_unit_test(test_a_damaged_batch_changes_nothing),
+        cmocka_unit_test(test_memory_is_asked_for),
         cmocka_unit_test(test_headers_are_left_out_where_they_would_make_it_large),
         cmocka_unit_test(test_critical_records),
     };
