@@ -92,7 +92,7 @@ final class ParcelCheck {
                     one.check(to, from);
                 } catch (Throwable failure) {
                     System.out.println("FAILED: " + name + ", seed " + seed
-                        + "; to see it alone: tests/scripts/wire_check.sh TOOL JARS " + seed + " " + name);
+                        + "; to see it alone: tests/scripts/kafka_check.sh WireCheck TOOL JARS " + seed + " " + name);
                     failure.printStackTrace(System.out);
                     System.out.flush();
                     Runtime.getRuntime().halt(1);

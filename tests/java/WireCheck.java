@@ -255,7 +255,7 @@ final class WireCheck {
             }
         } catch (Throwable failure) {
             System.out.println("FAILED: " + (one == null ? "" : one.name) + ", seed " + seed
-                + "; to see it alone: tests/scripts/wire_check.sh TOOL JARS " + seed + " "
+                + "; to see it alone: tests/scripts/kafka_check.sh WireCheck TOOL JARS " + seed + " "
                 + (one == null ? "" : one.name));
             failure.printStackTrace(System.out);
             if (one != null && one.frame != null) {
