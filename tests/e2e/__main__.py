@@ -17,9 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import scenarios  # noqa: E402
 from harness import Context, say  # noqa: E402
-from kafka import Cluster  # noqa: E402
-
-SETTINGS = {"metric.reporters": "TelemetryReceiver"}  # so that brokers offer the telemetry APIs
+from kafka import TELEMETRY, Cluster  # noqa: E402
 
 
 def run_one(scenario, options, cluster, results, name=None):
@@ -76,7 +74,7 @@ class Clusters:
     def start(self, shape):
         if self.current:
             self.current.stop()
-        self.current = Cluster(*shape, settings=SETTINGS).start() if shape else None
+        self.current = Cluster(*shape, settings=TELEMETRY).start() if shape else None
         return self.current
 
 

@@ -17,6 +17,7 @@ from harness import KAFKA_VERSION, PATIENCE, Process, WORK, classes, java, jars,
 from hop import Hop
 
 
+TELEMETRY = {"metric.reporters": "TelemetryReceiver"}  # as settings: brokers offer the telemetry APIs
 REAUTHENTICATE_MS = 5000
 MODULES = "org.apache.kafka.common.security"
 PLAIN, SCRAM_256, SCRAM_512, BEARER = MECHANISMS = "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"

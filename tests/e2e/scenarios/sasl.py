@@ -10,8 +10,8 @@ import subprocess
 import time
 
 from ends import split
-from harness import PATIENCE
-from kafka import BEARER, MECHANISMS, MODULES, PLAIN, SCRAM_256, SCRAM_512, USERS, password_of
+from harness import PATIENCE, happens
+from kafka import BEARER, MECHANISMS, MODULES, PLAIN, SCRAM_256, SCRAM_512, TELEMETRY, USERS, Cluster, password_of
 from load import Consumers, Producers, group, producer, stream
 from measure import Records, judge_client
 from proxy import Penstock, policy
@@ -252,8 +252,21 @@ def principals(proxy):
     return {client_id: principal.strip('"') for client_id, principal in closes}
 
 
-@scenario(batch="sasl")
-def sasl(context, cluster):
+def lags(proxy):
+    """The groups that have one."""
+    return {labels["group"] for labels, _ in proxy.metrics().get("penstock_consumer_lag_records", [])}
+
+
+def told_wrong(client):
+    return any("SaslAuthenticationException" in line.get("error", "") and
+               "Invalid username or password" in line.get("error", "") for line in client.errors())
+
+
+@scenario(batch="apart")
+def sasl(context, _):
+    """On a Kafka of its own, which knows names."""
+    cluster = Cluster(1, hops=True, sasl=True, settings=TELEMETRY).start()
+    context.at_end(cluster.stop)
     topic, name = "sasl", "g-sasl"
     cluster.create(topic, "sasl-kcat")
     secret = context.folder / "sasl.password"
@@ -282,15 +295,11 @@ def sasl(context, cluster):
     refused(context, bootstrap)
     raw = raw_clients(context, proxy, ("127.0.0.2", proxy.port))
     time.sleep(max(0.0, begun + 14 - time.monotonic()))  # two terms of 5 s, of which a client waits for 85 % to 95 %
-    lags = {labels["group"] for labels, _ in proxy.metrics().get("penstock_consumer_lag_records", [])}
-    context.check("Penstock reads the lag under its own name", name in lags, lags)
+    context.check("Penstock reads the lag under its own name", happens(lambda: name in lags(proxy)), lags(proxy))
     java.stop()
     consumers.drain()
+    context.check("Java is told of a wrong password as by the broker", happens(lambda: told_wrong(wrong)), wrong.errors()[:2])
     wrong.process.kill()
-    errors = [line.get("error", "") for line in wrong.errors()]
-    context.check("Java is told of a wrong password as by the broker",
-                  any("SaslAuthenticationException" in e and "Invalid username or password" in e for e in errors),
-                  errors[:2])
     records = Records(consumers)
     for client in java.each.values():
         judge_client(context, client)
