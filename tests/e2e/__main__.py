@@ -74,8 +74,8 @@ class Clusters:
     def start(self, shape):
         if self.current:
             self.current.stop()
-        self.current = Cluster(*shape, settings=TELEMETRY).start() if shape else None
-        return self.current
+        self.current = Cluster(*shape, settings=TELEMETRY) if shape else None
+        return self.current and self.current.start()
 
 
 def summary(results):

@@ -164,7 +164,7 @@ class Cluster:
         with open(self.folder / "admin-tool.err", "wb") as err:
             self.tool = subprocess.Popen(java("AdminTool", self.direct, heap="128m"), text=True, stderr=err,
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        until("all brokers registered", lambda: self.count() == len(self.brokers))
+        until("all brokers registered", lambda: self.count() == len(self.brokers), 2 * PATIENCE)
         return self
 
     def ask(self, **command):
