@@ -107,7 +107,7 @@ class Hop:
 
     def _serve(self, client, peer):
         try:
-            server = socket.create_connection(self.target, timeout=5)
+            server = socket.create_connection(self.target, timeout=60)
             server.settimeout(None)
         except OSError:
             client.close()

@@ -154,7 +154,7 @@ def leave_behind(proxy, size):
 @scenario(batch="apart")
 def late_reader(context, _):
     """As with acks=0: a client may write and leave, and the broker is given it all, whenever it reads it."""
-    hop = LateHop(("127.0.0.1", ports()), ("127.0.0.1", null_broker(context)), record=True)
+    hop = LateHop(("127.0.0.1", ports()), ("127.0.0.1", null_broker(context)), record=True, owners=False)
     context.at_end(hop.close)
     proxy = Penstock(context, types.SimpleNamespace(bootstrap=[f"127.0.0.1:{hop.port}"]), first_id=0)
     hop.reads.clear()

@@ -87,7 +87,7 @@ def client_side(context, proxy, brokers):
     """Hops at 127.0.0.2 on the proxy's own ports, which is the address that this proxy advertises."""
     hops = []
     for port in range(proxy.port, proxy.port + 1 + brokers):
-        hops.append(Hop(("127.0.0.2", port), ("127.0.0.1", port), record=True))
+        hops.append(Hop(("127.0.0.2", port), ("127.0.0.1", port), record=True, owners=False))
         context.at_end(hops[-1].close)
     return hops
 
