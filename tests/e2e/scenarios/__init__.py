@@ -19,8 +19,8 @@ BATCHES = {
     "apart": None,  # among them breaker, which stops brokers, and sasl: each has a cluster of its own
     "memory": None,
 }
-# Run only when they are named: they do not pass reliably yet. (sampling: producers wait, so what is kept does not come
-# down to its least.)
+# Run only when they are named: they do not pass reliably yet. (sampling: on a starved machine producers bring so little
+# that sampling is left in the middle.)
 BY_NAME = {"sampling"}
 _members = {batch: [] for batch in BATCHES}
 

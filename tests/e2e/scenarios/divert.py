@@ -146,8 +146,30 @@ def replay(context, cluster):
     strict = Replay(context, path, "over", "--strict")
     strict.ended("--strict fails at a record without origin", 1)
     context.check("... and says which", "has no origin" in strict.process.err(), strict.process.err()[-200:])
+    through_penstock(context, cluster, path)
     keys = Counter(value for _, _, value, _, _ in kcat_read(cluster, "back-b"))
     context.check("what could not go back went nowhere", keys["gone"] + keys["lost"] == 0, keys.most_common(1))
+
+
+def through_penstock(context, cluster, path):
+    """--follow goes on where others end; --bootstrap sends through a Penstock, whose policies hold for what comes back."""
+    proxy = Penstock(context, cluster, [policy("over", "back-*", "g-back", target="10M", limit="20M",
+                                               actions=["divert"], divert={"topic": "over"})])
+    replay = Replay(context, path, "over", "--follow", "--bootstrap", proxy.bootstrap)
+    begun, first = written(cluster, *ORIGINS), EACH + LATER // len(ORIGINS)
+    for turn in range(2):
+        fill(cluster, first + turn * FEW, FEW)
+        until("what was diverted meanwhile is back",
+              lambda: written(cluster, *ORIGINS) >= begun + (turn + 1) * FEW * len(ORIGINS), 60)
+        context.check("--follow goes on", replay.process.alive())
+    replay.process.popen.send_signal(signal.SIGTERM)
+    replay.ended("--follow ends when it is told to")
+    found, count = replay.summary(), 2 * FEW * len(ORIGINS)
+    context.check("... with everything committed", (found["ended"], found["replayed"], found["not_committed"]) ==
+                  ("stopped", count, 0), found)
+    passed = proxy.total("penstock_records_total", policy="over", outcome="forwarded")
+    context.check("--bootstrap sends through Penstock", passed == count, passed)
+    proxy.stop()
 
 
 def by_partition(rows):
@@ -215,6 +237,8 @@ def divert(context, cluster):
             records.judge(context, client, ordered=False)
     words = ("-s", "value=>iq")
     before, over = by_partition(kcat_read(cluster, "hot", *words)), kcat_read(cluster, "hot.overflow", *words)
+    reasons = Counter(mark for row in over for mark in row[4].split(",") if "-reason=" in mark)
+    context.check("each says why", set(reasons) == {"penstock-origin-reason=saturated"}, reasons)
     origins, places = by_origin(over)
     counted = proxy.total("penstock_records_total", policy="hot", outcome="diverted")
     context.check("what is counted as diverted is in the divert topic", counted == len(over) > 0, f"{counted:.0f}, {len(over)}")

@@ -14,8 +14,9 @@ from harness import PATIENCE, happens
 from kafka import BEARER, MECHANISMS, MODULES, PLAIN, SCRAM_256, SCRAM_512, TELEMETRY, USERS, Cluster, password_of
 from load import Consumers, Producers, group, producer, stream
 from measure import Records, judge_client
-from proxy import Penstock, policy
+from proxy import Penstock, policy, yaml
 from scenarios import scenario
+from scenarios.divert import FEW, Replay, fill, judge_back
 from scenarios.wire import client_side, compare
 
 HANDSHAKE, AUTHENTICATE, API_VERSIONS, METADATA = 17, 36, 18, 3
@@ -320,3 +321,18 @@ def sasl(context, _):
     context.check("the log names each client as the broker accepted it", not differ, differ)
     log = proxy.process.err() + proxy.process.out()
     context.check("no password and no token is in the log", "secret" not in log and "guess" not in log)
+
+
+@scenario(batch="sasl")
+def sasl_replay(context, cluster):
+    """`penstock replay` makes itself known as upstream.sasl says."""
+    for topic, partitions in (("back-a", 3), ("back-b", 2), ("over", 3)):
+        cluster.create(topic, partitions=partitions)
+    fill(cluster, 0, FEW)
+    secret, path = context.folder / "replay.password", context.folder / "replay.yaml"
+    secret.write_text(password_of("penstock") + "\n")
+    login = {"mechanism": PLAIN, "username": "penstock", "password_file": str(secret)}
+    path.write_text(yaml({"upstream": {"bootstrap": cluster.bootstrap, "sasl": login}, "policies": [
+        policy("over", "back-*", "g-back", actions=["divert"], divert={"topic": "over"})]}))
+    Replay(context, path, "over").ended("a replay with a name and a password brings everything back")
+    judge_back(context, cluster, FEW, 0)
