@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import itertools
 import re
 import socket
 import struct
@@ -20,6 +21,8 @@ from scenarios.divert import FEW, Replay, fill, judge_back
 from scenarios.wire import client_side, compare
 
 HANDSHAKE, AUTHENTICATE, API_VERSIONS, METADATA = 17, 36, 18, 3
+WRONG, REFUSED = "Invalid username or password", "invalid credentials"  # in the broker's words
+_numbers = itertools.count(1)
 TERMS = 3  # a Java client is to authenticate so often on one connection
 
 
@@ -42,8 +45,19 @@ def kcat_login(mechanism, user, password=None):
 
 
 def kcat(bootstrap, client_id, login, *args, text=None, timeout=PATIENCE):
-    argv = ["kcat", "-b", bootstrap, "-X", f"client.id={client_id}", *login, *args]
+    argv = ["kcat", "-b", bootstrap, "-X", f"client.id={client_id}", *login, "-m", str(PATIENCE // 2), *args]
     return subprocess.run(argv, input=text, capture_output=True, text=True, timeout=timeout)
+
+
+def kcat_told(context, bootstrap, client_id, login, *words):
+    """What it says when it lists the cluster: until one of these words is there, or it has ended. Once refused it does not
+    try again, so that no connection of it is cut in the middle."""
+    patient = [word for key in ("backoff.ms", "backoff.max.ms") for word in ("-X", f"reconnect.{key}=600000")]
+    process = context.spawn(f"kcat-{next(_numbers)}", ["kcat", "-b", bootstrap, "-X", f"client.id={client_id}", *login,
+                                                       *patient, "-L", "-m", str(PATIENCE)])
+    happens(lambda: any(word in process.err() for word in words) or not process.alive())
+    process.kill()
+    return process.err()
 
 
 # --- clients that speak the handshake of Kafka 0.10 ----------------------------------------------------------------
@@ -193,11 +207,10 @@ def short_clients(context, cluster, bootstrap, topic):
     """
     for number, mechanism in enumerate(MECHANISMS):
         login = list(kcat_login(mechanism, USERS[mechanism][0]))
-        direct = kcat(cluster.bootstrap[0], "d-kcat", login, "-L", "-m", "3")
-        if direct.returncode != 0 and "SCRAM" in mechanism:
-            told = kcat(bootstrap, f"k-{number}-l", login, "-L", "-m", "3").stderr
-            context.check(f"librdkafka with {mechanism}: refused by the broker, with Penstock as without",
-                          "invalid credentials" in direct.stderr and "invalid credentials" in told)
+        if "SCRAM" in mechanism and REFUSED in kcat_told(context, cluster.bootstrap[0], "d-kcat", login, REFUSED):
+            told = kcat_told(context, bootstrap, f"k-{number}-l", login, REFUSED)
+            context.check(f"librdkafka with {mechanism}: refused by the broker, with Penstock as without", REFUSED in told,
+                          told[-200:])
             continue
         lines = "".join(f"{mechanism} {i}\n" for i in range(200))
         written = kcat(bootstrap, f"k-{number}-p", login, "-P", "-t", topic, "-p", str(number), text=lines)
@@ -208,9 +221,9 @@ def short_clients(context, cluster, bootstrap, topic):
 
 def refused(context, bootstrap):
     for mechanism, user in ((PLAIN, "ads-plain"), (SCRAM_512, "web-scram512")):
-        told = kcat(bootstrap, "k-wrong", kcat_login(mechanism, user, "guess"), "-L", "-m", "4").stderr
+        told = kcat_told(context, bootstrap, "k-wrong", kcat_login(mechanism, user, "guess"), WRONG, REFUSED)
         context.check(f"a wrong password is told in the broker's words, {mechanism}",
-                      re.search(r"Authentication failed.*(Invalid username or password|invalid credentials)", told),
+                      re.search(rf"Authentication failed.*({WRONG}|{REFUSED})", told),
                       told.replace("\n", " ")[:200])
 
 
