@@ -12,7 +12,7 @@ import time
 
 from ends import split
 from harness import PATIENCE, happens
-from kafka import BEARER, MECHANISMS, MODULES, PLAIN, SCRAM_256, SCRAM_512, TELEMETRY, USERS, Cluster, password_of
+from kafka import BEARER, MECHANISMS, MODULES, PLAIN, SCRAM_256, SCRAM_512, USERS, password_of
 from load import Consumers, Producers, group, producer, stream
 from measure import Records, judge_client
 from proxy import Penstock, policy, yaml
@@ -276,11 +276,8 @@ def told_wrong(client):
                "Invalid username or password" in line.get("error", "") for line in client.errors())
 
 
-@scenario(batch="apart")
-def sasl(context, _):
-    """On a Kafka of its own, which knows names."""
-    cluster = Cluster(1, hops=True, sasl=True, settings=TELEMETRY).start()
-    context.at_end(cluster.stop)
+@scenario(batch="sasl")
+def sasl(context, cluster):
     topic, name = "sasl", "g-sasl"
     cluster.create(topic, "sasl-kcat")
     secret = context.folder / "sasl.password"
