@@ -204,16 +204,22 @@ struct ps_gate_more {
     struct ps_gate_item items[PS_GATE_SLOTS_MAX - 1];
 };
 
+enum ps_sticky_kind {
+    PS_STICKY_REFUSED = 1, /* the sequence comes back, and nothing passes before it */
+    PS_STICKY_SHED,        /* it does not: its client begins a new epoch, or gives the sequence to another batch */
+    PS_STICKY_ANEW,        /* which it did: what follows must follow one upon the other */
+};
+
 /* A refusal that stands (session_sticky.c). */
 struct ps_sticky {
     int64_t producer_id; /* -1: free */
     uint64_t topic_hash; /* of the topic as the wire named it: by name or by id */
     int32_t partition;
-    int32_t sequence;    /* the first one withheld that has not come back: what is awaited */
+    int32_t sequence;    /* the first one withheld that has not come back, or that has not passed: what is awaited */
     int32_t newest;      /* ... and the last one */
     int16_t epoch;
-    bool shed;           /* it will not come back: its client begins a new epoch, or gives the sequence to another */
-    ps_ns since;         /* it was refused last, or came to be awaited */
+    enum ps_sticky_kind kind;
+    ps_ns since;         /* it was refused last, or came to be awaited; ANEW: what it follows was shed, or refused */
 };
 
 struct ps_stickies {

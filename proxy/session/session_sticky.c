@@ -11,9 +11,12 @@
  * and it is sent again) is free to pass: the client will not bring the refused one back before it.
  *
  * One that was shed leaves the same gap, and its client numbers anew what comes behind it and before it: in a new
- * epoch, from 0. Until then nothing passes, nor anything of the new epoch but 0: Java numbers what it has on its way
- * anew at once, and may send what follows before it has heard that the former was refused. KafkaJS stays in its epoch
- * and uses the sequence once more. */
+ * epoch, from 0. Until then nothing passes. KafkaJS stays in its epoch and uses the sequence once more.
+ *
+ *     sent 0 10 20 30      0 shed      10, 20, 30 refused      new epoch: 10, 20, 30 are 0, 10, 20 now, and 30 is sent
+ *
+ * Java numbers what it has on its way anew at once, and sends what follows before it has heard that the former was
+ * refused: so from then on each batch must follow the one before, until what was on its way has long come back. */
 #include "session_private.h"
 
 #define SEQUENCE_MASK INT32_MAX /* sequences go from 2^31 - 1 back to 0 */
@@ -92,22 +95,44 @@ bool ps_sticky_any(struct ps_session *s, ps_ns now)
     return g->sticky != NULL;
 }
 
+static void set_kind(struct ps_sticky *at, enum ps_sticky_kind kind)
+{
+    at->kind = kind;
+}
+
+static bool is_old(const struct ps_sticky *at, ps_ns now)
+{
+    return now - at->since > PS_STICKY_TTL;
+}
+
 bool ps_sticky_blocks(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b, ps_ns now)
 {
     struct ps_sticky *at = b->producer_id < 0 ? NULL : find(s, topic_hash, partition, b->producer_id);
     if (at == NULL) {
         return false;
     }
-    if (at->shed && at->epoch != b->producer_epoch && b->base_sequence != 0) {
-        at->epoch = b->producer_epoch;
-        at->sequence = at->newest = 0;
-        at->shed = false;
-    }
-    if (at->epoch != b->producer_epoch || now - at->since > PS_STICKY_TTL) {
-        forget(s, at); /* a new epoch numbers anew; a batch that its client forgot will not come back */
+    bool other = at->epoch != b->producer_epoch;
+    if (is_old(at, now) || (other && at->kind == PS_STICKY_REFUSED)) {
+        forget(s, at); /* a batch that its client forgot will not come back; a new epoch numbers anew */
         return false;
     }
-    return at->shed ? b->base_sequence != at->sequence : is_after(b->base_sequence, at->sequence);
+    if (other) {
+        set_kind(at, PS_STICKY_ANEW);
+        at->epoch = b->producer_epoch;
+        at->sequence = at->newest = 0;
+    }
+    return at->kind == PS_STICKY_SHED ? b->base_sequence != at->sequence : is_after(b->base_sequence, at->sequence);
+}
+
+/* The entry of what nothing was withheld of so far; NULL: no memory. */
+static struct ps_sticky *make(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b)
+{
+    if (!make_room(s)) {
+        return NULL;
+    }
+    struct ps_sticky *at = place_of_new(s->gate->sticky);
+    *at = (struct ps_sticky){.producer_id = b->producer_id, .topic_hash = topic_hash, .partition = partition};
+    return at;
 }
 
 bool ps_sticky_withheld(struct ps_session *s, uint64_t topic_hash, int32_t partition, const struct ps_batch *b,
@@ -122,26 +147,21 @@ bool ps_sticky_withheld(struct ps_session *s, uint64_t topic_hash, int32_t parti
         at->newest = is_after(b->base_sequence, at->newest) ? b->base_sequence : at->newest;
         return true; /* what is awaited stays the same, and so does the time since when */
     }
-    if (again && at->shed && !shed) {
+    if (again && at->kind == PS_STICKY_SHED && !shed) {
         return true; /* likewise */
     }
-    /* What was awaited, or what comes before it. */
-    int32_t newest = again ? at->newest : b->base_sequence;
+    at = at == NULL ? make(s, topic_hash, partition, b) : at;
     if (at == NULL) {
-        if (!make_room(s)) {
-            return false;
-        }
-        at = place_of_new(s->gate->sticky);
+        return false;
     }
-    *at = (struct ps_sticky){.producer_id = b->producer_id,
-                             .topic_hash = topic_hash,
-                             .partition = partition,
-                             .sequence = b->base_sequence,
-                             .newest = newest,
-                             .epoch = b->producer_epoch,
-                             .shed = shed,
-                             .since = now};
-    s->gate->sticky_at = now;
+    /* What was awaited, or what comes before it. */
+    at->newest = again ? at->newest : b->base_sequence;
+    at->sequence = b->base_sequence;
+    at->epoch = b->producer_epoch;
+    at->since = s->gate->sticky_at = now;
+    if (shed || !again) {
+        set_kind(at, shed ? PS_STICKY_SHED : PS_STICKY_REFUSED);
+    }
     return true;
 }
 
@@ -152,12 +172,16 @@ void ps_sticky_passed(struct ps_session *s, uint64_t topic_hash, int32_t partiti
         return;
     }
     int32_t next = (int32_t)(((uint32_t)b->base_sequence + (uint32_t)b->last_offset_delta + 1) & SEQUENCE_MASK);
-    if (at->epoch != b->producer_epoch || at->sequence != b->base_sequence || is_after(next, at->newest)) {
+    bool awaited = at->epoch == b->producer_epoch && at->sequence == b->base_sequence;
+    if (!awaited || (at->kind == PS_STICKY_REFUSED && is_after(next, at->newest))) {
         forget(s, at); /* all that was refused has come back */
-    } else {
-        at->sequence = next;
-        at->shed = false;
+        return;
+    }
+    at->sequence = next;
+    if (at->kind == PS_STICKY_REFUSED) {
         at->since = s->gate->sticky_at = now;
+    } else {
+        set_kind(at, PS_STICKY_ANEW);
     }
 }
 

@@ -151,6 +151,7 @@ static void start(struct origin *o)
                                .topic = ps_span_of(o->topic),
                                .partition = o->partition,
                                .policy = &world.config->policies[0],
+                               .reason = "saturated",
                                .tenant = "ads"};
     o->job = ps_jobs_start(&world.jobs, o, &part, 1, world.config);
     assert_non_null(o->job);
