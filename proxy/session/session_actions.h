@@ -42,6 +42,7 @@ struct ps_plan {
     int32_t throttle_ms;
     bool paused;          /* some part was refused so that its client stays away for a while */
     bool sampled;         /* that was tried */
+    ps_ns sampling_until; /* and may take so long */
     bool awaits;          /* a job */
     struct ps_job *sampling, *diverting;
     /* EDIT */
@@ -115,7 +116,7 @@ struct ps_order ps_strip_next(struct ps_session *s, struct ps_span in, ps_ns now
 /* session_job.c */
 /* Some batch has to be rebuilt, or may have to be moved: the frame must be there. */
 bool ps_job_wanted(struct ps_session *s);
-bool ps_job_sample(struct ps_session *s, struct ps_span in); /* true: one is under way */
+bool ps_job_sample(struct ps_session *s, struct ps_span in, ps_ns now); /* true: one is under way */
 /* The topic's batches could be diverted now. */
 bool ps_job_may_divert(const struct ps_session *s, const struct ps_gate_item *item, ps_ns now);
 bool ps_job_divert(struct ps_session *s, struct ps_gate_item *item, struct ps_span in, ps_ns now); /* as above */

@@ -1,6 +1,7 @@
 /* session_job.c - batches whose records have to be rebuilt, or stored elsewhere: the request waits for that.
  *
- * Sampling comes before the valve is asked, so that the request costs what is kept. A divert comes after PS_PATIENCE,
+ * Sampling comes before the valve is asked, so that the request costs what is kept; and to one that may wait no longer
+ * all the same, because it takes milliseconds, and some keys would come through whole otherwise. A divert comes after PS_PATIENCE,
  * in place of the valve. Whatever fails, or is not there in time, leaves the batch as it came: then the valve is asked,
  * or the next safer action is taken. */
 #include "session_private.h"
@@ -160,7 +161,7 @@ bool ps_job_wanted(struct ps_session *s)
     return diverts || ps_verdict_samples(s);
 }
 
-bool ps_job_sample(struct ps_session *s, struct ps_span in)
+bool ps_job_sample(struct ps_session *s, struct ps_span in, ps_ns now)
 {
     if (s->env->job_start == NULL || s->request.producer == PS_PRODUCER_TRANSACTIONAL || !ps_verdict_samples(s)) {
         return false;
@@ -170,6 +171,7 @@ bool ps_job_sample(struct ps_session *s, struct ps_span in)
         return false;
     }
     plan->sampled = true;
+    plan->sampling_until = now + PS_PATIENCE;
     plan->sampling = start(s, &(struct wish){.kind = PS_JOB_SAMPLE}, in);
     return plan->sampling != NULL;
 }
@@ -246,7 +248,8 @@ bool ps_job_done(const struct ps_session *s)
 
 ps_ns ps_job_deadline(const struct ps_session *s)
 {
-    return s->plan->diverting != NULL ? ps_produce_held_for(s, s->gate->client_timeout) : ps_produce_deadline(s);
+    return s->plan->diverting != NULL ? ps_produce_held_for(s, s->gate->client_timeout)
+                                      : ps_ns_max(ps_produce_deadline(s), s->plan->sampling_until);
 }
 
 /* True: nothing is awaited any more. What is not there when the request's time is over is not waited for. */

@@ -365,7 +365,7 @@ struct ps_order ps_judge(struct ps_session *s, const struct ps_look *look, struc
     if (eventful && !released && is_barred(s, now) && bar(s, look, in, &order, now)) {
         return order;
     }
-    if (eventful && in.len >= s->request.frame_len && !is_late(s, now) && ps_job_sample(s, in)) {
+    if (eventful && in.len >= s->request.frame_len && ps_job_sample(s, in, now)) {
         return await_job(s, look, now);
     }
     if (asks && !ask_valves(s, look, in, &order, now)) {

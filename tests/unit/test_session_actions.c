@@ -355,6 +355,25 @@ static void test_sampled_records_take_the_place_of_the_others(void **state)
     story_answer(t, 2);
 }
 
+/* It may not wait any longer, nor pass unsampled: whoever follows whole keys would meet parts of others. */
+static void test_what_is_late_is_sampled_all_the_same(void **state)
+{
+    static const uint8_t put[HEADER + 7] = "kept";
+    struct story *t = *state;
+    struct frame f;
+    offer_jobs(t);
+    arm(t, "sarama", BIT(SAMPLE));
+    t->now += t->policy.client_timeout + 1;
+    struct ps_span in = frame_produce(&f, "clicks", -1, 2, -1, -1);
+    assert_int_equal(story_client(t, in).kind, PS_ORDER_WAIT);
+    assert_true(work.started == 1 && work.part.kind == PS_JOB_SAMPLE);
+    work.done = true;
+    work.results[0] = (struct ps_job_result){.put = {put, sizeof put}, .kept = 2, .dropped = RECORDS - 2};
+    story_carry_out(t, in);
+    assert_int_equal(records(t, 0, PS_OUTCOME_SAMPLED_OUT), RECORDS - 2);
+    assert_int_equal(records(t, 0, PS_OUTCOME_OVER_LIMIT), 2);
+}
+
 static void test_a_batch_that_is_sampled_away_is_answered_by_us(void **state)
 {
     struct story *t = *state;
@@ -581,6 +600,7 @@ int main(void)
         STORY(test_batches_lose_their_idempotence_from_the_first_on),
         STORY(test_the_exempt_lose_their_idempotence_too),
         STORY(test_sampled_records_take_the_place_of_the_others),
+        STORY(test_what_is_late_is_sampled_all_the_same),
         STORY(test_a_batch_that_is_sampled_away_is_answered_by_us),
         STORY(test_what_cannot_be_sampled_passes_as_it_came),
         STORY(test_diverted_records_are_acknowledged_when_stored),

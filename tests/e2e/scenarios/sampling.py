@@ -50,8 +50,8 @@ def fix(context, proxy, rate):
 
     def calm():
         refused.append(proxy.total("penstock_records_total", outcome="rejected"))
-        return refused[-1] == refused[-2]
-    until("nobody is refused any more", calm, pause=2)
+        return refused[-5:] == refused[-1:] * 5
+    until("nobody has been refused for as long as a refusal is waited for", calm, pause=2)
 
 
 @scenario(batch="sampling")
@@ -68,7 +68,7 @@ def sampling(context, cluster):
                  codec=codec, linger_ms=10, batch_size=8 * offered) for codec in CODECS])
     java.begun()
     come_down(context, proxy)
-    fix(context, proxy, 0.25 * offered)
+    fix(context, proxy, 0.6 * offered)
     begin_ms, said = time.time() * 1000, len(java.process.err())
     sent = {origin: one["sent"] for origin, one in java.status().items()}
     cpu, offered_before = proxy.cpu_seconds(), proxy.total("penstock_offered_records_total")
