@@ -1,9 +1,9 @@
 /* session_job.c - batches whose records have to be rebuilt, or stored elsewhere: the request waits for that.
  *
- * Sampling comes before the valve is asked, so that the request costs what is kept; and to one that may wait no longer
- * all the same, because it takes milliseconds, and some keys would come through whole otherwise. A divert comes after PS_PATIENCE,
- * in place of the valve. Whatever fails, or is not there in time, leaves the batch as it came: then the valve is asked,
- * or the next safer action is taken. */
+ * Sampling comes before the valve is asked, so that the request costs what is kept; also to a request that may wait no
+ * longer, because it takes milliseconds, and some keys would come through whole otherwise. A divert comes after
+ * PS_PATIENCE, in place of the valve. Whatever fails, or is not there in time, leaves the batch as it came: then the
+ * valve is asked, or the next safer action is taken. */
 #include "session_private.h"
 
 void ps_job_drop(struct ps_session *s, struct ps_job **job)

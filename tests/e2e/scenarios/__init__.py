@@ -20,8 +20,8 @@ BATCHES = {
     "apart": None,  # among them breaker, which stops brokers, and so has a cluster of its own
     "memory": None,
 }
-# Run only when they are named: they do not pass reliably yet. (sampling: on a starved machine producers bring so little
-# that sampling is left in the middle.)
+# Run only when they are named. (sampling takes two minutes, and on a starved machine producers bring so little that
+# sampling is left in the middle.)
 BY_NAME = {"sampling"}
 _members = {batch: [] for batch in BATCHES}
 
