@@ -36,7 +36,8 @@ static void note_close(struct world *w, struct peer *p, enum ps_close reason)
 }
 
 /* Nothing waits beyond wait.max, or client_timeout where no answer is awaited or its records are on their way to a
- * divert topic, however often it is told to. */
+ * divert topic, however often it is told to. Sampling has a moment of its own,
+ * since it may begin when nothing may wait any more. */
 static void note_wait(struct world *w, struct peer *p, enum ps_side side, ps_ns until)
 {
     CHECK(w, until > w->now && (until == PS_NEVER || until <= w->now + CLIENT_TIMEOUT));
@@ -46,7 +47,8 @@ static void note_wait(struct world *w, struct peer *p, enum ps_side side, ps_ns 
         const struct request *r = &p->requests[p->current];
         p->held_since = p->held_since == 0 ? w->now : p->held_since;
         ps_ns bound = r->acks == 0 || p->diverts ? CLIENT_TIMEOUT : WAIT_MAX;
-        CHECK(w, !peer_keeps_rules(p) || until - p->held_since + p->held <= bound);
+        bool sampled = p->samples && until - w->now <= PS_PATIENCE;
+        CHECK(w, !peer_keeps_rules(p) || sampled || until - p->held_since + p->held <= bound);
         cover[COVER_HELD_MIDWAY] += p->consumed > r->starts_at;
     }
 }

@@ -49,6 +49,7 @@ static struct ps_job *start(void *ctx, void *conn, const struct ps_job_part *par
         CHECK(w, parts[i].policy != NULL && parts[i].policy->loss == PS_LOSS_ALLOWED && parts[i].batch.len >= 61);
         CHECK(w, parts[i].topic.base != NULL && parts[i].tenant != NULL);
         p->diverts = p->diverts || parts[i].kind == PS_JOB_DIVERT;
+        p->samples = p->samples || parts[i].kind == PS_JOB_SAMPLE;
         work(w, &parts[i], &job->results[i], &job->puts[i]);
         cover[COVER_DIVERTED] += parts[i].kind == PS_JOB_DIVERT && !job->results[i].failed;
     }
@@ -66,7 +67,7 @@ static void end(void *ctx, struct ps_job *job)
 {
     struct world *w = ctx;
     CHECK(w, w->jobs > 0 && job->world == w);
-    job->peer->diverts = false;
+    job->peer->diverts = job->peer->samples = false;
     cover[COVER_JOB_ABANDONED] += w->now < job->done_at;
     for (uint32_t i = 0; i < job->count; i++) {
         free(job->puts[i]);

@@ -211,6 +211,7 @@ struct peer {
     size_t current;          /* the request that the next byte belongs to */
     ps_ns held_since;        /* the current request is told to wait since then; 0: it is not */
     bool diverts;            /* records of the current request are on their way to a divert topic */
+    bool samples;            /* ... are being sampled */
     ps_ns held;              /* ... and was so long before */
     struct producer *producer;
     uint32_t wandered;       /* PEER_WANDERER: topics written to */
