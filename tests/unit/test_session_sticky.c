@@ -161,6 +161,11 @@ static void test_an_invalid_batch_ends_no_refusal(void **state)
 
 /* ---- behind what was shed ---- */
 
+/* What its client makes of the batches behind it. */
+static const struct part anew[] = {{.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 0},
+                                   {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 10},
+                                   {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 20}};
+
 /* The batch loses patience, and its client hears of it; then the valve is open again. */
 static void shed(struct story *t, struct ps_span in)
 {
@@ -193,14 +198,13 @@ static void test_nothing_passes_behind_what_was_shed(void **state)
 {
     struct story *t = *state;
     struct frame f;
-    static const struct part anew = {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 0};
     story_introduce(t, "apache-kafka-java");
     shed(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
     story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 110));
     story_passes(t, frame_produce(&f, "clicks", -1, 4, 78, 110)); /* another producer */
     story_refused(t, frame_produce(&f, "clicks", -1, 5, 77, 90));
     story_refused(t, frame_produce(&f, "clicks", -1, 6, 77, 120));
-    story_passes(t, frame_parts(&f, -1, 7, &anew, 1));
+    story_passes(t, frame_parts(&f, -1, 7, &anew[0], 1));
     nothing_is_remembered_in_the_end(t);
 }
 
@@ -209,9 +213,6 @@ static void test_a_new_epoch_begins_with_its_first_sequence(void **state)
 {
     struct story *t = *state;
     struct frame f;
-    static const struct part anew[] = {{.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 0},
-                                       {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 10},
-                                       {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 20}};
     story_introduce(t, "apache-kafka-java");
     shed(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
     story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 110));
@@ -228,9 +229,6 @@ static void test_a_new_epoch_has_no_gap(void **state)
 {
     struct story *t = *state;
     struct frame f;
-    static const struct part anew[] = {{.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 0},
-                                       {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 10},
-                                       {.topic = "clicks", .producer_id = 77, .epoch = 1, .sequence = 20}};
     story_introduce(t, "apache-kafka-java");
     shed(t, frame_produce(&f, "clicks", -1, 2, 77, 100));
     story_refused(t, frame_produce(&f, "clicks", -1, 3, 77, 110));

@@ -106,7 +106,7 @@ def broker_killed(context, cluster):
     context.say("broker 2 is killed")
     victim.kill()
     killed_ms = time.time() * 1000
-    time.sleep(15)
+    time.sleep(15)  # it is away for so long at least: a partition that hangs is silent all the while
     judge_resumed(context, producers, "without it")
     context.say("broker 2 is started")
     away = time.time() - killed_ms / 1000
